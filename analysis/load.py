@@ -1,0 +1,161 @@
+"""From records to tidy frames: `records` reads the store, everything after it maps frames to frames.
+
+A trial may have several records.  Their measurements are united; one that was made twice counts once, and is taken from
+the weights that most of its step was measured with, so that a score mixes attempts only where nothing else is recorded.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from enum import Enum
+from functools import reduce
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from em.config import Evaluation, Trial
+from em.identity import content_id
+from em.record import Record, Status
+from em.store import Store, schema_of
+
+MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy")
+# Polars reads a nested column whole.  Answers are nearly all of a record, so its leaves are picked by pyarrow.
+COLUMNS = [
+    *("trial_id", "unit_id", "status", "trial"),
+    *("digests.list.element.step", "digests.list.element.sha256"),
+    *(f"evaluations.list.element.{name}" for name in MEASURED),
+    *("provenance.started", "provenance.environment"),
+]
+
+
+def cells(trials: Iterable[Trial], axes: Sequence[str]) -> pl.DataFrame:
+    """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and the value on every axis."""
+    return pl.DataFrame(
+        [
+            {"trial_id": trial.id, "base_id": trial.base.id, "model": trial.model.label, "seed": trial.seed}
+            | {axis: _value(trial, axis) for axis in axes}
+            for trial in trials
+        ]
+    )
+
+
+def _value(trial: Trial, path: str) -> Any:
+    value = reduce(getattr, path.split("."), trial)
+    return value.value if isinstance(value, Enum) else value
+
+
+def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
+    """The records of these trials, one row each, without answers, rollouts and step metrics.
+
+    Opens only their files.  `environment` is a short id of the provenance's environment.
+    """
+    wanted = set(trial_ids)
+    units = sorted(unit for unit in store.recorded_units() if unit.partition("-")[0] in wanted)
+    tables = [pq.ParquetFile(store.records / f"{unit}.parquet").read(columns=COLUMNS) for unit in units]
+    if not tables:
+        return pl.DataFrame(schema=schema_of(Record)).select("trial_id", "unit_id", "status", "trial", "evaluations")
+    frame = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables))).unnest("provenance")
+    ids = {text: content_id(text)[:8] for text in frame["environment"].unique()}
+    return frame.with_columns(pl.col("environment").replace_strict(ids, return_dtype=pl.String))
+
+
+def scores(records: pl.DataFrame, axes: Sequence[str] = ()) -> pl.DataFrame:
+    """One row per (trial, step, evaluation temperature, benchmark), sorted so: what was measured, with status and seed.
+
+    `accuracy` is in [0, 1].  `axes` are dotted paths of the trial's config ("optimizer.lr"), a column each.
+    `weights` is the digest of the weights that were measured.
+    """
+    measured = records.explode("evaluations", empty_as_null=False).unnest("evaluations")
+    if measured.is_empty():
+        return measured
+    digests = (
+        records.select("unit_id", "digests")
+        .explode("digests", empty_as_null=False)
+        .unnest("digests")
+        .rename({"sha256": "weights"})
+    )
+    return (
+        measured.drop("digests")
+        .join(digests, on=["unit_id", "step"], how="left")
+        .with_columns(measured_together=pl.len().over("trial_id", "step", "weights"))
+        .sort("measured_together", "started", "unit_id", descending=[True, False, False])
+        .unique(["trial_id", "step", "evaluation_id"], keep="first", maintain_order=True)
+        .with_columns(_config_columns(records, ["seed", *axes]))
+        .sort("trial_id", "step", "temperature", "benchmark", "evaluation_id")
+        .select("trial_id", "seed", *axes, *MEASURED, "status", "environment", "weights", "unit_id")
+    )
+
+
+def _config_columns(records: pl.DataFrame, paths: Iterable[str]) -> list[pl.Expr]:
+    """Values of the trials' configs as columns; null where a config has no such field."""
+    configs = {row["trial_id"]: json.loads(row["trial"]) for row in records.select("trial_id", "trial").to_dicts()}
+    return [
+        pl.col("trial_id")
+        .replace_strict(
+            pl.Series(list(configs)),
+            pl.Series([reduce(lambda at, name: (at or {}).get(name), path.split("."), it) for it in configs.values()]),
+        )
+        .alias(path)
+        for path in paths
+    ]
+
+
+def headlines(scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.DataFrame:
+    """One row per (trial, step, evaluation temperature): `score`, the unweighted mean over the benchmarks.
+
+    `score` is null where one of the wanted evaluations is not recorded: nothing is averaged over fewer.
+    `environment`: where it was measured, several ids joined by "+"; `attempts`: how many different weights it mixes.
+    """
+    schema = {"trial_id": pl.String, "step": pl.Int64, "temperature": pl.Float64, "score": pl.Float64}
+    if scores.is_empty():
+        return pl.DataFrame(schema=schema | {"environment": pl.String, "attempts": pl.UInt32})
+    wanted = pl.DataFrame(
+        {"evaluation_id": [item.id for item in evaluations], "at": [item.temperature for item in evaluations]}
+    ).select("evaluation_id", wanted=pl.len().over("at"))
+    return (
+        scores.join(wanted, on="evaluation_id")
+        .group_by("trial_id", "step", "temperature", maintain_order=True)
+        .agg(
+            score=pl.when(pl.len() == pl.first("wanted")).then(pl.mean("accuracy")),
+            environment=pl.col("environment").unique().sort().str.join("+"),
+            attempts=pl.n_unique("weights"),
+        )
+        .sort("trial_id", "step", "temperature")
+    )
+
+
+class Outcome(Enum):
+    """What became of a wanted seed."""
+
+    scored = "scored"
+    diverged = "diverged"  # before the step at which it was to be measured
+    failed = "failed"  # every attempt so far raised
+    missing = "missing"  # not measured yet, or not on all benchmarks
+
+
+def seeds(cells: pl.DataFrame, headlines: pl.DataFrame, diverged: Collection[str], failed: Collection[str]) -> pl.DataFrame:
+    """`cells` with score, outcome, environment and attempts: one row per wanted trial, whether it has a score or not.
+
+    `headlines` are of one step and temperature; `diverged` and `failed` are trial ids.
+    """
+    outcome = (
+        pl.when(pl.col("score").is_not_null())
+        .then(pl.lit(Outcome.scored.value))
+        .when(pl.col("trial_id").is_in(list(diverged)))
+        .then(pl.lit(Outcome.diverged.value))
+        .when(pl.col("trial_id").is_in(list(failed)))
+        .then(pl.lit(Outcome.failed.value))
+        .otherwise(pl.lit(Outcome.missing.value))
+    )
+    found = headlines.select("trial_id", "score", "environment", "attempts")
+    return cells.join(found, on="trial_id", how="left", validate="1:1", maintain_order="left").with_columns(outcome=outcome)
+
+
+def diverged(records: pl.DataFrame) -> set[str]:
+    return set(records.filter(pl.col("status") == Status.diverged)["trial_id"])
+
+
+def failed(store: Store) -> set[str]:
+    """Trials with a failed attempt, from the names of the files alone."""
+    return {unit.partition("-")[0] for unit in store.failed_attempts()}

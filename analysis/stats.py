@@ -1,0 +1,60 @@
+"""Statistics over seeds, arrays to arrays.  S seeds: they are the unit, because a trial is what would be repeated.
+
+The bootstrap is rliable's (Agarwal et al., 2021): percentiles of 10,000 resamples.  With few seeds it is a little short;
+for normal scores its 95% interval was seen to hold the true mean in 79% of simulations with 3 seeds, 88% with 8 and
+92% with 16.
+
+Departs from rliable for several benchmarks.  There every task has runs of its own, and each task is resampled by itself.
+Here all benchmarks are answered by the same S models, so a seed's benchmarks are averaged first and seeds are resampled
+whole: resampled one by one, benchmarks that move together made 95% intervals that held the truth in 57% of simulations.
+"""
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+
+
+def mean(scores_S: NDArray) -> float:
+    return float(np.mean(scores_S)) if len(scores_S) else float("nan")
+
+
+def interquartile_mean(scores_S: NDArray) -> float:
+    """The mean of the middle half: a quarter of the seeds, rounded down, is left out at either end."""
+    return float(stats.trim_mean(scores_S, 0.25)) if len(scores_S) else float("nan")
+
+
+def deviation(scores_S: NDArray) -> float:
+    """The sample standard deviation; nan for fewer than two seeds."""
+    return float(np.std(scores_S, ddof=1)) if len(scores_S) > 1 else float("nan")
+
+
+def interval(rng: Generator, *strata_S: NDArray) -> tuple[float, float]:
+    """Low and high end of the 95% bootstrap interval of the mean; nan where a stratum has fewer than two seeds.
+
+    Several strata (models, prompts: groups with seeds of their own) are resampled each by itself, and it is the interval
+    of the mean of their means.  The order of the seeds does not matter.
+    """
+    assert all(np.isfinite(scores_S).all() for scores_S in strata_S), "scores must be finite: leave out missing seeds"
+    if min(map(len, strata_S)) < 2:
+        return float("nan"), float("nan")
+    found = stats.bootstrap(
+        [np.sort(scores_S) for scores_S in strata_S],
+        lambda *resampled, axis: sum(np.mean(scores, axis=axis) for scores in resampled) / len(resampled),
+        n_resamples=RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=rng,
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def paired_difference(rng: Generator, scores_S: NDArray, control_S: NDArray) -> tuple[float, float, float]:
+    """Mean of `scores - control`, seed by seed, and its 95% interval: seed s of one stands against seed s of the other."""
+    assert scores_S.shape == control_S.shape, f"not paired: {scores_S.shape} and {control_S.shape}"
+    difference_S = scores_S - control_S
+    return mean(difference_S), *interval(rng, difference_S)

@@ -1,0 +1,51 @@
+"""How figures look: the size of a paper's column, readable fonts, colours that a colour-blind reader can tell apart."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib
+
+# Okabe and Ito's palette
+BLUE = "#0072B2"
+SKY = "#56B4E9"
+ORANGE = "#E69F00"
+VERMILION = "#D55E00"
+INK = "#222222"
+GREY = "#6E6E6E"
+
+WIDTH_INCHES = 5.5  # the text width of a NeurIPS or ICML paper
+SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.size": 8.5,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # TrueType: text stays text, as publishers ask
+}
+
+
+def paper() -> AbstractContextManager[None]:
+    """The style, for as long as the context lasts."""
+    return matplotlib.rc_context(SETTINGS)

@@ -1,0 +1,81 @@
+"""From the words of a command line to a checked config: Hydra composes conf/, every mistake becomes one line."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from em import inputs
+from em.config import Config
+from em.errors import InputError, unknown_name
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def compose(root: str, overrides: Sequence[str], schemas: dict[str, type], returns: type[ConfigT]) -> ConfigT:
+    """The config of `conf/<root>.yaml` with the overrides, its data files read and digested.
+
+    Raises InputError, one line, for whatever is wrong with it.
+    """
+    for name, schema in schemas.items():
+        ConfigStore.instance().store(name=name, node=schema)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            config = OmegaConf.to_object(hydra_compose(root, list(overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, overrides, valid_keys=lambda: set(keys(hydra_compose(root)))) from None
+    assert isinstance(config, returns)
+    return inputs.resolve(config)
+
+
+def explain(error: Exception, overrides: Sequence[str], valid_keys: Callable[[], set[str]]) -> InputError:
+    """What Hydra or OmegaConf refused, as one line that names the override and the nearest valid name."""
+    groups = {str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir()}
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:
+        return InputError(f"cannot read {' '.join(overrides)!r}: overrides are written name=value")
+    for override in parsed:
+        name = override.key_or_group
+        if name in groups:
+            options = {str(path.relative_to(CONF / name))[:-5] for path in (CONF / name).rglob("*.yaml")}
+            chosen = override.value()
+            for option in chosen if isinstance(chosen, list) else [chosen]:
+                if option not in options:
+                    return unknown_name(name, str(option), options)
+        elif name not in (valid := valid_keys() | groups):
+            return unknown_name("option", name, valid)
+    if isinstance(error, MissingMandatoryValue):
+        return InputError(f"{error.full_key}=???: has no default, give it a value")
+    message = str(error.__cause__ or error).splitlines()[0]
+    return InputError(f"{' '.join(overrides)}: {message}")
+
+
+def keys(config: Any, prefix: str = "") -> Iterator[str]:
+    """Every dotted path of a composed config."""
+    for name in config:
+        yield prefix + name
+        if not OmegaConf.is_missing(config, name) and OmegaConf.is_dict(config[name]):
+            yield from keys(config[name], f"{prefix}{name}.")
+
+
+def run_command(command: Callable[[list[str]], None], usage: str | None) -> None:
+    """Run the body of a `python -m ...`: help on -h; an InputError as one line and exit status 2."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        groups = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+        print(f"{usage}\nChoices lie in conf/: {', '.join(groups)}.")
+        return
+    try:
+        command(arguments)
+    except InputError as error:
+        sys.exit(f"error: {error}")

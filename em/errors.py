@@ -1,0 +1,16 @@
+"""Errors that a user can mend: one line with field, value and remedy; the command line prints no traceback for them."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something that was asked for cannot be; the message is one line and names what to do."""
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
+    """The error for a name that is not among the valid ones; it suggests the nearest."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
+    return InputError(f"unknown {kind} {name!r}: {hint}")

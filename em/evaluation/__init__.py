@@ -1,0 +1,1 @@
+"""Measuring a model: problems, answers sampled as one batch, graders."""

@@ -1,0 +1,69 @@
+"""What a thing IS, as a short hash of its content: the ids of trials and evaluations.
+
+Only scientific fields count.  A field whose metadata says `identity=False` (where a file lies, how much memory an
+engine may take) never enters; a field at its default is left out, so that adding an option with a default changes no old id.
+"""
+
+import dataclasses
+import hashlib
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+ID_CHARACTERS = 16  # hexadecimal: 64 bits, a collision among 10^6 trials has probability 3e-8
+
+
+def not_identity(**kwargs: Any) -> Any:
+    """A dataclass field that does not change what is measured."""
+    return dataclasses.field(metadata={"identity": False}, **kwargs)
+
+
+def canonical(value: Any) -> Any:
+    """`value` as plain JSON data that holds only what identifies it.
+
+    A dataclass may define `identity()` to say this itself (a model is its weights, not the folder they lie in).
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        own = getattr(value, "identity", None)
+        return canonical(own()) if own else fields_off_default(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(key): canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return value
+
+
+def fields_off_default(value: Any) -> dict[str, Any]:
+    """The identifying fields of a dataclass that differ from their defaults, canonical."""
+    kept = {}
+    for field in dataclasses.fields(value):
+        if not field.metadata.get("identity", True):
+            continue
+        item = canonical(getattr(value, field.name))
+        if field.default is not dataclasses.MISSING:
+            default = canonical(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            default = canonical(field.default_factory())
+        else:
+            default = dataclasses.MISSING
+        if item != default:
+            kept[field.name] = item
+    return kept
+
+
+def content_id(value: Any) -> str:
+    """The id of anything `canonical` takes."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_CHARACTERS]
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a checkpoint folder's files (hidden files left out)."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""What a rollout engine does: sample token ids from weights that are pushed into it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, GenerationConfig
+
+from em.config import EngineName, Precision, Rollout
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A prompt, as token ids, and how to sample answers to it.  Sample i draws from the random stream `seed + i`."""
+
+    prompt: list[int]
+    seed: int
+    max_new_tokens: int
+    samples: int = 1
+    temperature: float = 1.0  # 0: greedy
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled answer: exactly the ids that were sampled, the end-of-sequence token included."""
+
+    token_ids: list[int]
+    truncated: bool  # whether it met the token limit instead of ending
+    logprobs: list[float] | None = None  # of each id under softmax(logits), before temperature and top_p; on request
+
+
+class Engine(ABC):
+    """A loaded model that samples.  Its weights are the base model's until `push`."""
+
+    context: int  # prompt and answer together, in tokens
+
+    @abstractmethod
+    def generate(self, requests: Sequence[Request], logprobs: bool = False) -> list[list[Completion]]:
+        """The samples of each request, in the order of the requests; all are decoded as one batch."""
+
+    @abstractmethod
+    def push(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace every weight by the tensor of its Hugging Face name; nothing of the old ones stays, cached or not.
+
+        Raises ValueError where names are missing or unknown: a partial push would leave wrong weights, silently.
+        """
+
+    @abstractmethod
+    def clear_cache(self) -> None:
+        """Forget all cached keys and values and overwrite them with zeros: non-finite ones outlive their weights."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the memory of model and cache."""
+
+    def fingerprint(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Greedy ids and log-probabilities after one fixed prompt: equal exactly when the weights are."""
+        request = Request(prompt=list(range(1, 9)), seed=0, temperature=0, max_new_tokens=4)
+        [[completion]] = self.generate([request], logprobs=True)
+        assert completion.logprobs is not None
+        return tuple(completion.token_ids), tuple(completion.logprobs)
+
+
+def open_engine(folder: Path, rollout: Rollout, precision: Precision) -> Engine:
+    """The engine that `rollout.engine` names, loaded with the checkpoint in `folder`."""
+    dtype = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[precision]
+    if rollout.engine is EngineName.vllm:
+        from em.rollout.vllm import VllmEngine
+
+        return VllmEngine(folder, rollout, dtype)
+    from em.rollout.transformers import TransformersEngine
+
+    return TransformersEngine(folder, rollout, dtype)
+
+
+def end_ids(folder: Path) -> set[int]:
+    """The ids that end an answer: those of generation_config.json, else of config.json; both engines stop at these."""
+    try:
+        ids = GenerationConfig.from_pretrained(folder).eos_token_id
+    except OSError:
+        ids = AutoConfig.from_pretrained(folder).get_text_config().eos_token_id
+    return {ids} if isinstance(ids, int) else set(ids or ())
+
+
+def check_names(pushed: Mapping[str, Tensor], expected: set[str]) -> None:
+    """Raise ValueError unless exactly the expected tensors are pushed."""
+    missing, unknown = expected - set(pushed), set(pushed) - expected
+    if missing or unknown:
+        raise ValueError(f"push: missing {sorted(missing)}, unknown {sorted(unknown)}; push the whole state_dict()")

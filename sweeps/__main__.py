@@ -1,0 +1,35 @@
+"""A sweep: plan it, run what is missing, draw its figure.
+
+    python -m sweeps sweep=temperature
+
+The same command again goes on where it was stopped, and ends at once where nothing is missing.
+"""
+
+import sys
+
+from rich.console import Console
+
+from em.compose import run_command
+from em.store import Store
+from sweeps.config import compose_launch
+from sweeps.plan import describe, plan
+
+
+def main(arguments: list[str]) -> None:
+    config = compose_launch(arguments)
+    store, console = Store(config.store), Console()
+    found = plan(config, store)
+    console.print(describe(config, found, store), highlight=False)
+    if found.todo:
+        from sweeps.launch import SweepInterruptedError, launch
+
+        try:
+            launch(config, found, store, console)
+        except SweepInterruptedError:
+            left = plan(config, store)
+            console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
+            sys.exit(130)
+
+
+if __name__ == "__main__":
+    run_command(main, __doc__)

@@ -1,0 +1,88 @@
+"""A lane: a Ray Tune trial that lives as long as the sweep, holds one model and one engine, and takes unit after unit.
+
+One model a Tune trial costs the driver several times as much, and actor restarts that load everything again.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+
+from em.config import Unit
+from em.errors import InputError
+from em.provenance import provenance
+from em.quiet import quiet_libraries
+from em.record import Record, Status
+from em.store import Store
+
+if TYPE_CHECKING:
+    from em.trainer import Trainer
+
+
+class Lane(tune.Trainable):
+    """Each `step` is one unit of work, leased from the queue, recorded in the store and reported to Tune."""
+
+    def setup(self, config: dict[str, Any], queue: Any = None, store: str = "") -> None:
+        quiet_libraries()
+        self.name = f"{config['lane']}"
+        self.queue, self.store = queue, Store(store)
+        self.trainer: Trainer | None = None
+        self.last_commit: float | None = None
+        lost = ray.get(self.queue.join.remote(self.name))
+        if lost:
+            self.record_loss(*lost)
+
+    def step(self) -> dict[str, Any]:
+        lease = ray.get(self.queue.lease.remote(self.name))
+        if lease is None:
+            return {"done": True}
+        unit, attempt = lease
+        try:
+            record = self.work(unit, attempt)
+        except InputError as error:  # no other trial or attempt will do better
+            self.queue.stop.remote(str(error))
+            return {"done": True}
+        self.store.commit(record)
+        self.last_commit = time.monotonic()
+        self.queue.finish.remote(self.name, record.status, record.provenance.seconds)
+        assert self.trainer is not None
+        self.trainer.reset()  # raises where the engine is damaged: this process ends, Tune starts another
+        return {"trial": unit.trial.id, "status": str(record.status), "seconds": record.provenance.seconds}
+
+    def work(self, unit: Unit, attempt: int) -> Record:
+        label = unit.trial.model.label
+        if self.trainer is None or not self.trainer.serves(unit.trial):
+            self.load(unit)
+        assert self.trainer is not None
+        name = f"{label} base" if unit.trial.is_base else f"{label} {unit.trial.id}"
+
+        def say(step: int) -> None:
+            self.queue.say.remote(self.name, f"{name}  step {step}/{unit.last_step}")
+
+        return self.trainer.run(unit, attempt, lane=self.name, last_commit=self.last_commit, on_step=say)
+
+    def load(self, unit: Unit) -> None:
+        """Load the unit's model and engine, in place of the ones before."""
+        from em.trainer import Trainer
+
+        self.queue.say.remote(self.name, f"loading {unit.trial.model.label} and engine", engine_starts=1)
+        if self.trainer is not None:
+            self.trainer.close()
+        self.trainer = Trainer(unit.trial.model, unit.trial.rollout)
+        self.last_commit = None
+
+    def record_loss(self, unit: Unit, attempt: int) -> None:
+        """The failed attempt of a process that died and could not record it itself."""
+        self.store.commit(
+            Record.of(
+                unit,
+                status=Status.failed,
+                attempt=attempt,
+                error=f"the process of lane {self.name} died during this attempt",
+                provenance=provenance(
+                    lane=self.name, device="unknown", started=datetime.now(UTC), turnover_seconds=None
+                ),
+            )
+        )

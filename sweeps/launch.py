@@ -1,0 +1,152 @@
+"""Runs a plan: Ray Tune places the lanes, the lanes empty the queue, this process watches."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from em.checkpoint import checkpoint_folder
+from em.errors import InputError
+from em.quiet import SETTINGS
+from em.store import Store
+from sweeps.config import Launch, Progress, Tracking, available_cpus, available_gpus
+from sweeps.plan import Plan
+from sweeps.progress import Display
+from sweeps.queue import Queue, Snapshot
+
+PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's JSON, CSV and TensorBoard are not read
+}
+
+
+class SweepInterruptedError(Exception):
+    """The user stopped the sweep; what lanes had finished is recorded."""
+
+
+def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snapshot:
+    """Work through `found.todo` and return how it ended.
+
+    Raises SweepInterruptedError after Ctrl-C, InputError where no trial can succeed.
+    """
+    os.environ.update(SETTINGS | RAY_SETTINGS)
+    prepare_models(found)
+    console.print("starting Ray and lanes", style="dim")
+    import ray
+
+    cluster = config.cluster
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if cluster.address:
+        ray.init(cluster.address, runtime_env={"env_vars": SETTINGS}, **quiet)
+    else:
+        ray.init(num_cpus=available_cpus(), num_gpus=available_gpus(), include_dashboard=False, **quiet)
+    try:
+        room = ray.cluster_resources()
+        lanes = min(cluster.lanes_that_fit(room.get("CPU", 0), room.get("GPU", 0)), len(found.todo))
+        queue: Any = ray.remote(num_cpus=0)(Queue).remote(found.todo, config.sweep.max_attempts, found.attempts)
+        tune = TuneThread(config, lanes, queue, store)
+        tune.start()
+        display = Display(config.sweep.name, len(found.wanted), found.recorded)
+        watch(tune, lambda: ray.get(queue.snapshot.remote()), queue.stop.remote, display, config.tracking, console)
+        return ray.get(queue.snapshot.remote())
+    finally:
+        ray.shutdown()
+
+
+def prepare_models(found: Plan) -> None:
+    """Pretrain or download every model once, before lanes ask for it."""
+    for model in {unit.trial.base.id: unit.trial.model for unit in found.todo}.values():
+        checkpoint_folder(model, show_progress=True)
+
+
+class TuneThread(threading.Thread):
+    """`Tuner.fit` beside the display; out of the main thread Tune leaves Ctrl-C to us."""
+
+    def __init__(self, config: Launch, lanes: int, queue: Any, store: Store) -> None:
+        super().__init__(name="tune", daemon=True)
+        self.config, self.lanes, self.queue, self.store = config, lanes, queue, store
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        from ray import tune
+
+        from sweeps.lane import Lane
+
+        cluster = self.config.cluster
+        bundle = {"CPU": cluster.cpus_per_lane} | ({"GPU": cluster.gpus_per_lane} if cluster.gpus_per_lane else {})
+        trainable: Any = tune.with_parameters(Lane, queue=self.queue, store=str(self.store.root.resolve()))
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
+            param_space={"lane": tune.grid_search(list(range(self.lanes)))},
+            run_config=tune.RunConfig(
+                name=self.config.sweep.name,
+                storage_path=str(self.store.tune.resolve()),
+                failure_config=tune.FailureConfig(max_failures=-1),  # attempts are capped for each unit, by the queue
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except BaseException as error:
+            self.error = error
+
+
+def watch(
+    tune: TuneThread,
+    snapshot: Callable[[], Snapshot],
+    stop: Callable[[str], Any],
+    display: Display,
+    tracking: Tracking,
+    console: Console,
+) -> None:
+    """Show the sweep until it ends; the first Ctrl-C lets lanes finish what they hold, the second does not."""
+    interrupted = False
+    with shower(display, tracking, console) as show:
+        while tune.is_alive():
+            try:
+                tune.join(tracking.refresh_seconds)
+                now = snapshot()
+                show(now)
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise SweepInterruptedError from None
+                interrupted = True
+                stop("lanes finish the trials they are in (Ctrl-C again: drop those)")
+        now = snapshot()
+        show(now)
+    if tune.error:
+        raise tune.error
+    if interrupted:
+        raise SweepInterruptedError
+    if now.stopped:
+        raise InputError(now.stopped)
+
+
+@contextmanager
+def shower(display: Display, tracking: Tracking, console: Console) -> Iterator[Callable[[Snapshot], None]]:
+    """What to do with a snapshot: redraw a table, print a line now and then, or nothing."""
+    progress = tracking.progress
+    if progress is Progress.auto:
+        progress = Progress.live if console.is_terminal else Progress.plain
+    if progress is Progress.live:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda now: live.update(display.panel(now), refresh=True)
+    elif progress is Progress.plain:
+        last = [-PLAIN_SECONDS]
+
+        def line(now: Snapshot) -> None:
+            if time.monotonic() - last[0] >= PLAIN_SECONDS and now.recorded:
+                console.print(display.line(now), highlight=False)
+                last[0] = time.monotonic()
+
+        yield line
+    else:
+        yield lambda now: None

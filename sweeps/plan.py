@@ -1,0 +1,69 @@
+"""What a launch would do: wanted measurements minus recorded ones.
+
+    python -m sweeps.plan sweep=temperature
+
+Needs neither Ray nor torch nor vLLM.
+"""
+
+from dataclasses import dataclass
+
+from em.compose import run_command
+from em.config import Unit
+from em.store import Store
+from sweeps import expand
+from sweeps.config import Launch, compose_launch
+
+
+@dataclass(frozen=True)
+class Plan:
+    wanted: list[Unit]
+    todo: list[Unit]  # in the order of work
+    given_up: list[Unit]  # missing, but failed too often to be tried again
+    attempts: dict[str, int]  # failed attempts so far, by unit id
+
+    @property
+    def recorded(self) -> int:
+        return len(self.wanted) - len(self.todo) - len(self.given_up)
+
+
+def plan(launch: Launch, store: Store) -> Plan:
+    """One model after another, so that lanes keep theirs; within a model the order of `expand`: breadth first."""
+    wanted = expand.units(launch)
+    missing = store.missing_units(wanted)
+    attempts = store.failed_attempts()
+    models = {unit.trial.base.id: order for order, unit in reversed(list(enumerate(missing)))}
+    missing.sort(key=lambda unit: models[unit.trial.base.id])
+    todo = [unit for unit in missing if attempts[unit.id] < launch.sweep.max_attempts]
+    given_up = [unit for unit in missing if attempts[unit.id] >= launch.sweep.max_attempts]
+    return Plan(wanted, todo, given_up, attempts)
+
+
+def describe(launch: Launch, found: Plan, store: Store) -> str:
+    """The plan in words, a line a fact."""
+    trained = [unit for unit in found.wanted if not unit.trial.is_base]
+    axes = " x ".join(f"{len(values)} {path}" for path, values in launch.sweep.axes.items())
+    shape = " x ".join(filter(None, [axes, f"{launch.sweep.seeds} seeds"]))
+    measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
+    steps = ", ".join(map(str, launch.eval.steps))
+    temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
+    lines = [
+        f"sweep {launch.sweep.name}: {len(trained)} trials ({shape})",
+        f"measured after step {steps} at temperature {temperatures}: {measured}",
+        f"recorded {found.recorded} of {len(found.wanted)} units of work in {store.records}, {len(found.todo)} to do",
+    ]
+    if found.given_up:
+        lines.append(
+            f"{len(found.given_up)} given up after {launch.sweep.max_attempts} failed attempts (see {store.failed}); "
+            f"sweep.max_attempts={launch.sweep.max_attempts + 1} tries them again"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> None:
+    launch = compose_launch(arguments)
+    store = Store(launch.store)
+    print(describe(launch, plan(launch, store), store))
+
+
+if __name__ == "__main__":
+    run_command(main, __doc__)

@@ -1,0 +1,57 @@
+"""The display of a running sweep: planned, done, running, failed; what each lane does; seconds a trial, time left."""
+
+import time
+from dataclasses import dataclass
+
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.queue import Snapshot
+
+
+@dataclass(frozen=True)
+class Display:
+    """Draws snapshots of the queue of one launch."""
+
+    sweep: str
+    wanted: int  # units of work, recorded ones too
+    before: int  # recorded before this launch
+
+    def line(self, now: Snapshot) -> str:
+        """One line, for logs."""
+        head = f"{self.sweep}: {self.before + now.recorded}/{self.wanted} recorded"
+        return ", ".join([head, f"{now.running} running", *trouble(now), *timing(now)])
+
+    def panel(self, now: Snapshot) -> Group:
+        """A bar, the counts, and a line for each lane."""
+        head, lanes = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=self.wanted, completed=self.before + now.recorded, width=40)
+        head.add_row(Text(self.sweep, style="bold"), bar, f"{self.before + now.recorded}/{self.wanted}", *timing(now))
+        counts = [f"{now.planned} planned", f"{now.recorded} done", f"{now.running} running"]
+        for name, lane in sorted(now.lanes.items(), key=lambda item: int(item[0])):
+            lanes.add_row(f"  lane {name}", f"{lane.done} done", lane.doing)
+        note = [Text(f"stopping: {now.stopped}", style="yellow")] if now.stopped else []
+        return Group(head, "  " + "  ".join(counts + (trouble(now) or ["0 failed"])), lanes, *note)
+
+
+def trouble(now: Snapshot) -> list[str]:
+    """What did not go well, nothing where all did."""
+    counts = {"diverged": now.diverged, "failed attempts": now.failed, "given up": now.given_up}
+    return [f"{count} {name}" for name, count in counts.items() if count]
+
+
+def timing(now: Snapshot) -> list[str]:
+    """Seconds of a unit of work on its lane, and the time that the rest will take at the pace so far."""
+    if not now.unit_seconds or now.first_lease is None:
+        return []
+    left = now.planned - now.recorded - now.given_up
+    pace = (time.time() - now.first_lease) / now.recorded
+    mean = sum(now.unit_seconds) / len(now.unit_seconds)
+    return [f"{mean:.2f} s a trial", f"{duration(left * pace)} left"]
+
+
+def duration(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if hours < 2 else f"{hours:.1f} h"
