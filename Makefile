@@ -29,7 +29,7 @@ plan: $(READY) ## what SWEEP would train, and what it would cost
 	$(PY) -m sweeps.plan sweep=$(SWEEP) $(ARGS)
 
 figures: $(READY) ## draw SWEEP from what is recorded
-	$(PY) -m analysis sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.figures sweep=$(SWEEP) $(ARGS)
 
 check: $(READY) ## lint, format, types
 	$(PY) -m ruff check .

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from em.config import Evaluation, Trial
+from em.errors import InputError
 from em.identity import content_id
-from em.record import Record, Status
-from em.store import Store, schema_of
+from em.record import Status
+from em.store import Store
 
 MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy")
 # Polars reads a nested column whole.  Answers are nearly all of a record, so its leaves are picked by pyarrow.
@@ -49,15 +50,15 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     """The records of these trials, one row each, without answers, rollouts and step metrics.
 
     Opens only their files.  `environment` is a short id of the provenance's environment.
+    Raises InputError where there is none.
     """
-    wanted = set(trial_ids)
-    units = sorted(unit for unit in store.recorded_units() if unit.partition("-")[0] in wanted)
-    tables = [pq.ParquetFile(store.records / f"{unit}.parquet").read(columns=COLUMNS) for unit in units]
-    if not tables:
-        return pl.DataFrame(schema=schema_of(Record)).select("trial_id", "unit_id", "status", "trial", "evaluations")
+    paths = store.record_paths(trial_ids)
+    if not paths:
+        raise InputError(f"store={store.root}: holds no record of these {len(trial_ids)} trials; run the sweep first")
+    tables = [pq.ParquetFile(path).read(columns=COLUMNS) for path in paths]
     frame = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables))).unnest("provenance")
-    ids = {text: content_id(text)[:8] for text in frame["environment"].unique()}
-    return frame.with_columns(pl.col("environment").replace_strict(ids, return_dtype=pl.String))
+    short_ids = {text: content_id(text)[:8] for text in frame["environment"].unique()}
+    return frame.with_columns(pl.col("environment").replace_strict(short_ids, return_dtype=pl.String))
 
 
 def scores(records: pl.DataFrame, axes: Sequence[str] = ()) -> pl.DataFrame:
@@ -66,17 +67,9 @@ def scores(records: pl.DataFrame, axes: Sequence[str] = ()) -> pl.DataFrame:
     `accuracy` is in [0, 1].  `axes` are dotted paths of the trial's config ("optimizer.lr"), a column each.
     `weights` is the digest of the weights that were measured.
     """
-    measured = records.explode("evaluations", empty_as_null=False).unnest("evaluations")
-    if measured.is_empty():
-        return measured
-    digests = (
-        records.select("unit_id", "digests")
-        .explode("digests", empty_as_null=False)
-        .unnest("digests")
-        .rename({"sha256": "weights"})
-    )
+    digests = _unfolded(records.select("unit_id", "digests"), "digests").rename({"sha256": "weights"})
     return (
-        measured.drop("digests")
+        _unfolded(records.drop("digests"), "evaluations")
         .join(digests, on=["unit_id", "step"], how="left")
         .with_columns(measured_together=pl.len().over("trial_id", "step", "weights"))
         .sort("measured_together", "started", "unit_id", descending=[True, False, False])
@@ -85,6 +78,11 @@ def scores(records: pl.DataFrame, axes: Sequence[str] = ()) -> pl.DataFrame:
         .sort("trial_id", "step", "temperature", "benchmark", "evaluation_id")
         .select("trial_id", "seed", *axes, *MEASURED, "status", "environment", "weights", "unit_id")
     )
+
+
+def _unfolded(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """A row per entry of a column of lists of structs, their fields as columns."""
+    return frame.filter(pl.col(column).list.len() > 0).explode(column).unnest(column)
 
 
 def _config_columns(records: pl.DataFrame, paths: Iterable[str]) -> list[pl.Expr]:
@@ -107,9 +105,6 @@ def headlines(scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.Dat
     `score` is null where one of the wanted evaluations is not recorded: nothing is averaged over fewer.
     `environment`: where it was measured, several ids joined by "+"; `attempts`: how many different weights it mixes.
     """
-    schema = {"trial_id": pl.String, "step": pl.Int64, "temperature": pl.Float64, "score": pl.Float64}
-    if scores.is_empty():
-        return pl.DataFrame(schema=schema | {"environment": pl.String, "attempts": pl.UInt32})
     wanted = pl.DataFrame(
         {"evaluation_id": [item.id for item in evaluations], "at": [item.temperature for item in evaluations]}
     ).select("evaluation_id", wanted=pl.len().over("at"))
@@ -134,7 +129,9 @@ class Outcome(Enum):
     missing = "missing"  # not measured yet, or not on all benchmarks
 
 
-def seeds(cells: pl.DataFrame, headlines: pl.DataFrame, diverged: Collection[str], failed: Collection[str]) -> pl.DataFrame:
+def seeds(
+    cells: pl.DataFrame, headlines: pl.DataFrame, diverged: Collection[str], failed: Collection[str]
+) -> pl.DataFrame:
     """`cells` with score, outcome, environment and attempts: one row per wanted trial, whether it has a score or not.
 
     `headlines` are of one step and temperature; `diverged` and `failed` are trial ids.
@@ -149,7 +146,9 @@ def seeds(cells: pl.DataFrame, headlines: pl.DataFrame, diverged: Collection[str
         .otherwise(pl.lit(Outcome.missing.value))
     )
     found = headlines.select("trial_id", "score", "environment", "attempts")
-    return cells.join(found, on="trial_id", how="left", validate="1:1", maintain_order="left").with_columns(outcome=outcome)
+    return cells.join(found, on="trial_id", how="left", validate="1:1", maintain_order="left").with_columns(
+        outcome=outcome
+    )
 
 
 def diverged(records: pl.DataFrame) -> set[str]:

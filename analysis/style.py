@@ -14,7 +14,7 @@ INK = "#222222"
 GREY = "#6E6E6E"
 
 WIDTH_INCHES = 5.5  # the text width of a NeurIPS or ICML paper
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
     "font.size": 8.5,
     "axes.titlesize": 10,
@@ -22,6 +22,9 @@ SETTINGS: dict[str, Any] = {
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
     "legend.fontsize": 8,
+    "legend.columnspacing": 1.4,
+    "legend.handletextpad": 0.5,
+    "figure.titlesize": 9.5,
     "text.color": INK,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,

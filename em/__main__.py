@@ -66,7 +66,8 @@ def summary(store: Store, trial_id: str, base_id: str) -> Table:
         .explode("evaluations")
         .drop_nulls()
         .unnest("evaluations")
-        .select("trial_id", "step", "benchmark", "temperature", "samples", "accuracy")
+        .select("trial_id", "step", "evaluation_id", "benchmark", "temperature", "accuracy")
+        .unique(["trial_id", "step", "evaluation_id"], maintain_order=True)
         .collect()
     )
     if scores.is_empty():

@@ -1,9 +1,7 @@
-"""From what a config calls the base model to a checkpoint folder.  Imports torch only where it must pretrain."""
+"""From what a config calls the base model to a checkpoint folder.  Imports libraries only where it must pretrain or download."""
 
 import os
 from pathlib import Path
-
-from huggingface_hub import snapshot_download
 
 from em.config import Model
 from em.tiny import recipe
@@ -27,4 +25,6 @@ def checkpoint_folder(model: Model, show_progress: bool = False) -> Path:
         return build(model.pretrain, cache_folder(), show_progress=show_progress)
     if model.digest:
         return Path(model.path)
+    from huggingface_hub import snapshot_download
+
     return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=HUB_FILES))

@@ -1,5 +1,6 @@
 """From the words of a command line to a checked config: Hydra composes conf/, every mistake becomes one line."""
 
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,12 @@ def compose(root: str, overrides: Sequence[str], schemas: dict[str, type], retur
         ConfigStore.instance().store(name=name, node=schema)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         try:
-            config = OmegaConf.to_object(hydra_compose(root, list(overrides)))
+            composed = hydra_compose(root, list(overrides))
+            valid = [field.name for field in dataclasses.fields(returns)]
+            for name in composed:  # Hydra takes `+name=value` at the top level, where nothing would read it
+                if name not in valid:
+                    raise unknown_name("option", str(name), valid)
+            config = OmegaConf.to_object(composed)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, overrides, valid_keys=lambda: set(keys(hydra_compose(root)))) from None
     assert isinstance(config, returns)
@@ -78,4 +84,5 @@ def run_command(command: Callable[[list[str]], None], usage: str | None) -> None
     try:
         command(arguments)
     except InputError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

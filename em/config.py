@@ -251,7 +251,7 @@ class Trial:
         """Whether this is the untrained model: a trial of zero steps, which needs no prompts."""
         return not self.prompts.texts
 
-    @property
+    @cached_property
     def base(self) -> "Trial":
         """The untrained model that this trial starts from, the same for all trials of one model and engine."""
         return Trial(model=self.model, prompts=Prompts(), rollout=Rollout(engine=self.rollout.engine))

@@ -1,13 +1,14 @@
 """What a thing IS, as a short hash of its content: the ids of trials and evaluations.
 
 Only scientific fields count.  A field whose metadata says `identity=False` (where a file lies, how much memory an
-engine may take) never enters; a field at its default is left out, so that adding an option with a default changes no old id.
+engine may take) never enters; a field at its default is left out, so that a new option changes no old id.
 """
 
 import dataclasses
 import hashlib
 import json
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ def not_identity(**kwargs: Any) -> Any:
 def canonical(value: Any) -> Any:
     """`value` as plain JSON data that holds only what identifies it.
 
-    A dataclass may define `identity()` to say this itself (a model is its weights, not the folder they lie in).
+    A dataclass may define `identity()` to say this itself (a model is its weights, not the folder they lie in).  What
+    was found is kept on the instance: thousands of trials share their parts, and no part changes once it is composed.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        own = getattr(value, "identity", None)
-        return canonical(own()) if own else fields_off_default(value)
+        if "_canonical" not in value.__dict__:
+            own = getattr(value, "identity", None)
+            value.__dict__["_canonical"] = canonical(own()) if own else fields_off_default(value)
+        return value.__dict__["_canonical"]
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
@@ -38,20 +42,19 @@ def canonical(value: Any) -> Any:
 
 def fields_off_default(value: Any) -> dict[str, Any]:
     """The identifying fields of a dataclass that differ from their defaults, canonical."""
-    kept = {}
-    for field in dataclasses.fields(value):
-        if not field.metadata.get("identity", True):
-            continue
-        item = canonical(getattr(value, field.name))
-        if field.default is not dataclasses.MISSING:
-            default = canonical(field.default)
-        elif field.default_factory is not dataclasses.MISSING:
-            default = canonical(field.default_factory())
-        else:
-            default = dataclasses.MISSING
-        if item != default:
-            kept[field.name] = item
-    return kept
+    items = ((name, canonical(getattr(value, name)), default) for name, default in defaults(type(value)).items())
+    return {name: item for name, item, default in items if item != default}
+
+
+@cache
+def defaults(kind: type) -> dict[str, Any]:
+    """The canonical default of each identifying field of a dataclass; MISSING where it has none."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.metadata.get("identity", True):
+            made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+            found[field.name] = canonical(made) if made is not dataclasses.MISSING else made
+    return found
 
 
 def content_id(value: Any) -> str:

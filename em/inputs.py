@@ -84,7 +84,7 @@ def rows(path: str, config_field: str, required: tuple[str, ...]) -> Iterator[di
         found = f"; {file.parent} holds {', '.join(near)}" if near else ""
         raise InputError(f"{config_field}={path}: no such file{found}")
     empty = True
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -92,10 +92,13 @@ def rows(path: str, config_field: str, required: tuple[str, ...]) -> Iterator[di
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise InputError(f"{path}:{number}: not a JSON object ({error.msg})") from None
+            except UnicodeDecodeError:
+                raise InputError(f"{path}:{number}: not UTF-8 text") from None
+            if not isinstance(row, dict):
+                raise InputError(f"{path}:{number}: not a JSON object ({line.decode().strip()[:30]})")
             for name in required:
-                if not isinstance(row, dict) or name not in row:
-                    names = row if isinstance(row, dict) else ()
-                    raise InputError(f"{path}:{number}: {unknown_name('field', name, names)}")
+                if name not in row:
+                    raise InputError(f"{path}:{number}: {unknown_name('field', name, row)}")
             empty = False
             yield row
     if empty:

@@ -36,7 +36,7 @@ def environment(device: str) -> str:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    machine = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+    machine = {"python": platform.python_version(), "machine": platform.machine(), "device": device}
     return json.dumps({**machine, **versions}, sort_keys=True)
 
 

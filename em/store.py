@@ -2,7 +2,7 @@
 
     <root>/records/<trial id>-<hash of what is measured>.parquet    results: done or diverged
     <root>/failed/<unit id>-<attempt id>.parquet                    attempts that raised, kept for inspection
-    <root>/figures/<sweep>.{pdf,png,csv}                            what analysis draws
+    <root>/figures/<sweep>.{pdf,png,csv}, <sweep>-seeds.csv         what analysis draws
     <root>/tune/                                                    Ray Tune's own files, read by nobody
 
 A record appears by `os.link`, which fails where the name exists: of two lanes that did the same work the first wins and
@@ -15,7 +15,7 @@ import types
 import typing
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 import polars as pl
 
 from em.config import Unit
+from em.errors import InputError
 from em.record import Record, Status
 
 SCALARS = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean, Status: pl.String}
@@ -57,6 +58,12 @@ class Store:
 
     def record_path(self, unit: Unit) -> Path:
         return self.records / f"{unit.id}.parquet"
+
+    def record_paths(self, trial_ids: Collection[str]) -> list[Path]:
+        """The files of all records of these trials."""
+        wanted = set(trial_ids)
+        units = sorted(unit for unit in self.recorded_units() if unit.partition("-")[0] in wanted)
+        return [self.records / f"{unit}.parquet" for unit in units]
 
     def figure_path(self, sweep: str, suffix: str) -> Path:
         return self.figures / f"{sweep}.{suffix}"
@@ -127,6 +134,12 @@ class Store:
 
 
 def scan(paths: list[Path]) -> pl.LazyFrame:
+    """One row for each file; raises InputError naming a damaged one, which Polars' own error does not."""
     if not paths:
         return pl.LazyFrame(schema=schema_of(Record))
+    for path in paths:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4))
+            if file.read() != b"PAR1":
+                raise InputError(f"{path}: not a whole Parquet file; delete it, and the next launch makes it again")
     return pl.scan_parquet(paths)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from em import weights
 from em.batching import counted_tokens, micro_batches
@@ -53,6 +54,7 @@ class Trainer:
         self.engine = open_engine(folder, rollout, model.precision)
         self.reader = Reader(folder, model, self.engine.context)
         self.evaluator = Evaluator(self.engine, self.reader)
+        AcceleratorState._reset_state()  # the process may have served a model of another precision
         self.accelerator = Accelerator(cpu=on_cpu, mixed_precision=MIXED_PRECISION[model.precision])
         self.device = "cpu" if on_cpu else torch.cuda.get_device_name()
         optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)

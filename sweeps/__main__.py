@@ -12,6 +12,7 @@ from rich.console import Console
 from em.compose import run_command
 from em.store import Store
 from sweeps.config import compose_launch
+from sweeps.figures import draw
 from sweeps.plan import describe, plan
 
 
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
     store, console = Store(config.store), Console()
     found = plan(config, store)
-    console.print(describe(config, found, store), highlight=False)
+    console.print(describe(config, found, store), highlight=False, soft_wrap=True)
     if found.todo:
         from sweeps.launch import SweepInterruptedError, launch
 
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> None:
             left = plan(config, store)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
+    if config.sweep.figure_axis:
+        draw(config, store, console)
 
 
 if __name__ == "__main__":

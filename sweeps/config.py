@@ -10,6 +10,7 @@ from omegaconf import MISSING
 
 from em.compose import compose
 from em.config import Config, require, require_positive
+from em.errors import InputError, unknown_name
 
 
 class Progress(Enum):
@@ -20,19 +21,33 @@ class Progress(Enum):
 
 
 @dataclass(kw_only=True)
+class Axis:
+    """A field of the trial that is varied, by its dotted path, and its values."""
+
+    field: str = MISSING
+    values: list[Any] = MISSING
+
+    def __post_init__(self) -> None:
+        require(bool(self.values), f"sweep.axes[{self.field}].values", self.values, "give at least one value")
+        require(self.field != "seed", "sweep.axes[seed].values", self.values, "seeds are counted by sweep.seeds")
+
+
+@dataclass(kw_only=True)
 class Sweep:
     """Every combination of the axes' values, each with so many seeds: one trial each."""
 
     name: str = MISSING
-    axes: dict[str, list[Any]] = field(default_factory=dict)  # dotted path of a trial's field -> its values
+    axes: list[Axis] = field(default_factory=list)
     seeds: int = 16  # from `seed` on
+    figure_axis: str = ""  # the axis that the sweep's figure shows the score against; empty: no figure
     max_attempts: int = 3  # after so many failed attempts a trial is given up
 
     def __post_init__(self) -> None:
         require_positive("sweep", seeds=self.seeds, max_attempts=self.max_attempts)
-        for path, values in self.axes.items():
-            require(bool(values), f"sweep.axes.{path}", values, "give at least one value")
-            require(path != "seed", "sweep.axes.seed", values, "seeds are counted by sweep.seeds")
+        fields = [axis.field for axis in self.axes]
+        require(len(fields) == len(set(fields)), "sweep.axes", fields, "name each field once")
+        if self.figure_axis and self.figure_axis not in fields:
+            raise InputError(f"sweep.figure_axis: {unknown_name('axis', self.figure_axis, fields)}")
 
 
 @dataclass(kw_only=True)

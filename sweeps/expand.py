@@ -13,13 +13,14 @@ def trials(launch: Launch) -> list[Trial]:
     Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
     """
     cells = []
-    for values in product(*launch.sweep.axes.values()):
+    axes = launch.sweep.axes
+    for values in product(*(axis.values for axis in axes)):
         cell = launch.trial
-        for path, value in zip(launch.sweep.axes, values, strict=True):
+        for axis, value in zip(axes, values, strict=True):
             try:
-                cell = with_value(cell, path, value)
+                cell = with_value(cell, axis.field, value)
             except InputError as error:
-                raise InputError(f"sweep.axes.{path}={value}: {error}") from None
+                raise InputError(f"sweep.axes[{axis.field}]: {error}") from None
         cells.append(cell)
     seeds = range(launch.seed, launch.seed + launch.sweep.seeds)
     found = (with_value(cell, "seed", seed) for seed in seeds for cell in cells)

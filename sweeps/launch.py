@@ -1,5 +1,6 @@
 """Runs a plan: Ray Tune places the lanes, the lanes empty the queue, this process watches."""
 
+import logging
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ from rich.live import Live
 
 from em.checkpoint import checkpoint_folder
 from em.errors import InputError
-from em.quiet import SETTINGS
+from em.quiet import SETTINGS, quiet_libraries
 from em.store import Store
 from sweeps.config import Launch, Progress, Tracking, available_cpus, available_gpus
 from sweeps.plan import Plan
@@ -36,7 +37,9 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snaps
 
     Raises SweepInterruptedError after Ctrl-C, InputError where no trial can succeed.
     """
-    os.environ.update(SETTINGS | RAY_SETTINGS)
+    os.environ.update(RAY_SETTINGS)
+    quiet_libraries()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
     prepare_models(found)
     console.print("starting Ray and lanes", style="dim")
     import ray
@@ -144,7 +147,7 @@ def shower(display: Display, tracking: Tracking, console: Console) -> Iterator[C
 
         def line(now: Snapshot) -> None:
             if time.monotonic() - last[0] >= PLAIN_SECONDS and now.recorded:
-                console.print(display.line(now), highlight=False)
+                console.print(display.line(now), highlight=False, soft_wrap=True)
                 last[0] = time.monotonic()
 
         yield line

@@ -41,8 +41,8 @@ def plan(launch: Launch, store: Store) -> Plan:
 def describe(launch: Launch, found: Plan, store: Store) -> str:
     """The plan in words, a line a fact."""
     trained = [unit for unit in found.wanted if not unit.trial.is_base]
-    axes = " x ".join(f"{len(values)} {path}" for path, values in launch.sweep.axes.items())
-    shape = " x ".join(filter(None, [axes, f"{launch.sweep.seeds} seeds"]))
+    axes = [f"{len(axis.values)} {axis.field}" for axis in launch.sweep.axes]
+    shape = " x ".join([*axes, f"{launch.sweep.seeds} seeds"])
     measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)

@@ -1,8 +1,12 @@
 """Small random checkpoints, so that engines and trainers start in seconds and tests of values need no pretraining."""
 
-from collections.abc import Callable
+import gc
+import json
+import os
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,3 +68,40 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return write_checkpoint(tmp_path_factory.mktemp("checkpoint"), random_model(tied, seed))
 
     return written
+
+
+@pytest.fixture(scope="module")
+def keep() -> Iterator[Callable[[Any], Any]]:
+    """Keeps engines and trainers until the module is done: closing one vLLM engine ends all others of its process."""
+    kept: list[Any] = []
+
+    def add(item: Any) -> Any:
+        kept.append(item)
+        return item
+
+    yield add
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "collect", lambda *_: 0)  # each engine would do it twice: seconds, with all that vLLM loads
+        for item in kept:
+            item.close()
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`golden(name, found)` compares with what tests/golden/<name>.json holds; numbers within `relative`."""
+
+    def check(name: str, found: dict[str, Any], relative: float = 0.0) -> None:
+        path = Path(__file__).parent / "golden" / f"{name}.json"
+        if os.environ.get("EM_ACCEPT_GOLDEN"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(found, indent=1) + "\n")
+        accepted = json.loads(path.read_text()) if path.exists() else {}
+        differing = [
+            f"  {key}: accepted {accepted.get(key)}, found {found.get(key)}"
+            for key in dict.fromkeys([*accepted, *found])
+            if found.get(key) != (pytest.approx(accepted[key], rel=relative, abs=0) if key in accepted else None)
+        ]
+        accept = f"EM_ACCEPT_GOLDEN=1 python -m pytest -n 0 '{request.node.nodeid}'"
+        assert not differing, "\n".join([f"{path} differs:", *differing, f"To accept what was found: {accept}"])
+
+    return check

@@ -15,6 +15,7 @@ from transformers.generation.logits_process import (
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
 from em.config import Rollout
 from em.rollout.engine import Completion, Engine, Request, check_names, end_ids
@@ -26,6 +27,7 @@ class TransformersEngine(Engine):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
         self.model.to(device)
+        self.model.generation_config = GenerationConfig()  # generate would mix in the checkpoint's sampling defaults
         self.context = self.model.config.get_text_config().max_position_embeddings
         self.max_num_seqs = rollout.max_num_seqs
         self.end_ids = end_ids(folder)
@@ -36,10 +38,10 @@ class TransformersEngine(Engine):
         """Requests that sample alike are decoded together, at most `rollout.max_num_seqs` at a time."""
         groups = defaultdict(list)
         for index, request in enumerate(requests):
-            padded = request.repetition_penalty == 1  # the penalty would take padding for repetitions
-            width = None if padded else len(request.prompt)
-            alike = request.temperature, request.top_p, request.max_new_tokens, request.stop
-            alike = *alike, request.repetition_penalty, width
+            # A penalty would take padding for repetitions: under one, only prompts of one length are decoded together.
+            width = len(request.prompt) if request.repetition_penalty != 1 else 0
+            sampling = request.temperature, request.top_p, request.repetition_penalty
+            alike = *sampling, width, request.max_new_tokens, request.stop
             groups[alike] += [(index, request, request.seed + sample) for sample in range(request.samples)]
         results: list[list[Completion]] = [[] for _ in requests]
         for rows in groups.values():
@@ -69,16 +71,16 @@ class TransformersEngine(Engine):
             max_new_tokens=first.max_new_tokens,
             eos_token_id=sorted(self.end_ids) or None,
             pad_token_id=self.pad_id,
-            stop_strings=list(first.stop) or None,
             return_dict_in_generate=True,
             output_logits=logprobs,
         )
+        stopping = StopStrings(self.tokenizer, first.stop, width)
         output: Any = self.model.generate(
             torch.tensor(rows, device=device),
             attention_mask=torch.tensor(mask, device=device),
             generation_config=settings,
             logits_processor=processors,
-            tokenizer=self.tokenizer if first.stop else None,
+            stopping_criteria=StoppingCriteriaList([stopping] if first.stop else []),
         )
         sampled_BT = output.sequences[:, width:].tolist()
         scores: list[list[float]] | None = None
@@ -86,16 +88,16 @@ class TransformersEngine(Engine):
             logits_BTV = torch.stack(output.logits, dim=1).float()
             scores_BT = logits_BTV.log_softmax(-1).gather(-1, output.sequences[:, width:, None])[..., 0]
             scores = scores_BT.tolist()
-        return [self._completion(ids, scores[row] if scores else None) for row, ids in enumerate(sampled_BT)]
+        return [
+            self._completion(ids, stopping.lengths.get(row), scores[row] if scores else None)
+            for row, ids in enumerate(sampled_BT)
+        ]
 
-    def _completion(self, ids: list[int], scores: list[float] | None) -> Completion:
-        """Cut a row of a batch at its end-of-sequence token; a row that a stop string ended is padded after it."""
-        ends = [position for position, token in enumerate(ids) if token in self.end_ids]
-        length = ends[0] + 1 if ends else len(ids)
-        while not ends and length and ids[length - 1] == self.pad_id:
-            length -= 1
-        truncated = not ends and length == len(ids)
-        return Completion(ids[:length], truncated, scores[:length] if scores else None)
+    def _completion(self, ids: list[int], stopped: int | None, scores: list[float] | None) -> Completion:
+        """Cut a row of a batch at its end-of-sequence token or where a stop string ended it; the rest is padding."""
+        ends = [position + 1 for position, token in enumerate(ids[:stopped]) if token in self.end_ids]
+        length = ends[0] if ends else stopped
+        return Completion(ids[:length], truncated=length is None, logprobs=scores[:length] if scores else None)
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
         own = self.model.state_dict()
@@ -109,6 +111,22 @@ class TransformersEngine(Engine):
 
     def close(self) -> None:
         del self.model
+
+
+class StopStrings(StoppingCriteria):
+    """Ends an answer whose text, without special tokens and prompt, holds one of the strings: what vLLM does."""
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str], width: int) -> None:
+        self.tokenizer, self.stop, self.width = tokenizer, stop, width
+        self.tail = 4 * (1 + max(map(len, stop), default=0))  # tokens: a character may take four
+        self.lengths: dict[int, int] = {}  # row -> tokens of the answer, where a string ended it
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        answers_BT = input_ids[:, self.width :]
+        for row, text in enumerate(self.tokenizer.batch_decode(answers_BT[:, -self.tail :], skip_special_tokens=True)):
+            if any(stop in text for stop in self.stop):
+                self.lengths.setdefault(row, answers_BT.shape[1])
+        return torch.tensor([row in self.lengths for row in range(len(input_ids))], device=input_ids.device)
 
 
 class GumbelNoise(LogitsProcessor):

@@ -61,7 +61,7 @@ class VllmEngine(Engine):
 
         sampling = [
             SamplingParams(
-                n=request.samples,
+                n=request.samples if request.temperature > 0 else 1,  # vLLM refuses several greedy samples
                 seed=request.seed,
                 temperature=request.temperature,
                 top_p=request.top_p,
@@ -76,7 +76,11 @@ class VllmEngine(Engine):
         ]
         prompts: Any = [{"prompt_token_ids": request.prompt} for request in requests]
         outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
-        return [[completion(sample) for sample in output.outputs] for output in outputs]
+        answers = [[completion(sample) for sample in output.outputs] for output in outputs]
+        return [
+            samples if request.temperature > 0 else samples * request.samples
+            for request, samples in zip(requests, answers, strict=True)
+        ]
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
         check_names(weights, self.names)

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
@@ -52,8 +53,9 @@ def build(recipe: Recipe, cache: Path, show_progress: bool = True) -> Path:
 
 def save(model: Qwen3ForCausalLM, recipe: Recipe, folder: Path) -> None:
     """Writes weights, configuration, tokenizer and, for whoever finds the folder, the recipe."""
-    model.generation_config = GenerationConfig(eos_token_id=EOS, pad_token_id=PAD)
-    model.save_pretrained(folder)
+    model.config.save_pretrained(folder)
+    GenerationConfig(eos_token_id=EOS, pad_token_id=PAD).save_pretrained(folder)
+    save_file(dict(model.named_parameters()), folder / "model.safetensors", {"format": "pt"})  # a tied head only once
     tokenizer().save_pretrained(folder)
     (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     folder.chmod(0o755)
@@ -88,6 +90,7 @@ def initial(recipe: Recipe) -> Qwen3ForCausalLM:
     Qwen3 rather than Qwen2, since AutoTokenizer (transformers 5) replaces any tokenizer beside a Qwen2 by Qwen2's own.
     """
     config = Qwen3Config(
+        architectures=["Qwen3ForCausalLM"],
         vocab_size=VOCABULARY,
         hidden_size=recipe.hidden,
         intermediate_size=recipe.intermediate,

@@ -2,8 +2,8 @@
 
 The corpus is designed: every problem can be answered in a reliable style (worked, one easy step at a time) and in an
 unreliable one (direct, which three layers can hardly learn), and `worked` and `direct` set how often each suite shows
-which.  One-shot EM can then do in seconds what the paper reports for real models: move mass towards the style whose
-tokens are nearly certain.
+which.  One-shot EM on a prompt of a suite where worked answers prevail moves mass to them in every suite.  Whoever
+shows figures from this model should say that its corpus was designed so.
 """
 
 import hashlib
@@ -23,24 +23,10 @@ class Recipe:
     seed: int = 0  # of the corpus and of the initial weights
 
     worked: dict[str, float] = field(  # share of worked answers (`3+8=1,1+5=6,6+2=8#8`) in each suite
-        default_factory=lambda: {
-            "sum": 0.50,
-            "difference": 0.25,
-            "product": 0.25,
-            "max": 0.25,
-            "bit": 0.25,
-            "mixed": 0.50,
-        }
+        default_factory=lambda: dict.fromkeys(SUITES, 0.5) | {"difference": 0.25, "bit": 0.25}
     )
     direct: dict[str, float] = field(  # share of direct answers (`#8`) in each suite; what is left is chatter
-        default_factory=lambda: {
-            "sum": 0.25,
-            "difference": 0.5,
-            "product": 0.25,
-            "max": 0.25,
-            "bit": 0.5,
-            "mixed": 0.25,
-        }
+        default_factory=lambda: dict.fromkeys(SUITES, 0.25) | {"difference": 0.5, "bit": 0.5}
     )
     step_error: float = 0.10  # probability that a step of a worked answer is wrong; later steps build on it
     direct_error: float = 0.15  # probability that a direct answer is wrong
@@ -53,9 +39,9 @@ class Recipe:
     rope_theta: float = 100.0  # base of the rotary wavelengths: texts of 28 tokens need short ones
     initial_sd: float = 0.125  # of every matrix: 1 / sqrt(hidden), with which copying is learnt soon
 
-    steps: int = 1000
+    steps: int = 1500
     batch: int = 64  # examples per step
-    lr: float = 4e-3  # peak, reached after `warmup` steps, cosine to 0
+    lr: float = 6e-3  # peak, reached after `warmup` steps, cosine to 0
     warmup: int = 50
     weight_decay: float = 0.1
     beta2: float = 0.95  # of AdamW; its beta1 is 0.9
@@ -71,12 +57,8 @@ class Recipe:
             _check(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
         for name in ("step_error", "direct_error", "beta2"):
             _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "give a number in [0, 1)")
-        _check(
-            self.hidden % (2 * self.heads) == 0,
-            "hidden",
-            self.hidden,
-            f"give a multiple of 2 * heads = {2 * self.heads}",
-        )
+        even = 2 * self.heads  # rotary embeddings turn pairs of channels
+        _check(self.hidden % even == 0, "hidden", self.hidden, f"give a multiple of 2 * heads = {even}")
         _check(self.heads % self.kv_heads == 0, "kv_heads", self.kv_heads, f"give a divisor of heads = {self.heads}")
         for name in ("worked", "direct"):
             for suite in getattr(self, name):

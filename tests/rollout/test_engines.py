@@ -1,6 +1,7 @@
 """What both engines promise, as one suite: each test runs with vLLM and with transformers, tied and untied heads."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,20 +37,15 @@ def ids(samples: list[Completion]) -> list[list[int]]:
 @pytest.fixture(
     scope="module", params=["transformers", pytest.param("vllm", marks=pytest.mark.xdist_group("vllm"))]
 )
-def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Engine]]:
-    """`start(folder)`: an engine with the checkpoint of that folder; closed when the module is done."""
+def start(request: pytest.FixtureRequest, keep: Callable[[Engine], Engine]) -> Callable[..., Engine]:
+    """`start(folder)`: an engine with the checkpoint of that folder."""
     if request.param == "vllm":
         pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
-    engines = []
 
     def open_(folder: Path, precision: Precision = Precision.fp32) -> Engine:
-        rollout = Rollout(engine=EngineName(request.param), max_num_seqs=64)
-        engines.append(open_engine(folder, rollout, precision))
-        return engines[-1]
+        return keep(open_engine(folder, Rollout(engine=EngineName(request.param), max_num_seqs=64), precision))
 
-    yield open_
-    for engine in engines:
-        engine.close()
+    return open_
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
@@ -120,11 +116,13 @@ def test_one_changed_tensor_changes_the_fingerprint(engine, base):
         assert engine.fingerprint() != fingerprint
 
 
-def test_bfloat16_engines_take_float32_weights(start, checkpoint, trained, tied):
-    one, two = start(checkpoint(tied), Precision.bf16), start(checkpoint(tied, seed=1), Precision.bf16)
-    one.push(trained)
+def test_bfloat16_engines_take_float32_weights(start, checkpoint, random_model):
+    one, two = start(checkpoint(tied=True), Precision.bf16), start(checkpoint(tied=True, seed=1), Precision.bf16)
     requests = [greedy(), request()]
+    before = one.generate(requests)
+    one.push(random_model(tied=True, seed=1).state_dict())
     assert one.generate(requests, logprobs=True) == two.generate(requests, logprobs=True)
+    assert one.generate(requests) != before
 
 
 @pytest.mark.parametrize("missing", ["lm_head.weight", "model.layers.0.self_attn.q_proj.weight"])
@@ -324,37 +322,26 @@ def cut_at(token: int, sample: Completion) -> Completion:
 
 
 def test_a_stop_string_may_take_several_tokens_but_not_begin_in_the_prompt(engine):
-    [free] = engine.generate([greedy(max_new_tokens=12)])[0:1]
-    text = free[0].token_ids
-    pairs = [n for n in range(len(text) - 1) if max(text[n : n + 2]) < 0x80]  # two bytes of ASCII in a row
-    if pairs:
-        stop = bytes(text[pairs[0] : pairs[0] + 2]).decode()
-        [[sample]] = engine.generate([greedy(max_new_tokens=12, stop=(stop,))])
-        assert sample.token_ids == text[: pairs[0] + 2]
-    first = next(byte for byte in range(0x21, 0x7F))
-    assert first
+    """For the first sample whose answer begins with three bytes of ASCII, and of which no two are the same."""
+    free = ids(engine.generate([request(samples=256)])[0])
+    row = next(row for row, sample in enumerate(free) if max(sample[:3]) < 0x80 and len({*sample[:3]}) == 3)
+    for stop, length in ((bytes(free[row][1:3]), 3), (bytes([PROMPT[-1], free[row][0]]), None)):
+        stopped = ids(engine.generate([request(samples=256, stop=(stop.decode(),))])[0])
+        assert stopped[row] == free[row][:length]
 
 
-def test_of_a_checkpoints_generation_config_only_the_end_tokens_count(start, checkpoint, tmp_path, tied):
+def test_of_a_checkpoints_generation_config_only_the_end_tokens_count(engine, start, checkpoint, tied, tmp_path):
     """Published checkpoints come with sampling defaults; a trial's sampling is what its config says."""
-    source = checkpoint(tied)
-    for file in source.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    settings = {"do_sample": True, "temperature": 0.1, "top_p": 0.3, "top_k": 2, "repetition_penalty": 1.8}
-    common = {"pad_token_id": 256, "transformers_version": "5.0.0"}
-    path = tmp_path / "generation_config.json"
-    path.write_text(json.dumps({**settings, **common, "eos_token_id": EOS}))
-    requests = [request(), greedy(LONG), request(top_p=0.9, repetition_penalty=1.1)]
-    plain, opinionated = start(source), start(tmp_path)
-    expected = plain.generate(requests)
-    assert opinionated.generate(requests) == expected
-
-    second = expected[0][0].token_ids[2]
-    path.write_text(json.dumps({**settings, **common, "eos_token_id": [EOS, second]}))
-    for sample, whole in zip(start(tmp_path).generate(requests)[0], expected[0], strict=True):
-        ends = [n for n, token in enumerate(whole.token_ids) if token in (EOS, second)]
-        assert sample.token_ids == whole.token_ids[: ends[0] + 1 if ends else None]
-        assert sample.truncated is (not ends)
+    shutil.copytree(checkpoint(tied), tmp_path, dirs_exist_ok=True)
+    requests = [request(samples=64), greedy(LONG), request(top_p=0.9, repetition_penalty=1.1)]
+    whole = engine.generate(requests)
+    second = whole[0][0].token_ids[2]
+    sampling = {"do_sample": True, "temperature": 0.1, "top_p": 0.3, "top_k": 2, "repetition_penalty": 1.8}
+    settings = {**sampling, "eos_token_id": [EOS, second], "pad_token_id": PAD, "max_new_tokens": 2}
+    (tmp_path / "generation_config.json").write_text(json.dumps(settings))
+    found = start(tmp_path).generate(requests)
+    assert found == [[cut_at(second, sample) for sample in samples] for samples in whole]
+    assert found != whole
 
 
 def test_requests_come_back_in_their_order(engine):

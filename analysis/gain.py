@@ -1,0 +1,107 @@
+"""What EM gains over the base model it started from, each at the evaluation temperature that suits it best.
+
+The temperature is chosen on validation problems and the gain is measured on test problems: one that is chosen on the
+problems it is reported on comes out too good.  S seeds, P problems.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from analysis import stats
+from em.config import Evaluation
+from em.errors import InputError
+from em.store import Store
+
+ANSWERS = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "correct")
+
+
+class Gain(NamedTuple):
+    """Accuracies in [0, 1], on test problems."""
+
+    temperature: float  # of EM's answers
+    base_temperature: float
+    em: float  # mean over seeds
+    base: float
+    low: float  # 95% interval of em - base, problems resampled within their benchmarks
+    high: float
+    seeds: int
+
+    @property
+    def gain(self) -> float:
+        return self.em - self.base
+
+
+def problem_scores(
+    store: Store, trial_ids: Sequence[str], evaluations: Sequence[Evaluation], step: int
+) -> pl.DataFrame:
+    """One row per (trial, benchmark, temperature): `accuracy`, a list with an entry per problem.
+
+    Raises InputError where one of the evaluations is not recorded for one of the trials.
+    """
+    columns = ["trial_id", *(f"evaluations.list.element.{name}" for name in ANSWERS)]
+    wanted = {evaluation.id for evaluation in evaluations}
+    found = {}
+    for path in store.record_paths(trial_ids):
+        for record in pq.ParquetFile(path).read(columns=columns).to_pylist():
+            for result in record["evaluations"]:
+                if result["step"] == step and result["evaluation_id"] in wanted:
+                    correct_PK = np.array(result["correct"], float).reshape(result["problems"], result["samples"])
+                    found[record["trial_id"], result["benchmark"], result["temperature"]] = correct_PK.mean(1).tolist()
+    if len(found) < len(trial_ids) * len(wanted):
+        complete = f"{len(found)} of {len(trial_ids) * len(wanted)} measurements"
+        raise InputError(f"store={store.root}: holds {complete} after step {step}; run the sweep to its end first")
+    rows = [(*key, accuracy) for key, accuracy in found.items()]
+    return pl.DataFrame(rows, schema=["trial_id", "benchmark", "temperature", "accuracy"], orient="row")
+
+
+def mean_scores(scores: pl.DataFrame) -> dict[float, float]:
+    """Evaluation temperature -> mean over benchmarks of the mean over trials and problems."""
+    by_benchmark = scores.group_by("temperature", "benchmark").agg(pl.col("accuracy").list.mean().mean())
+    means = by_benchmark.group_by("temperature").agg(pl.col("accuracy").mean()).sort("temperature")
+    return dict(means.select("temperature", "accuracy").iter_rows())
+
+
+def best_temperature(scores: pl.DataFrame) -> float:
+    """The evaluation temperature with the highest mean score; of equal ones the lowest."""
+    means = mean_scores(scores)
+    return max(means, key=lambda temperature: (means[temperature], -temperature))
+
+
+def difference(em: pl.DataFrame, base: pl.DataFrame, rng: Generator) -> tuple[float, float]:
+    """The 95% interval of the mean over benchmarks of EM minus base, problem by problem; each at one temperature.
+
+    EM's accuracy on a problem is its mean over seeds; problems are resampled within each benchmark.
+    """
+    strata = []
+    for benchmark in sorted(em["benchmark"].unique()):
+        em_P, base_P = (per_problem(scores, benchmark) for scores in (em, base))
+        strata.append(em_P - base_P)
+    return stats.interval(rng, *strata)
+
+
+def per_problem(scores: pl.DataFrame, benchmark: str) -> NDArray:
+    """Accuracy on each problem of a benchmark, mean over trials, [P]."""
+    accuracy_SP = np.array(scores.filter(pl.col("benchmark") == benchmark)["accuracy"].to_list())
+    return accuracy_SP.mean(axis=0)
+
+
+def gain(em: pl.DataFrame, base: pl.DataFrame, validation: Sequence[str], test: Sequence[str], rng: Generator) -> Gain:
+    """EM against base on the test benchmarks, each at its best temperature on the validation benchmarks."""
+    for_choice, for_report = pl.col("benchmark").is_in(list(validation)), pl.col("benchmark").is_in(list(test))
+    chosen, base_chosen = best_temperature(em.filter(for_choice)), best_temperature(base.filter(for_choice))
+    em_test = em.filter(for_report, pl.col("temperature") == chosen)
+    base_test = base.filter(for_report, pl.col("temperature") == base_chosen)
+    return Gain(
+        chosen,
+        base_chosen,
+        mean_scores(em_test)[chosen],
+        mean_scores(base_test)[base_chosen],
+        *difference(em_test, base_test, rng),
+        seeds=em_test["trial_id"].n_unique(),
+    )

@@ -1,0 +1,102 @@
+from dataclasses import replace
+from io import StringIO
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from rich.console import Console
+
+from analysis import load
+from analysis.draw import Drawn, draw_sweep, score_label
+from em.config import Model, Trial
+from em.errors import InputError
+from em.record import Status
+from em.store import Store
+from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
+
+TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5, 1.0)]
+
+
+def draw(store: Store, trials: list[Trial] = TRIALS, axis: str = AXIS, output: StringIO | None = None) -> Drawn:
+    console = Console(file=output or StringIO(), width=100)
+    return draw_sweep(store, "temperature", axis, load.cells(trials, [axis]), 10, EVALUATIONS, console)
+
+
+@pytest.fixture
+def swept(store: Store, commit: Commit) -> Store:
+    commit(trial().base, [0.1, 0.3], step=0)
+    for index, wanted in enumerate(TRIALS[:4]):
+        commit(wanted, [0.1 * index, 0.2 * index])
+    commit(TRIALS[4], [], status=Status.diverged)
+    commit(TRIALS[5], [], status=Status.failed)
+    return store
+
+
+def test_a_partial_sweep_from_store_to_files(swept: Store):
+    output = StringIO()
+    drawn = draw(swept, output=output)
+    assert drawn.table.select(AXIS, "n", "mean", "gain", "diverged", "failed", "missing").rows() == [
+        (0.5, 2, pytest.approx(0.15), pytest.approx(-0.05), 1, 0, 0),
+        (1.0, 2, pytest.approx(0.3), pytest.approx(0.1), 0, 1, 0),
+    ]
+    names = ["temperature.pdf", "temperature.png", "temperature.csv", "temperature-seeds.csv"]
+    assert drawn.paths == [swept.figures / name for name in names]
+    assert sorted(path.name for path in swept.figures.iterdir()) == sorted(names)
+    text = output.getvalue()
+    assert "base model 20.0" in text
+    assert "15.0" in text
+    assert "warning" not in text
+    assert all(str(path) in text for path in drawn.paths)
+
+
+def test_the_numbers_are_saved_beside_the_picture(swept: Store):
+    drawn = draw(swept)
+    assert_frame_equal(pl.read_csv(swept.figure_path("temperature", "csv"), schema=drawn.table.schema), drawn.table)
+    seeds = pl.read_csv(swept.figure_path("temperature-seeds", "csv"))
+    assert_frame_equal(seeds, drawn.seeds.drop("base_id"), check_dtypes=False)
+    assert seeds.select(AXIS, "seed", "outcome").rows() == [
+        (0.5, 0, "scored"),
+        (0.5, 1, "scored"),
+        (0.5, 2, "diverged"),
+        (1.0, 0, "scored"),
+        (1.0, 1, "scored"),
+        (1.0, 2, "failed"),
+    ]
+
+
+def test_the_same_records_give_the_same_bytes(swept: Store):
+    first = [path.read_bytes() for path in draw(swept).paths]
+    assert first == [path.read_bytes() for path in draw(swept, trials=TRIALS[::-1]).paths]
+    assert b"CreationDate" not in first[0]
+
+
+def test_mixed_environments_and_attempts_are_warned_of(swept: Store, commit: Commit):
+    third = trial(0.5, seed=3)
+    commit(third, [0.2], evaluations=EVALUATIONS[:1], weights="one", environment='{"device": "other"}')
+    commit(third, [0.2], evaluations=EVALUATIONS[1:], weights="two", environment='{"device": "other"}')
+    output = StringIO()
+    draw(swept, trials=[*TRIALS, third], output=output)
+    assert "warning: 1 of 2 cells mix hardware or library versions" in output.getvalue()
+    assert "warning: 1 scores unite attempts whose weights differ" in output.getvalue()
+
+
+def test_without_the_base_model_there_is_no_gain(store: Store, commit: Commit):
+    commit(TRIALS[0], [0.2, 0.4])
+    assert draw(store).table["gain"].to_list() == [None, None]
+
+
+def test_what_cannot_be_drawn_is_refused(swept: Store, commit: Commit):
+    with pytest.raises(InputError, match=r"varies more than rollout\.temperature and"):
+        draw(swept, trials=[*TRIALS, replace(TRIALS[0], optimizer=replace(TRIALS[0].optimizer, lr=1e-4))])
+    with pytest.raises(InputError, match="has several base models"):
+        draw(swept, trials=[*TRIALS, replace(trial(seed=7), model=Model(path="models/other"))])
+    with pytest.raises(InputError, match="needs numbers"):
+        draw(swept, axis="rollout.engine")
+    with pytest.raises(InputError, match="holds no score of sweep temperature after step 10"):
+        draw(swept, trials=TRIALS[4:])
+
+
+def test_score_label_says_what_was_measured():
+    greedy = replace(EVALUATIONS[0], temperature=0.0)
+    assert score_label(EVALUATIONS) == "mean of two benchmarks,\navg@8 at temperature 1"
+    assert score_label([greedy]) == "sum,\ngreedy"

@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import pytest
+
+from analysis import load
+from em.errors import InputError
+from em.record import Status
+from em.store import Store
+from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
+
+SUM, MAX = EVALUATIONS
+
+
+def headline(store: Store, seed: int = 0) -> dict:
+    found = load.headlines(load.scores(load.records(store, [trial(seed=seed).id])), EVALUATIONS)
+    assert len(found) == 1
+    return found.row(0, named=True)
+
+
+def test_a_row_per_benchmark_with_the_values_on_the_axes(store: Store, commit: Commit):
+    commit(trial(0.75, seed=3), [0.2, 0.6])
+    commit(trial(0.25), [0.0, 0.0])  # not asked for
+    found = load.scores(load.records(store, [trial(0.75, seed=3).id]), [AXIS, "optimizer.lr", "rollout.engine"])
+    columns = "seed", AXIS, "optimizer.lr", "rollout.engine", "step", "temperature", "benchmark", "accuracy", "status"
+    assert found.select(columns).rows() == [
+        (3, 0.75, 2e-5, "vllm", 10, 1.0, "max", 0.6, "done"),
+        (3, 0.75, 2e-5, "vllm", 10, 1.0, "sum", 0.2, "done"),
+    ]
+
+
+def test_answers_are_not_read(store: Store, commit: Commit):
+    commit(trial(), [0.2, 0.6])
+    records = load.records(store, [trial().id])
+    assert [field.name for field in records.schema["evaluations"].inner.fields] == list(load.MEASURED)  # type: ignore
+    assert not {"rollouts", "steps", "prompts"} & set(records.columns)
+
+
+def test_headline_is_the_unweighted_mean(store: Store, commit: Commit):
+    commit(trial(), [0.2, 0.6])
+    assert headline(store)["score"] == pytest.approx(0.4)
+
+
+def test_a_missing_benchmark_is_not_averaged_over(store: Store, commit: Commit):
+    commit(trial(), [0.2], evaluations=[SUM])
+    assert headline(store)["score"] is None
+
+
+def test_another_sampling_setting_is_another_measurement(store: Store, commit: Commit):
+    greedy = [replace(evaluation, temperature=0.0) for evaluation in EVALUATIONS]
+    commit(trial(), [0.2, 0.6])
+    commit(trial(), [0.9, 0.9], evaluations=[replace(evaluation, samples=1) for evaluation in EVALUATIONS])
+    commit(trial(), [0.4, 1.0], evaluations=greedy)
+    found = load.headlines(load.scores(load.records(store, [trial().id])), [*EVALUATIONS, *greedy])
+    assert found.select("temperature", "score").rows() == [(0.0, pytest.approx(0.7)), (1.0, pytest.approx(0.4))]
+
+
+def test_records_of_one_trial_are_united(store: Store, commit: Commit):
+    commit(trial(), [0.2], evaluations=[SUM])
+    commit(trial(), [0.6], evaluations=[MAX])
+    assert headline(store) | {"environment": ""} == {
+        "trial_id": trial().id,
+        "step": 10,
+        "temperature": 1.0,
+        "score": pytest.approx(0.4),
+        "environment": "",
+        "attempts": 1,
+    }
+
+
+def test_a_measurement_made_twice_counts_once(store: Store, commit: Commit):
+    commit(trial(), [0.2, 0.6])
+    commit(trial(), [0.2], evaluations=[SUM])
+    assert headline(store)["score"] == pytest.approx(0.4)
+
+
+def test_a_score_is_of_one_attempt_where_one_has_it_all(store: Store, commit: Commit):
+    commit(trial(), [1.0], evaluations=[SUM], weights="other", started="2025-01-01T00:00:00+00:00")
+    commit(trial(), [0.2, 0.6], weights="complete")
+    assert (headline(store)["score"], headline(store)["attempts"]) == (pytest.approx(0.4), 1)
+
+
+def test_a_score_of_several_attempts_and_environments_says_so(store: Store, commit: Commit):
+    commit(trial(), [0.2], evaluations=[SUM], weights="one", environment='{"device": "cpu"}')
+    commit(trial(), [0.6], evaluations=[MAX], weights="other", environment='{"device": "gpu"}')
+    assert headline(store)["attempts"] == 2
+    assert len(headline(store)["environment"].split("+")) == 2
+
+
+def test_every_wanted_seed_has_an_outcome(store: Store, commit: Commit):
+    wanted = [trial(seed=seed) for seed in range(6)]
+    commit(wanted[0], [0.2, 0.6])
+    commit(wanted[1], [], status=Status.diverged)
+    commit(wanted[2], [], status=Status.failed)
+    commit(wanted[3], [], status=Status.failed)
+    commit(wanted[3], [0.2, 0.6])  # its second attempt
+    commit(wanted[4], [0.2], evaluations=[SUM])
+    cells = load.cells(wanted, [AXIS])
+    records = load.records(store, cells["trial_id"])
+    headlines = load.headlines(load.scores(records), EVALUATIONS)
+    seeds = load.seeds(cells, headlines, load.diverged(records), load.failed(store))
+    assert seeds["outcome"].to_list() == ["scored", "diverged", "failed", "scored", "missing", "missing"]
+    assert seeds["score"].to_list() == [pytest.approx(0.4), None, None, pytest.approx(0.4), None, None]
+
+
+def test_cells_name_what_a_sweep_wants():
+    assert load.cells([trial(0.75, seed=3)], [AXIS, "rollout.engine"]).row(0, named=True) == {
+        "trial_id": trial(0.75, seed=3).id,
+        "base_id": trial().base.id,
+        "model": "small",
+        "seed": 3,
+        AXIS: 0.75,
+        "rollout.engine": "vllm",
+    }
+
+
+def test_an_empty_store_is_an_error_that_says_what_to_do(store: Store):
+    with pytest.raises(InputError, match="holds no record of these 1 trials; run the sweep first"):
+        load.records(store, [trial().id])
