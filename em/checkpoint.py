@@ -1,4 +1,4 @@
-"""From what a config calls the base model to a checkpoint folder.  Imports libraries only where it must pretrain or download."""
+"""From what a config calls the base model to a checkpoint folder.  Loads libraries only to pretrain or download."""
 
 import os
 from pathlib import Path

@@ -1,8 +1,9 @@
 """From the words of a command line to a checked config: Hydra composes conf/, every mistake becomes one line."""
 
 import dataclasses
+import difflib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,15 +33,30 @@ def compose(root: str, overrides: Sequence[str], schemas: dict[str, type], retur
     with initialize_config_dir(str(CONF), version_base="1.3"):
         try:
             composed = hydra_compose(root, list(overrides))
-            valid = [field.name for field in dataclasses.fields(returns)]
-            for name in composed:  # Hydra takes `+name=value` at the top level, where nothing would read it
-                if name not in valid:
-                    raise unknown_name("option", str(name), valid)
             config = OmegaConf.to_object(composed)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, overrides, valid_keys=lambda: set(keys(hydra_compose(root)))) from None
     assert isinstance(config, returns)
+    for name in unread(config):
+        raise unknown_option(name, set(keys(composed)) - {name})
     return inputs.resolve(config)
+
+
+def unread(config: Any, prefix: str = "") -> Iterator[str]:
+    """What `+name=value` added that no dataclass has a field for: Hydra takes it, and nothing would read it."""
+    fields = {field.name for field in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else None
+    for name, value in config.items() if isinstance(config, dict) else vars(config).items():
+        if fields is not None and name not in fields:
+            yield prefix + name
+        elif isinstance(value, dict) or dataclasses.is_dataclass(value):
+            yield from unread(value, f"{prefix}{name}.")
+
+
+def unknown_option(name: str, valid: Collection[str]) -> InputError:
+    """The nearest of all valid paths or, where none is near, those beside it."""
+    if difflib.get_close_matches(name, valid, n=1):
+        return unknown_name("option", name, valid)
+    return unknown_name("option", name, [path for path in valid if path.rpartition(".")[0] == name.rpartition(".")[0]])
 
 
 def explain(error: Exception, overrides: Sequence[str], valid_keys: Callable[[], set[str]]) -> InputError:
@@ -59,7 +75,7 @@ def explain(error: Exception, overrides: Sequence[str], valid_keys: Callable[[],
                 if option not in options:
                     return unknown_name(name, str(option), options)
         elif name not in (valid := valid_keys() | groups):
-            return unknown_name("option", name, valid)
+            return unknown_option(name, valid)
     if isinstance(error, MissingMandatoryValue):
         return InputError(f"{error.full_key}=???: has no default, give it a value")
     message = str(error.__cause__ or error).splitlines()[0]
@@ -75,7 +91,7 @@ def keys(config: Any, prefix: str = "") -> Iterator[str]:
 
 
 def run_command(command: Callable[[list[str]], None], usage: str | None) -> None:
-    """Run the body of a `python -m ...`: help on -h; an InputError as one line and exit status 2."""
+    """Run the body of a `python -m ...`: help on -h; an InputError is one line and exit status 2, Ctrl-C 130."""
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
         groups = sorted(path.name for path in CONF.iterdir() if path.is_dir())
@@ -86,3 +102,5 @@ def run_command(command: Callable[[list[str]], None], usage: str | None) -> None
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

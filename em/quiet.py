@@ -19,4 +19,5 @@ def quiet_libraries() -> None:
     """For this process, before it imports torch, transformers or vLLM; child processes take the SETTINGS."""
     os.environ.update(SETTINGS)
     warnings.simplefilter("ignore")
-    logging.getLogger("vllm").setLevel(logging.ERROR)
+    for name in ("vllm", "torch._library.triton"):  # the latter warns on every machine without Triton
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -22,11 +22,11 @@ def main(arguments: list[str]) -> None:
     found = plan(config, store)
     console.print(describe(config, found, store), highlight=False, soft_wrap=True)
     if found.todo:
-        from sweeps.launch import SweepInterruptedError, launch
+        from sweeps.launch import launch
 
         try:
             launch(config, found, store, console)
-        except SweepInterruptedError:
+        except KeyboardInterrupt:
             left = plan(config, store)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)

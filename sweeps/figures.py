@@ -1,6 +1,6 @@
 """The figure of a sweep, from what is recorded so far.
 
-    python -m sweeps.figures sweep=temperature
+python -m sweeps.figures sweep=temperature
 """
 
 from rich.console import Console

@@ -28,14 +28,11 @@ RAY_SETTINGS = {
 }
 
 
-class SweepInterruptedError(Exception):
-    """The user stopped the sweep; what lanes had finished is recorded."""
-
-
 def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snapshot:
     """Work through `found.todo` and return how it ended.
 
-    Raises SweepInterruptedError after Ctrl-C, InputError where no trial can succeed.
+    Raises KeyboardInterrupt after Ctrl-C, once lanes have finished what they held, and InputError where no trial can
+    succeed.
     """
     os.environ.update(RAY_SETTINGS)
     quiet_libraries()
@@ -49,7 +46,7 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snaps
     if cluster.address:
         ray.init(cluster.address, runtime_env={"env_vars": SETTINGS}, **quiet)
     else:
-        ray.init(num_cpus=available_cpus(), num_gpus=available_gpus(), include_dashboard=False, **quiet)
+        ray.init("local", num_cpus=available_cpus(), num_gpus=available_gpus(), include_dashboard=False, **quiet)
     try:
         room = ray.cluster_resources()
         lanes = min(cluster.lanes_that_fit(room.get("CPU", 0), room.get("GPU", 0)), len(found.todo))
@@ -120,7 +117,7 @@ def watch(
                 show(now)
             except KeyboardInterrupt:
                 if interrupted:
-                    raise SweepInterruptedError from None
+                    raise
                 interrupted = True
                 stop("lanes finish the trials they are in (Ctrl-C again: drop those)")
         now = snapshot()
@@ -128,7 +125,7 @@ def watch(
     if tune.error:
         raise tune.error
     if interrupted:
-        raise SweepInterruptedError
+        raise KeyboardInterrupt
     if now.stopped:
         raise InputError(now.stopped)
 

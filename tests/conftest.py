@@ -99,7 +99,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
         differing = [
             f"  {key}: accepted {accepted.get(key)}, found {found.get(key)}"
             for key in dict.fromkeys([*accepted, *found])
-            if found.get(key) != (pytest.approx(accepted[key], rel=relative, abs=0) if key in accepted else None)
+            if found.get(key) != (pytest.approx(accepted.get(key), rel=relative, abs=0) if relative else accepted.get(key))
         ]
         accept = f"EM_ACCEPT_GOLDEN=1 python -m pytest -n 0 '{request.node.nodeid}'"
         assert not differing, "\n".join([f"{path} differs:", *differing, f"To accept what was found: {accept}"])

@@ -1,0 +1,111 @@
+"""What follows from a config: the trial, its base model, the measurements; one field replaced, every check run again."""
+
+import dataclasses
+
+import pytest
+
+from em.config import (
+    Benchmark,
+    Config,
+    EngineName,
+    Eval,
+    Measurement,
+    Model,
+    Objective,
+    Optimizer,
+    Prompts,
+    Rollout,
+    Trial,
+    Unit,
+    with_value,
+)
+from em.errors import InputError
+from em.tiny.recipe import Recipe
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config(
+        model=Model(path="owner/Some-Model"),
+        prompts=Prompts(texts=["1+1?"]),
+        objective=Objective(),
+        optimizer=Optimizer(lr=1e-3),
+        rollout=Rollout(engine=EngineName.transformers, temperature=1.5),
+        seed=3,
+        eval=Eval(steps=[0, 10], temperatures=[0.0, 1.0], samples=4, seed=9),
+        benchmarks={name: Benchmark(name=name, suite=name, grader="tiny") for name in ("sum", "max")},
+    )
+
+
+def test_a_config_names_one_trial(config):
+    trial = config.trial
+    assert trial == Trial(
+        model=config.model,
+        prompts=config.prompts,
+        objective=config.objective,
+        optimizer=config.optimizer,
+        rollout=config.rollout,
+        seed=3,
+    )
+    assert not trial.is_base
+
+
+def test_the_base_model_is_shared_by_all_trials_of_a_model_and_engine(config):
+    base = config.trial.base
+    assert base.is_base
+    assert base.base.id == base.id
+    for path, value in {"seed": 8, "rollout.temperature": 0.1, "optimizer.lr": 1.0, "objective.first_token": False}.items():
+        assert with_value(config.trial, path, value).base.id == base.id
+    assert with_value(config.trial, "rollout.engine", EngineName.vllm).base.id != base.id
+    assert with_value(config.trial, "model.path", "owner/other").base.id != base.id
+
+
+def test_every_benchmark_is_measured_at_every_temperature_after_every_step(config):
+    found = [(m.step, m.evaluation.benchmark.name, m.evaluation.temperature) for m in config.measurements([0, 10])]
+    assert found == [(s, b, t) for s in (0, 10) for t in (0.0, 1.0) for b in ("sum", "max")]
+    assert {(e.samples, e.top_p, e.seed) for e in config.evaluations} == {(4, 1.0, 9)}
+
+
+def test_a_unit_is_followed_to_its_furthest_step(config):
+    assert Unit(config.trial, config.measurements([5, 20, 0])).last_step == 20
+
+
+def test_with_value_replaces_one_field_and_leaves_the_original(config):
+    before = dataclasses.asdict(config.trial)
+    changed = with_value(config.trial, "rollout.temperature", 2)
+    assert changed.rollout.temperature == 2.0
+    assert isinstance(changed.rollout.temperature, float)
+    assert dataclasses.replace(changed, rollout=config.rollout) == config.trial
+    assert dataclasses.asdict(config.trial) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("rollout.temprature", 1, "unknown field 'temprature': did you mean 'temperature'?"),
+        ("rolout.temperature", 1, "unknown field 'rolout': did you mean 'rollout'?"),
+        ("rollout.temperature", 3.0, r"rollout.temperature=3.0: the engines sample between 0 \(greedy\) and 2"),
+        ("optimizer.lr", 0.0, "optimizer.lr=0.0: must be greater than 0"),
+        ("seed", -1, "seed=-1: must be 0 or greater"),
+    ],
+)
+def test_with_value_runs_every_check(config, path, value, message):
+    with pytest.raises(InputError, match=message):
+        with_value(config.trial, path, value)
+
+
+def test_labels_are_short():
+    assert Model(path="Qwen/Qwen2.5-Math-7B").label == "Qwen2.5-Math-7B"
+    assert Model(path="/data/checkpoints/mine/").label == "mine"
+    assert Model(pretrain=Recipe(seed=4)).label == "tiny-4"
+
+
+def test_a_benchmark_has_problems_from_one_place():
+    for places in ({}, {"suite": "sum", "path": "x.jsonl"}):
+        with pytest.raises(InputError, match=r"benchmarks\.b\.path"):
+            Benchmark(name="b", grader="tiny", **places)
+
+
+def test_measurements_are_told_apart_by_step_and_evaluation(config):
+    one, two = config.evaluations[:2]
+    assert len({Measurement(step, evaluation).key for step in (0, 1) for evaluation in (one, two)}) == 4

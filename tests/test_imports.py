@@ -1,0 +1,112 @@
+"""Imports point one way, planning loads nothing heavy, and importing does nothing."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "matplotlib"]
+LIGHT = ["em.config", "em.record", "em.store", "em.compose", "em.inputs", "em.provenance", "em.__main__", "sweeps.plan"]
+
+PROBE = """
+import importlib, json, os, sys
+before = dict(os.environ)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(json.dumps([sorted(sys.modules), {name: os.environ.get(name) for name in {*before, *os.environ}
+                                        if os.environ.get(name) != before.get(name)}]))
+"""
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Name and file of every module of a package in this checkout."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported(path: Path) -> set[str]:
+    """The modules that a file imports, also within functions; names imported from a package count as its modules."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def probe(names: list[str]) -> tuple[set[str], dict[str, str | None]]:
+    """What is loaded, and what has changed in the environment, once a new process has imported the modules."""
+    command = [sys.executable, "-c", PROBE, *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    loaded, changed = json.loads(done.stdout)
+    return set(loaded), changed
+
+
+def tops(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def test_planning_and_status_load_nothing_heavy():
+    loaded, changed = probe(LIGHT)
+    assert not tops(loaded) & set(HEAVY)
+    assert changed == {}
+
+
+def test_importing_a_module_sets_no_environment_variable():
+    """The engines' settings are set where an engine is opened; what torch itself may set is not ours."""
+    names = [name for name in modules("em") if not name.endswith("__main__")]
+    assert {"em.trainer", "em.rollout.vllm", "em.quiet"} <= set(names)
+    _, changed = probe(names)
+    _, by_libraries = probe(["torch", "transformers", "accelerate", "polars"])
+    assert set(changed) <= set(by_libraries)
+
+
+def test_vllm_is_loaded_where_an_engine_is_opened_and_not_before():
+    loaded, _ = probe(["em.trainer", "em.rollout.vllm"])
+    assert not tops(loaded) & {"vllm", "ray", "wandb", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("em", {"em"}),
+        ("sweeps", {"sweeps", "em"}),
+        ("analysis", {"analysis", "em"}),
+        ("cluster", {"cluster", "sweeps", "em"}),
+    ],
+)
+def test_packages_import_one_way(package, allowed):
+    ours = {"em", "sweeps", "analysis", "cluster", "tests"}
+    for name, path in modules(package).items():
+        assert tops(imported(path)) & ours <= allowed, name
+
+
+def test_em_never_imports_ray():
+    found = modules("em")
+    assert len(found) > 20
+    for name, path in found.items():
+        assert not tops(imported(path)) & {"ray", "wandb"}, name
+
+
+def test_analysis_needs_no_model():
+    for name, path in modules("analysis").items():
+        used = {used for used in imported(path) if used.startswith("em.")}
+        assert tops(imported(path)).isdisjoint({"torch", "vllm", "transformers", "ray"}), name
+        assert not any(used.startswith(("em.trainer", "em.model", "em.rollout", "em.objective")) for used in used), name
+
+
+def test_every_module_says_what_it_is():
+    for package in ("em", "sweeps", "analysis", "cluster"):
+        for name, path in modules(package).items():
+            tree = ast.parse(path.read_text())
+            assert ast.get_docstring(tree) or not tree.body, name
