@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from em.errors import InputError, unknown_name
+from em.errors import require, require_known
 from em.identity import content_id, fields_off_default, not_identity
 from em.tiny.recipe import Recipe
 
@@ -27,12 +27,6 @@ class EngineName(Enum):
 class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
-
-
-def require(holds: bool, field_path: str, value: object, remedy: str) -> None:
-    """Raise the InputError `field_path=value: remedy` unless the condition holds."""
-    if not holds:
-        raise InputError(f"{field_path}={value}: {remedy}")
 
 
 def require_positive(owner: str, **values: float) -> None:
@@ -324,8 +318,7 @@ def with_value(config: Any, path: str, value: Any) -> Any:
     """
     name, _, rest = path.partition(".")
     fields = {item.name: item for item in dataclasses.fields(config)}
-    if name not in fields:
-        raise unknown_name("field", name, fields)
+    require_known("field", name, fields)
     if rest:
         value = with_value(getattr(config, name), rest, value)
     elif isinstance(getattr(config, name), float) and isinstance(value, int):

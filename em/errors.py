@@ -14,3 +14,16 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
     return InputError(f"unknown {kind} {name!r}: {hint}")
+
+
+def require(holds: bool, field_path: str, value: object, remedy: str) -> None:
+    """Raise the InputError `field_path=value: remedy` unless the condition holds."""
+    if not holds:
+        raise InputError(f"{field_path}={value}: {remedy}")
+
+
+def require_known(kind: str, name: str, valid: Iterable[str]) -> None:
+    """Raise the error of `unknown_name` unless the name is among the valid ones."""
+    names = list(valid)
+    if name not in names:
+        raise unknown_name(kind, name, names)

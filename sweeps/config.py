@@ -9,8 +9,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from em.compose import compose
-from em.config import Config, require, require_positive
-from em.errors import InputError, unknown_name
+from em.config import Config, require_positive
+from em.errors import require, require_known
 
 
 class Progress(Enum):
@@ -46,8 +46,8 @@ class Sweep:
         require_positive("sweep", seeds=self.seeds, max_attempts=self.max_attempts)
         fields = [axis.field for axis in self.axes]
         require(len(fields) == len(set(fields)), "sweep.axes", fields, "name each field once")
-        if self.figure_axis and self.figure_axis not in fields:
-            raise InputError(f"sweep.figure_axis: {unknown_name('axis', self.figure_axis, fields)}")
+        if self.figure_axis:
+            require_known("sweep.figure_axis", self.figure_axis, fields)
 
 
 @dataclass(kw_only=True)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,10 +44,11 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snaps
 
     cluster = config.cluster
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if cluster.address:
-        ray.init(cluster.address, runtime_env={"env_vars": SETTINGS}, **quiet)
-    else:
-        ray.init("local", num_cpus=available_cpus(), num_gpus=available_gpus(), include_dashboard=False, **quiet)
+    with children_ignore_interrupts():
+        if cluster.address:
+            ray.init(cluster.address, runtime_env={"env_vars": SETTINGS}, **quiet)
+        else:
+            ray.init("local", num_cpus=available_cpus(), num_gpus=available_gpus(), include_dashboard=False, **quiet)
     try:
         room = ray.cluster_resources()
         lanes = min(cluster.lanes_that_fit(room.get("CPU", 0), room.get("GPU", 0)), len(found.todo))
@@ -58,6 +60,16 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snaps
         return ray.get(queue.snapshot.remote())
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def children_ignore_interrupts() -> Iterator[None]:
+    """A terminal sends Ctrl-C to every process of its group; those started here leave it to this one."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def prepare_models(found: Plan) -> None:
@@ -73,6 +85,7 @@ class TuneThread(threading.Thread):
         super().__init__(name="tune", daemon=True)
         self.config, self.lanes, self.queue, self.store = config, lanes, queue, store
         self.error: BaseException | None = None
+        self.ended = threading.Event()  # an interrupted `join` takes a thread for ended (3.11, 3.12)
 
     def run(self) -> None:
         from ray import tune
@@ -97,6 +110,8 @@ class TuneThread(threading.Thread):
             tuner.fit()
         except BaseException as error:
             self.error = error
+        finally:
+            self.ended.set()
 
 
 def watch(
@@ -110,9 +125,9 @@ def watch(
     """Show the sweep until it ends; the first Ctrl-C lets lanes finish what they hold, the second does not."""
     interrupted = False
     with shower(display, tracking, console) as show:
-        while tune.is_alive():
+        while not tune.ended.is_set():
             try:
-                tune.join(tracking.refresh_seconds)
+                tune.ended.wait(tracking.refresh_seconds)
                 now = snapshot()
                 show(now)
             except KeyboardInterrupt:

@@ -24,7 +24,7 @@ from em.store import Store
 from sweeps import expand
 from sweeps.config import compose_launch
 
-FRESH_BASES = (1, 2, 3)  # pretraining seeds; every choice was made on seed 0
+FRESH_BASES = (5, 6, 7)  # pretraining seeds that no choice was made on
 RANDOM = 0
 
 

@@ -18,8 +18,6 @@ from em.tiny.tokenizer import VOCABULARY, tokenizer
 torch.set_num_threads(1)  # two workers share two cores
 
 
-
-
 def random_model(tied: bool, seed: int = 0, context: int = 1024) -> Qwen3ForCausalLM:
     """A Qwen3 of random weights, so large that its distributions are far from uniform; the seed decides every bit."""
     config = Qwen3Config(
@@ -96,10 +94,11 @@ def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(found, indent=1) + "\n")
         accepted = json.loads(path.read_text()) if path.exists() else {}
+        expected = {key: pytest.approx(value, rel=relative, abs=0) for key, value in accepted.items() if relative}
         differing = [
             f"  {key}: accepted {accepted.get(key)}, found {found.get(key)}"
             for key in dict.fromkeys([*accepted, *found])
-            if found.get(key) != (pytest.approx(accepted.get(key), rel=relative, abs=0) if relative else accepted.get(key))
+            if found.get(key) != expected.get(key, accepted.get(key))
         ]
         accept = f"EM_ACCEPT_GOLDEN=1 python -m pytest -n 0 '{request.node.nodeid}'"
         assert not differing, "\n".join([f"{path} differs:", *differing, f"To accept what was found: {accept}"])

@@ -1,5 +1,7 @@
 """Micro-batches hold every sample once, within their budget, and count what should count."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +40,7 @@ def test_batches_keep_to_the_budget_and_waste_little(samples, max_tokens):
         rows, width = batch.input_BT.shape
         assert batch.predicts_BT.shape == (rows, width)
         assert rows * width <= max_tokens or rows == 1
-    for batch, after in zip(batches, batches[1:], strict=False):
+    for batch, after in pairwise(batches):
         rows, width = batch.input_BT.shape
         assert after.input_BT.shape[1] <= width
         assert (rows + 1) * width > max_tokens  # one more would not have fitted

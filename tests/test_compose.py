@@ -83,7 +83,8 @@ def test_the_presets_are_the_text_and_the_published_code():
 
 def test_a_value_on_the_command_line_wins_over_every_file(folder):
     config = trial("objective=reference_code", "rollout.temperature=2", "eval=greedy", "eval.steps=[0,3]", "seed=7")
-    assert (config.rollout.temperature, config.eval.steps, config.eval.samples, config.trial.seed) == (2.0, [0, 3], 1, 7)
+    assert (config.rollout.temperature, config.trial.seed) == (2.0, 7)
+    assert (config.eval.steps, config.eval.samples) == ([0, 3], 1)
 
 
 def test_files_are_read_at_the_boundary(folder):
@@ -159,7 +160,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("overrides", "message"), MISTAKES, ids=[mistake[0] for mistake in MISTAKES])
 def test_a_mistake_is_one_line(overrides, message):
     with pytest.raises(InputError) as raised:
-        trial(*overrides.split(" ")).trial
+        print(trial(*overrides.split(" ")).trial)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 300

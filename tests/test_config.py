@@ -1,4 +1,4 @@
-"""What follows from a config: the trial, its base model, the measurements; one field replaced, every check run again."""
+"""What follows from a config: the trial, its base model, the measurements; a field replaced, and checked again."""
 
 import dataclasses
 
@@ -54,7 +54,8 @@ def test_the_base_model_is_shared_by_all_trials_of_a_model_and_engine(config):
     base = config.trial.base
     assert base.is_base
     assert base.base.id == base.id
-    for path, value in {"seed": 8, "rollout.temperature": 0.1, "optimizer.lr": 1.0, "objective.first_token": False}.items():
+    changes = {"seed": 8, "rollout.temperature": 0.1, "optimizer.lr": 1.0, "objective.first_token": False}
+    for path, value in changes.items():
         assert with_value(config.trial, path, value).base.id == base.id
     assert with_value(config.trial, "rollout.engine", EngineName.vllm).base.id != base.id
     assert with_value(config.trial, "model.path", "owner/other").base.id != base.id
@@ -101,9 +102,9 @@ def test_labels_are_short():
 
 
 def test_a_benchmark_has_problems_from_one_place():
-    for places in ({}, {"suite": "sum", "path": "x.jsonl"}):
+    for suite, path in (("", ""), ("sum", "x.jsonl")):
         with pytest.raises(InputError, match=r"benchmarks\.b\.path"):
-            Benchmark(name="b", grader="tiny", **places)
+            Benchmark(name="b", grader="tiny", suite=suite, path=path)
 
 
 def test_measurements_are_told_apart_by_step_and_evaluation(config):

@@ -160,23 +160,22 @@ def test_exactly_the_fields_of_the_identity_change_an_id(root, path, value, iden
 def test_some_fields_are_on_either_side():
     """So that the loop above cannot pass by finding nothing."""
     sides = {path: identifies for root in (trial(), evaluation()) for path, _, identifies in leaves(root)}
-    for path in ("seed", "model.revision", "prompts.texts", "optimizer.lr", "rollout.engine", "benchmark.stop", "top_p"):
+    for path in ("seed", "model.revision", "prompts.texts", "optimizer.lr", "rollout.engine", "benchmark.stop"):
         assert sides[path]
     for path in ("model.cpu_threads", "prompts.path", "rollout.max_num_seqs", "benchmark.path"):
         assert not sides[path]
 
 
 def test_a_suite_and_its_split_identify_a_benchmark():
-    suites = [Benchmark(name="b", suite=s, split=p, grader="tiny") for s in ("sum", "max") for p in ("test", "validation")]
+    places = [(suite, split) for suite in ("sum", "max") for split in ("test", "validation")]
+    suites = [Benchmark(name="b", suite=suite, split=split, grader="tiny") for suite, split in places]
     assert len({evaluation(benchmark=benchmark).id for benchmark in suites}) == 4
 
 
 def test_integers_and_floats_of_one_value_are_one_trial():
     pairs = [("rollout.temperature", "1", "1.0"), ("optimizer.lr", "2e-5", "0.00002"), ("optimizer.eps", "1", "1.0")]
     for path, one, two in pairs:
-        ids = {
-            compose("trial", [f"{path}={text}"], {"trial_schema": Config}, Config).trial.id for text in (one, two)
-        }
+        ids = {compose("trial", [f"{path}={text}"], {"trial_schema": Config}, Config).trial.id for text in (one, two)}
         assert len(ids) == 1
     assert with_value(trial(), "rollout.temperature", 1).id == with_value(trial(), "rollout.temperature", 1.0).id
 
@@ -234,7 +233,8 @@ def test_a_benchmark_is_its_problems_and_answers(tmp_path):
     rows = [{"problem": "1+1", "answer": "2"}, {"problem": "2+2", "answer": "4"}]
     first = id_of("a.jsonl", rows)
     assert id_of("b.jsonl", [{**row, "source": "elsewhere"} for row in rows]) == first
-    assert id_of("c.jsonl", [{"q": row["problem"], "answer": row["answer"]} for row in rows], problem_field="q") == first
+    renamed = [{"q": row["problem"], "answer": row["answer"]} for row in rows]
+    assert id_of("c.jsonl", renamed, problem_field="q") == first
     assert id_of("d.jsonl", [rows[0], {"problem": "2+2", "answer": "5"}]) != first
     assert id_of("e.jsonl", rows[::-1]) != first
     assert id_of("f.jsonl", rows[:1]) != first

@@ -31,8 +31,8 @@ def of_logits(logits_NV: Tensor, weight_N: Tensor | None = None, target_N: Tenso
     return weighted_entropy(logits_NV, torch.eye(logits_NV.shape[1], dtype=logits_NV.dtype), weight_N, target_N)
 
 
-def random_inputs(n: int = 11, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+def random_inputs(n: int = 11, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
     hidden_NH = torch.randn(n, H, generator=generator, dtype=dtype).requires_grad_()
     head_VH = torch.randn(V, H, generator=generator, dtype=dtype).requires_grad_()
     weight_N = torch.rand(n, generator=generator, dtype=dtype)
@@ -135,12 +135,9 @@ def test_masked_equals_selected():
     masked = weighted_entropy(hidden_NH, head_VH, weight_N * kept_N, target_N)[0]
     selected = weighted_entropy(hidden_NH[kept_N], head_VH, weight_N[kept_N], target_N[kept_N])[0]
     torch.testing.assert_close(masked, selected)
-    torch.testing.assert_close(
-        gradients(masked, hidden_NH, head_VH), gradients(selected, hidden_NH, head_VH)
-    )
-    assert gradients(weighted_entropy(hidden_NH, head_VH, weight_N * kept_N, target_N)[0], hidden_NH)[0][0].tolist() == (
-        [0.0] * H
-    )
+    found = gradients(masked, hidden_NH, head_VH)
+    torch.testing.assert_close(found, gradients(selected, hidden_NH, head_VH))
+    assert not found[0][~kept_N].any()
 
 
 def test_weights_add_up():

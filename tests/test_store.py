@@ -1,4 +1,4 @@
-"""The record store: what comes back is what went in, the first record stays, and a crash leaves nothing half written."""
+"""The record store: what comes back is what went in, the first record stays, a crash leaves nothing half written."""
 
 import dataclasses
 import threading
@@ -114,7 +114,7 @@ def test_a_record_comes_back_as_it_went_in(store, status):
 def test_records_without_steps_and_with_steps_are_one_table(store):
     base = Unit(UNIT.trial.base, (Measurement(0, COLD),))
     written = [record(), record(base, steps=0)]
-    written[1].prompts = written[1].rollouts = written[1].seconds = []
+    written[1].prompts, written[1].rollouts, written[1].seconds = [], [], []
     for item in written:
         store.commit(item)
     found = sorted(store.scan().collect().to_dicts(), key=lambda row: row["trial_id"])
@@ -145,7 +145,8 @@ def test_failed_attempts_are_all_kept_beside(store):
     assert store.recorded_units() == set()
     assert store.failed_attempts() == {UNIT.id: 2, unit((1, HOT)).id: 1}
     assert store.missing_units([UNIT]) == [UNIT]
-    assert sorted(row["provenance"]["attempt_id"] for row in store.scan_failed().collect().to_dicts()) == ["a", "a", "b"]
+    attempts = store.scan_failed().collect().to_dicts()
+    assert sorted(row["provenance"]["attempt_id"] for row in attempts) == ["a", "a", "b"]
     assert store.commit(record())
     assert store.missing_units([UNIT]) == []
 

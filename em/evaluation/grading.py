@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from em.errors import unknown_name
+from em.errors import require_known
 from em.tiny import tasks
 
 
@@ -47,6 +47,5 @@ GRADERS: dict[str, Grader] = {"tiny": grade_tiny, "boxed": grade_boxed}
 
 def grader(name: str) -> Grader:
     """The grader of that name; raises InputError with the nearest valid one."""
-    if name not in GRADERS:
-        raise unknown_name("grader", name, GRADERS)
+    require_known("grader", name, GRADERS)
     return GRADERS[name]

@@ -121,7 +121,7 @@ class StopStrings(StoppingCriteria):
         self.tail = 4 * (1 + max(map(len, stop), default=0))  # tokens: a character may take four
         self.lengths: dict[int, int] = {}  # row -> tokens of the answer, where a string ended it
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Any:
         answers_BT = input_ids[:, self.width :]
         for row, text in enumerate(self.tokenizer.batch_decode(answers_BT[:, -self.tail :], skip_special_tokens=True)):
             if any(stop in text for stop in self.stop):

@@ -1,10 +1,10 @@
-"""`python -m em.tiny [CACHE]`: build the default tiny model once and print its folder."""
+"""`python -m em.tiny`: pretrain the default tiny model, once, and print its folder."""
 
-import sys
-from pathlib import Path
-
-from em.tiny.pretrain import build
+from em.checkpoint import checkpoint_folder
+from em.config import Model
+from em.quiet import quiet_libraries
 from em.tiny.recipe import Recipe
 
 if __name__ == "__main__":
-    print(build(Recipe(), Path(sys.argv[1] if len(sys.argv) > 1 else "cache/tiny")))
+    quiet_libraries()
+    print(checkpoint_folder(Model(pretrain=Recipe()), show_progress=True))

@@ -11,9 +11,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from em.tiny.tasks import SUITES, nearest
+from em.errors import require, require_known
+from em.tiny.tasks import SUITES
 
-VERSION = 1  # of the meaning of tasks, corpus, tokenizer and pretraining: raise it when their output changes
+VERSION = 2  # of the meaning of tasks, corpus, tokenizer and pretraining: raise it when their output changes
 
 
 @dataclass(kw_only=True)
@@ -39,7 +40,7 @@ class Recipe:
     rope_theta: float = 100.0  # base of the rotary wavelengths: texts of 28 tokens need short ones
     initial_sd: float = 0.125  # of every matrix: 1 / sqrt(hidden), with which copying is learnt soon
 
-    steps: int = 1500
+    steps: int = 2500
     batch: int = 64  # examples per step
     lr: float = 6e-3  # peak, reached after `warmup` steps, cosine to 0
     warmup: int = 50
@@ -50,25 +51,29 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("hidden", "layers", "heads", "kv_heads", "intermediate", "steps", "batch"):
-            _check(getattr(self, name) >= 1, name, getattr(self, name), "give a whole number of at least 1")
+            self._require(getattr(self, name) >= 1, name, "give a whole number of at least 1")
         for name in ("seed", "warmup", "weight_decay", "prompt_weight"):
-            _check(getattr(self, name) >= 0, name, getattr(self, name), "give a number of at least 0")
+            self._require(getattr(self, name) >= 0, name, "give a number of at least 0")
         for name in ("lr", "clip", "rope_theta", "initial_sd"):
-            _check(getattr(self, name) > 0, name, getattr(self, name), "give a number above 0")
+            self._require(getattr(self, name) > 0, name, "give a number above 0")
         for name in ("step_error", "direct_error", "beta2"):
-            _check(0 <= getattr(self, name) < 1, name, getattr(self, name), "give a number in [0, 1)")
+            self._require(0 <= getattr(self, name) < 1, name, "give a number in [0, 1)")
         even = 2 * self.heads  # rotary embeddings turn pairs of channels
-        _check(self.hidden % even == 0, "hidden", self.hidden, f"give a multiple of 2 * heads = {even}")
-        _check(self.heads % self.kv_heads == 0, "kv_heads", self.kv_heads, f"give a divisor of heads = {self.heads}")
+        self._require(self.hidden % even == 0, "hidden", f"give a multiple of 2 * heads = {even}")
+        self._require(self.heads % self.kv_heads == 0, "kv_heads", f"give a divisor of heads = {self.heads}")
         for name in ("worked", "direct"):
-            for suite in getattr(self, name):
-                nearest(suite, SUITES, f"a suite of {name}")
-            missing = [suite for suite in SUITES if suite not in getattr(self, name)]
-            _check(not missing, name, getattr(self, name), f"give a share for {', '.join(missing)} too")
+            shares = getattr(self, name)
+            for suite in shares:
+                require_known(f"suite of model.pretrain.{name}", suite, SUITES)
+            missing = [suite for suite in SUITES if suite not in shares]
+            self._require(not missing, name, f"give a share for {', '.join(missing)} too")
+            self._require(min(shares.values()) >= 0, name, "give shares of at least 0")
         for suite in SUITES:
-            shares = self.worked[suite], self.direct[suite]
-            fits = min(shares) >= 0 and sum(shares) <= 1 + 1e-9
-            _check(fits, f"worked.{suite}, direct.{suite}", shares, "give shares of at least 0 with a sum of at most 1")
+            together = self.worked[suite] + self.direct[suite]
+            self._require(together <= 1 + 1e-9, "direct", f"with model.pretrain.worked.{suite} a sum of at most 1")
+
+    def _require(self, holds: bool, name: str, remedy: str) -> None:
+        require(holds, f"model.pretrain.{name}", getattr(self, name), remedy)
 
     def digest(self) -> str:
         """Twelve hexadecimal digits that change when any field, or VERSION, does."""
@@ -79,8 +84,3 @@ class Recipe:
 def path(recipe: Recipe, cache: Path) -> Path:
     """The checkpoint folder of this recipe, built or not."""
     return cache / f"tiny-{recipe.digest()}"
-
-
-def _check(holds: bool, name: str, value: object, remedy: str) -> None:
-    if not holds:
-        raise ValueError(f"Recipe.{name} = {value}: {remedy}.")

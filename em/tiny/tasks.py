@@ -7,11 +7,11 @@ is in two suites.  A hash of the problem keeps one in ten out of pretraining; th
 N problems; operands_N4 and operators_N3 are digits and indices of OPERATORS.
 """
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from em.errors import require, require_known
 
 OPERATORS = "+-*M&|^"  # M is the larger of the two; & | ^ act on the bits
 SUITES = {"sum": "+", "difference": "-", "product": "*", "max": "M", "bit": "&|^", "mixed": "+-*M"}
@@ -33,15 +33,14 @@ class Problem:
 def problems(suite: str, split: str, count: int) -> list[Problem]:
     """The first `count` problems of one split of one suite, all different, in an order that never changes.
 
-    Raises ValueError for an unknown suite or split, and where the split holds fewer problems than `count`.
+    Raises InputError for an unknown suite or split, and where the split holds fewer problems than `count`.
     """
-    nearest(suite, SUITES, "suite")
-    nearest(split, SPLITS, "split")
+    require_known("suite", suite, SUITES)
+    require_known("split", split, SPLITS)
     operands_N4, operators_N3 = every(suite)
     key_N = key(operands_N4, operators_N3)
     inside_N = np.flatnonzero(np.isin(key_N % 100, SPLITS[split]))
-    if count > len(inside_N):
-        raise ValueError(f"count = {count}: {suite}/{split} holds {len(inside_N)} problems; ask for that many at most.")
+    require(count <= len(inside_N), "limit", count, f"{suite}/{split} holds {len(inside_N)} problems")
     chosen_N = inside_N[np.argsort(key_N[inside_N], kind="stable")[:count]]
     answer_N = chain(operands_N4, operators_N3)[:, -1]
     return [
@@ -70,7 +69,7 @@ def key(operands_N4: np.ndarray, operators_N3: np.ndarray) -> np.ndarray:
     The problem's digits as one number through the finaliser of splitmix64, so that a whole corpus is hashed at once.
     """
     digits_N7 = np.concatenate([operands_N4, operators_N3], axis=1).astype(np.uint64)
-    hash_N = digits_N7 @ (np.uint64(10) ** np.arange(7, dtype=np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+    hash_N = digits_N7 @ (np.uint64(10) ** np.arange(7, dtype=np.uint64)) + np.uint64(0xD1B54A32D192ED03)
     hash_N = (hash_N ^ (hash_N >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     hash_N = (hash_N ^ (hash_N >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return hash_N ^ (hash_N >> np.uint64(31))
@@ -98,11 +97,3 @@ def extract(answer: str) -> str | None:
     """The digit after the only `#` of an answer that ends there, or None: `...,6+2=8#8` gives "8"."""
     _, mark, digit = answer.partition("#")
     return digit if mark and len(digit) == 1 and digit in "0123456789" else None
-
-
-def nearest(name: str, known: Iterable[str], kind: str) -> None:
-    """Raises ValueError, with the nearest valid name, where `name` is not known."""
-    known = list(known)
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0)
-        raise ValueError(f"Unknown {kind} {name!r}. Did you mean {close[0]!r}? Known: {', '.join(known)}.")

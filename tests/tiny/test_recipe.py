@@ -33,14 +33,14 @@ def test_digest_survives_hydra():
 @pytest.mark.parametrize(
     ("field_", "value", "message"),
     [
-        ("steps", 0, "Recipe.steps = 0: give a whole number"),
-        ("lr", -1.0, "Recipe.lr = -1.0"),
-        ("step_error", 1.0, r"Recipe.step_error = 1.0: give a number in \[0, 1\)"),
-        ("heads", 3, "Recipe.hidden = 64: give a multiple of 2"),
-        ("kv_heads", 3, "Recipe.kv_heads = 3: give a divisor of heads = 2"),
+        ("steps", 0, "model.pretrain.steps=0: give a whole number"),
+        ("lr", -1.0, "model.pretrain.lr=-1.0"),
+        ("step_error", 1.0, r"model.pretrain.step_error=1.0: give a number in \[0, 1\)"),
+        ("heads", 3, "model.pretrain.hidden=64: give a multiple of 2"),
+        ("kv_heads", 3, "model.pretrain.kv_heads=3: give a divisor of heads = 2"),
         ("worked", {"sum": 0.5}, "give a share for difference"),
-        ("worked", Recipe().worked | {"sun": 0.5}, "Did you mean 'sum'"),
-        ("direct", Recipe().direct | {"sum": 0.9}, "with a sum of at most 1"),
+        ("worked", Recipe().worked | {"sun": 0.5}, "did you mean 'sum'"),
+        ("direct", Recipe().direct | {"sum": 0.9}, "a sum of at most 1"),
     ],
 )
 def test_errors_name_field_value_and_remedy(field_, value, message):
