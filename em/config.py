@@ -163,13 +163,13 @@ class Benchmark:
     """A set of problems and how an answer to them is graded: one file in conf/benchmark/."""
 
     name: str = MISSING
-    suite: str = ""  # problems that the project makes itself: a suite of em.tiny.tasks ...
-    split: str = "test"  # ... and its split: validation or test
+    suite: str = not_identity(default="")  # problems that the project makes itself: a suite of em.tiny.tasks ...
+    split: str = not_identity(default="test")  # ... and its split: validation or test
     path: str = not_identity(default="")  # or a JSONL file, one problem a line
     problem_field: str = not_identity(default="problem")
     answer_field: str = not_identity(default="answer")
-    digest: str = ""  # of the file's problems and answers, filled in when the config is composed
-    limit: int = 0  # only the first so many problems; 0: all
+    limit: int = not_identity(default=0)  # only the first so many problems; 0: all
+    digest: str = ""  # of its problems and answers, filled in when the config is composed
     template: str = "{problem}"  # what the model reads; {problem} stands for the problem
     stop: list[str] = field(default_factory=list)  # strings that end an answer, beside the end-of-sequence token
     max_new_tokens: int = 3072

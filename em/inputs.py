@@ -1,14 +1,16 @@
 """Reads the data files that a config names, at the boundary: past it, a config holds texts and digests, not paths."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from em.checkpoint import cache_folder
 from em.config import Benchmark, Config, Model, Prompts
-from em.errors import InputError, unknown_name
+from em.errors import InputError
+from em.evaluation.grading import grader
+from em.evaluation.problems import problems
 from em.identity import content_id, folder_digest
+from em.jsonl import rows, text_of
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -34,7 +36,7 @@ def resolve_model(model: Model) -> Model:
         return model
     if not (folder / "config.json").is_file():
         raise InputError(f"model.path={model.path}: not a Hugging Face checkpoint folder (it has no config.json)")
-    return replace(model, path=str(folder.resolve()), digest=folder_digest(folder))
+    return replace(model, path=str(folder.resolve()), digest=folder_digest(folder, cache_folder() / "digests"))
 
 
 def looks_local(path: str) -> bool:
@@ -55,51 +57,7 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
     return replace(prompts, texts=chosen, path=str(Path(prompts.path).expanduser().resolve()), rows=[])
 
 
-def text_of(value: Any) -> str:
-    """A prompt as text, also where the file holds it as a one-message chat."""
-    return value[0]["content"] if isinstance(value, list) and value else str(value)
-
-
 def resolve_benchmark(benchmark: Benchmark) -> Benchmark:
-    if benchmark.suite:
-        return benchmark
-    problems = read_problems(benchmark)
-    path = str(Path(benchmark.path).expanduser().resolve())
-    return replace(benchmark, path=path, digest=content_id(problems))
-
-
-def read_problems(benchmark: Benchmark) -> list[tuple[str, str]]:
-    """The (problem, answer) pairs of a benchmark's JSONL file, at most `limit`."""
-    fields = benchmark.problem_field, benchmark.answer_field
-    where = f"benchmarks.{benchmark.name}.path"
-    pairs = [(text_of(row[fields[0]]), str(row[fields[1]])) for row in rows(benchmark.path, where, fields)]
-    return pairs[: benchmark.limit or None]
-
-
-def rows(path: str, config_field: str, required: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file, each checked to hold the required fields."""
-    file = Path(path).expanduser()
-    if not file.is_file():
-        near = sorted(str(item.name) for item in file.parent.glob("*.jsonl")) if file.parent.is_dir() else []
-        found = f"; {file.parent} holds {', '.join(near)}" if near else ""
-        raise InputError(f"{config_field}={path}: no such file{found}")
-    empty = True
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}:{number}: not a JSON object ({error.msg})") from None
-            except UnicodeDecodeError:
-                raise InputError(f"{path}:{number}: not UTF-8 text") from None
-            if not isinstance(row, dict):
-                raise InputError(f"{path}:{number}: not a JSON object ({line.decode().strip()[:30]})")
-            for name in required:
-                if name not in row:
-                    raise InputError(f"{path}:{number}: {unknown_name('field', name, row)}")
-            empty = False
-            yield row
-    if empty:
-        raise InputError(f"{config_field}={path}: the file holds no rows")
+    grader(benchmark.grader)
+    path = str(Path(benchmark.path).expanduser().resolve()) if benchmark.path else ""
+    return replace(benchmark, path=path, digest=content_id(problems(benchmark)))

@@ -168,7 +168,8 @@ def test_some_fields_are_on_either_side():
 
 def test_a_suite_and_its_split_identify_a_benchmark():
     places = [(suite, split) for suite in ("sum", "max") for split in ("test", "validation")]
-    suites = [Benchmark(name="b", suite=suite, split=split, grader="tiny") for suite, split in places]
+    listed = (Benchmark(name="b", suite=suite, split=split, grader="tiny") for suite, split in places)
+    suites = [resolve_benchmark(benchmark) for benchmark in listed]
     assert len({evaluation(benchmark=benchmark).id for benchmark in suites}) == 4
 
 
@@ -207,7 +208,7 @@ def test_a_folders_digest_depends_on_names_and_contents(tmp_path):
     digests = []
     for name, content in (("a", b"1"), ("a", b"2"), ("b", b"2")):
         (tmp_path / name).write_bytes(content)
-        digests.append(folder_digest(tmp_path))
+        digests.append(folder_digest(tmp_path, tmp_path / "cache"))
     assert len(set(digests)) == 3
 
 

@@ -1,19 +1,21 @@
-"""The problems of a benchmark: made by the tiny world, or read from a JSONL file."""
+"""The problems of a benchmark: made by the tiny world, or read from a JSONL file.  Imports neither torch nor vLLM."""
 
 from functools import cache
 
 from em.config import Benchmark
-from em.inputs import read_problems
+from em.jsonl import rows, text_of
 from em.tiny import tasks
 
 SUITE_PROBLEMS = 100  # of a suite without a limit
 
 
 def problems(benchmark: Benchmark) -> list[tuple[str, str]]:
-    """(what the model reads before templates, the reference answer) of each problem, in a fixed order."""
+    """(problem, reference answer) pairs in a fixed order, at most `limit`; raises InputError with file and line."""
     if benchmark.suite:
         return suite_problems(benchmark.suite, benchmark.split, benchmark.limit or SUITE_PROBLEMS)
-    return read_problems(benchmark)
+    fields = benchmark.problem_field, benchmark.answer_field
+    lines = rows(benchmark.path, f"benchmarks.{benchmark.name}.path", fields)
+    return [(text_of(line[fields[0]]), str(line[fields[1]])) for line in lines][: benchmark.limit or None]
 
 
 @cache

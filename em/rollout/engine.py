@@ -5,11 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from transformers import AutoConfig, GenerationConfig
-
-from em.config import EngineName, Precision, Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +62,6 @@ class Engine(ABC):
         [[completion]] = self.generate([request], logprobs=True)
         assert completion.logprobs is not None
         return tuple(completion.token_ids), tuple(completion.logprobs)
-
-
-def open_engine(folder: Path, rollout: Rollout, precision: Precision) -> Engine:
-    """The engine that `rollout.engine` names, loaded with the checkpoint in `folder`."""
-    dtype = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[precision]
-    if rollout.engine is EngineName.vllm:
-        from em.rollout.vllm import VllmEngine
-
-        return VllmEngine(folder, rollout, dtype)
-    from em.rollout.transformers import TransformersEngine
-
-    return TransformersEngine(folder, rollout, dtype)
 
 
 def end_ids(folder: Path) -> set[int]:
