@@ -37,7 +37,7 @@ check: $(READY) ## lint, format, types
 	$(PY) -m pyright
 
 test: check ## check, then the tests
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(READY) ## measure throughput and turnover
 	$(PY) -m tests.bench $(ARGS)

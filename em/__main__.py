@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> None:
     wanted = [Unit(trial.base, config.measurements([0])), Unit(trial, config.measurements(config.eval.steps))]
     store = Store(config.store)
     console = Console()
-    console.print(f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.records}")
+    console.print(
+        f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.records}", soft_wrap=True
+    )
     missing = store.missing_units(wanted)
     if missing:
         run(missing, store, console)

@@ -31,7 +31,7 @@ class Precision(Enum):
 
 def require_positive(owner: str, **values: float) -> None:
     for name, value in values.items():
-        require(value > 0 and math.isfinite(value), f"{owner}.{name}", value, "must be greater than 0")
+        require(value > 0 and math.isfinite(value), f"{owner}.{name}", value, "must be a number greater than 0")
 
 
 @dataclass(kw_only=True)
@@ -138,8 +138,10 @@ class Rollout:
     max_num_seqs: int = not_identity(default=256)  # sequences that the engine decodes together
 
     def __post_init__(self) -> None:
-        check_sampling("rollout", self.temperature, self.top_p, self.max_new_tokens)
-        require_positive("rollout", samples=self.samples, max_num_seqs=self.max_num_seqs)
+        check_sampling("rollout.temperature", self.temperature, "rollout.top_p", self.top_p)
+        require_positive(
+            "rollout", samples=self.samples, max_new_tokens=self.max_new_tokens, max_num_seqs=self.max_num_seqs
+        )
         require(
             0 < self.repetition_penalty <= 2, "rollout.repetition_penalty", self.repetition_penalty, "must be in (0, 2]"
         )
@@ -151,11 +153,10 @@ class Rollout:
         )
 
 
-def check_sampling(owner: str, temperature: float, top_p: float, max_new_tokens: int) -> None:
+def check_sampling(temperature_path: str, temperature: float, top_p_path: str, top_p: float) -> None:
     """The limits of the engines, kept here so that a bad value ends the launch and not lane after lane."""
-    require(0 <= temperature <= 2, f"{owner}.temperature", temperature, "the engines sample between 0 (greedy) and 2")
-    require(0 < top_p <= 1, f"{owner}.top_p", top_p, "must be in (0, 1]")
-    require_positive(owner, max_new_tokens=max_new_tokens)
+    require(0 <= temperature <= 2, temperature_path, temperature, "the engines sample between 0 (greedy) and 2")
+    require(0 < top_p <= 1, top_p_path, top_p, "must be in (0, 1]")
 
 
 @dataclass(kw_only=True)
@@ -218,7 +219,7 @@ class Eval:
         require(all(step >= 0 for step in self.steps), "eval.steps", self.steps, "steps are 0 or greater")
         require(bool(self.temperatures), "eval.temperatures", self.temperatures, "name at least one, e.g. [1.0]")
         for temperature in self.temperatures:
-            check_sampling("eval", temperature, self.top_p, 1)
+            check_sampling("eval.temperatures", temperature, "eval.top_p", self.top_p)
         require_positive("eval", samples=self.samples)
 
 
@@ -293,6 +294,9 @@ class Config:
     eval: Eval = MISSING
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     store: str = "results"  # folder of records and figures
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed", self.seed, "must be 0 or greater")
 
     @property
     def trial(self) -> Trial:

@@ -171,7 +171,7 @@ class Trainer:
         """One optimiser update on the step's samples; raises DivergedError where loss or gradient are not finite."""
         objective = trial.objective
         answers = [rollout.token_ids for rollout in rollouts]
-        tokens = counted_tokens(answers, objective.first_token)
+        tokens = max(1, counted_tokens(answers, objective.first_token))  # 0: every answer is one uncounted token
         sums = torch.zeros(3, dtype=torch.float64)  # of loss, entropies, log-probabilities
         self.optimizer.zero_grad()
         read = [prompts[rollout.prompt] for rollout in rollouts]

@@ -86,7 +86,7 @@ def test_with_value_replaces_one_field_and_leaves_the_original(config):
         ("rollout.temprature", 1, "unknown field 'temprature': did you mean 'temperature'?"),
         ("rolout.temperature", 1, "unknown field 'rolout': did you mean 'rollout'?"),
         ("rollout.temperature", 3.0, r"rollout.temperature=3.0: the engines sample between 0 \(greedy\) and 2"),
-        ("optimizer.lr", 0.0, "optimizer.lr=0.0: must be greater than 0"),
+        ("optimizer.lr", 0.0, "optimizer.lr=0.0: must be a number greater than 0"),
         ("seed", -1, "seed=-1: must be 0 or greater"),
     ],
 )

@@ -17,8 +17,6 @@ from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.plan import plan
 
-pytestmark = pytest.mark.xdist_group("launch")
-
 SMALL = [
     "sweep=smoke",
     "sweep.seeds=6",
