@@ -4,6 +4,7 @@ One model a Tune trial costs the driver several times as much, and actor restart
 """
 
 import time
+import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from em.provenance import provenance
 from em.quiet import quiet_libraries
 from em.record import Record, Status
 from em.store import Store
+from sweeps.queue import LOST
 
 if TYPE_CHECKING:
     from em.trainer import Trainer
@@ -32,7 +34,8 @@ class Lane(tune.Trainable):
         self.last_commit: float | None = None
         lost = ray.get(self.queue.join.remote(self.name))
         if lost:
-            self.record_loss(*lost)
+            unit, attempt = lost
+            self.store.commit(self.failure(unit, attempt, LOST))
 
     def step(self) -> dict[str, Any]:
         lease = ray.get(self.queue.lease.remote(self.name))
@@ -44,12 +47,19 @@ class Lane(tune.Trainable):
         except InputError as error:  # no other trial or attempt will do better
             self.queue.stop.remote(str(error))
             return {"done": True}
-        self.store.commit(record)
+        except Exception:  # model or engine could not be loaded: Tune starts another process
+            self.finish(self.failure(unit, attempt, traceback.format_exc()))
+            raise
+        self.finish(record)
         self.last_commit = time.monotonic()
-        self.queue.finish.remote(self.name, record.status, record.provenance.seconds)
         assert self.trainer is not None
         self.trainer.reset()  # raises where the engine is damaged: this process ends, Tune starts another
         return {"trial": unit.trial.id, "status": str(record.status), "seconds": record.provenance.seconds}
+
+    def finish(self, record: Record) -> None:
+        self.store.commit(record)
+        summary = (record.error or "").strip().rpartition("\n")[2]
+        self.queue.finish.remote(self.name, record.status, record.provenance.seconds, summary)
 
     def work(self, unit: Unit, attempt: int) -> Record:
         label = unit.trial.model.label
@@ -70,19 +80,11 @@ class Lane(tune.Trainable):
         self.queue.say.remote(self.name, f"loading {unit.trial.model.label} and engine", engine_starts=1)
         if self.trainer is not None:
             self.trainer.close()
+            self.trainer = None  # its memory is free before the next one asks for its own
         self.trainer = Trainer(unit.trial.model, unit.trial.rollout)
         self.last_commit = None
 
-    def record_loss(self, unit: Unit, attempt: int) -> None:
-        """The failed attempt of a process that died and could not record it itself."""
-        self.store.commit(
-            Record.of(
-                unit,
-                status=Status.failed,
-                attempt=attempt,
-                error=f"the process of lane {self.name} died during this attempt",
-                provenance=provenance(
-                    lane=self.name, device="unknown", started=datetime.now(UTC), turnover_seconds=None
-                ),
-            )
-        )
+    def failure(self, unit: Unit, attempt: int, error: str) -> Record:
+        """The failed attempt of a process that got no record out of the trainer."""
+        made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC), turnover_seconds=None)
+        return Record.of(unit, status=Status.failed, attempt=attempt, error=error, provenance=made)

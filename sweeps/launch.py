@@ -21,6 +21,7 @@ from sweeps.plan import Plan
 from sweeps.progress import Display
 from sweeps.queue import Queue, Snapshot
 
+LANE_STARTS = 5  # times that a lane's process is started again without having held any work
 PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -53,7 +54,7 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snaps
         room = ray.cluster_resources()
         lanes = min(cluster.lanes_that_fit(room.get("CPU", 0), room.get("GPU", 0)), len(found.todo))
         queue: Any = ray.remote(num_cpus=0)(Queue).remote(found.todo, config.sweep.max_attempts, found.attempts)
-        tune = TuneThread(config, lanes, queue, store)
+        tune = TuneThread(config, lanes, len(found.todo), queue, store)
         tune.start()
         display = Display(config.sweep.name, len(found.wanted), found.recorded)
         watch(tune, lambda: ray.get(queue.snapshot.remote()), queue.stop.remote, display, config.tracking, console)
@@ -81,9 +82,9 @@ def prepare_models(found: Plan) -> None:
 class TuneThread(threading.Thread):
     """`Tuner.fit` beside the display; out of the main thread Tune leaves Ctrl-C to us."""
 
-    def __init__(self, config: Launch, lanes: int, queue: Any, store: Store) -> None:
+    def __init__(self, config: Launch, lanes: int, units: int, queue: Any, store: Store) -> None:
         super().__init__(name="tune", daemon=True)
-        self.config, self.lanes, self.queue, self.store = config, lanes, queue, store
+        self.config, self.lanes, self.units, self.queue, self.store = config, lanes, units, queue, store
         self.error: BaseException | None = None
         self.ended = threading.Event()  # an interrupted `join` takes a thread for ended (3.11, 3.12)
 
@@ -95,13 +96,15 @@ class TuneThread(threading.Thread):
         cluster = self.config.cluster
         bundle = {"CPU": cluster.cpus_per_lane} | ({"GPU": cluster.gpus_per_lane} if cluster.gpus_per_lane else {})
         trainable: Any = tune.with_parameters(Lane, queue=self.queue, store=str(self.store.root.resolve()))
+        # The queue caps the attempts at each unit; this ends lanes whose process cannot even start.
+        restarts = LANE_STARTS + self.config.sweep.max_attempts * self.units
         tuner = tune.Tuner(
             tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
             param_space={"lane": tune.grid_search(list(range(self.lanes)))},
             run_config=tune.RunConfig(
                 name=self.config.sweep.name,
                 storage_path=str(self.store.tune.resolve()),
-                failure_config=tune.FailureConfig(max_failures=-1),  # attempts are capped for each unit, by the queue
+                failure_config=tune.FailureConfig(max_failures=restarts),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
@@ -141,8 +144,9 @@ def watch(
         raise tune.error
     if interrupted:
         raise KeyboardInterrupt
-    if now.stopped:
-        raise InputError(now.stopped)
+    left = now.planned - now.recorded - now.given_up
+    if now.stopped or left:
+        raise InputError(now.stopped or f"{left} units of work are left, and no lane is; see Ray's logs in /tmp/ray")
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from em.config import Unit
 from em.record import Status
 
-ALIKE_FAILURES = 4  # so many failed attempts a lane, and not one success: the sweep is stopped
+ALIKE_FAILURES = 3  # so many failed attempts a lane, and not one success: the sweep is stopped
+LOST = "the lane's process died during this attempt"
 
 
 @dataclass
@@ -69,7 +70,7 @@ class Queue:
         lost = self.leases.get(lane)
         self.lanes.setdefault(lane, LaneState()).doing = "starting"
         if lost:
-            self.finish(lane, Status.failed, 0.0)
+            self.finish(lane, Status.failed, 0.0, LOST)
         return lost
 
     def lease(self, lane: str) -> tuple[Unit, int] | None:
@@ -83,8 +84,8 @@ class Queue:
         self.first_lease = self.first_lease or time.time()
         return self.leases[lane]
 
-    def finish(self, lane: str, status: Status, seconds: float) -> None:
-        """The lane's unit has its record (or a failed attempt, which puts the unit at the end of the queue again)."""
+    def finish(self, lane: str, status: Status, seconds: float, error: str = "") -> None:
+        """The lane's unit has its record, or a failed attempt, which puts the unit at the end of the queue again."""
         unit, _ = self.leases.pop(lane)
         self.lanes[lane].running = False
         self.counts[status] += 1
@@ -99,7 +100,7 @@ class Queue:
             self.given_up += 1
         recorded = self.counts[Status.done] + self.counts[Status.diverged]
         if not recorded and self.counts[Status.failed] >= ALIKE_FAILURES * len(self.lanes):
-            self.stop(f"the first {self.counts[Status.failed]} attempts all failed")
+            self.stop(f"the first {self.counts[Status.failed]} attempts all failed, the last with: {error}")
 
     def say(self, lane: str, doing: str, engine_starts: int = 0) -> None:
         self.lanes[lane].doing = doing

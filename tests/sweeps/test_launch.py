@@ -16,6 +16,7 @@ from em.record import NOT_REPRODUCED
 from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.plan import plan
+from sweeps.queue import LOST
 
 SMALL = [
     "sweep=smoke",
@@ -142,7 +143,7 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
     finished(start(environment, tmp_path))
     assert reproduced(tmp_path).equals(reproduced(undisturbed[0]))
     lost = Store(tmp_path).scan_failed().select("attempt", "error").collect().rows()
-    assert lost == [(1, "the process of lane 0 died during this attempt")]
+    assert lost == [(1, LOST)]
     assert not list(tmp_path.rglob("*.tmp"))
     config = compose_launch([*SMALL, f"store={tmp_path}"])
     assert plan(config, Store(tmp_path)).todo == []

@@ -57,9 +57,10 @@ def test_a_sweep_in_which_nothing_succeeds_is_stopped() -> None:
     queue.join("0")
     for _ in range(ALIKE_FAILURES):
         assert queue.lease("0") is not None
-        queue.finish("0", Status.failed, 1.0)
+        queue.finish("0", Status.failed, 1.0, "OSError: no weights")
     assert queue.lease("0") is None
-    assert queue.snapshot().stopped == f"the first {ALIKE_FAILURES} attempts all failed"
+    reason = f"the first {ALIKE_FAILURES} attempts all failed, the last with: OSError: no weights"
+    assert queue.snapshot().stopped == reason
 
 
 def test_one_success_keeps_a_sweep_going() -> None:
