@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from analysis import stats
 from em.config import Evaluation
 from em.errors import InputError
-from em.store import Store
+from em.store import Store, read_leaves
 
 ANSWERS = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "correct")
 
@@ -28,7 +27,7 @@ class Gain(NamedTuple):
     base_temperature: float
     em: float  # mean over seeds
     base: float
-    low: float  # 95% interval of em - base, problems resampled within their benchmarks
+    low: float  # 95% interval of em - base, over seeds and problems
     high: float
     seeds: int
 
@@ -47,12 +46,11 @@ def problem_scores(
     columns = ["trial_id", *(f"evaluations.list.element.{name}" for name in ANSWERS)]
     wanted = {evaluation.id for evaluation in evaluations}
     found = {}
-    for path in store.record_paths(trial_ids):
-        for record in pq.ParquetFile(path).read(columns=columns).to_pylist():
-            for result in record["evaluations"]:
-                if result["step"] == step and result["evaluation_id"] in wanted:
-                    correct_PK = np.array(result["correct"], float).reshape(result["problems"], result["samples"])
-                    found[record["trial_id"], result["benchmark"], result["temperature"]] = correct_PK.mean(1).tolist()
+    for record in read_leaves(store.record_paths(trial_ids), columns).to_pylist():
+        for result in record["evaluations"]:
+            if result["step"] == step and result["evaluation_id"] in wanted:
+                correct_PK = np.array(result["correct"], float).reshape(result["problems"], result["samples"])
+                found[record["trial_id"], result["benchmark"], result["temperature"]] = correct_PK.mean(1).tolist()
     if len(found) < len(trial_ids) * len(wanted):
         complete = f"{len(found)} of {len(trial_ids) * len(wanted)} measurements"
         raise InputError(f"store={store.root}: holds {complete} after step {step}; run the sweep to its end first")
@@ -74,21 +72,18 @@ def best_temperature(scores: pl.DataFrame) -> float:
 
 
 def difference(em: pl.DataFrame, base: pl.DataFrame, rng: Generator) -> tuple[float, float]:
-    """The 95% interval of the mean over benchmarks of EM minus base, problem by problem; each at one temperature.
+    """The 95% interval of the mean over benchmarks of EM minus base, paired problem by problem; one temperature each.
 
-    EM's accuracy on a problem is its mean over seeds; problems are resampled within each benchmark.
+    Seeds and, within each benchmark, problems are resampled: other seeds and other problems would have served as well.
     """
-    strata = []
-    for benchmark in sorted(em["benchmark"].unique()):
-        em_P, base_P = (per_problem(scores, benchmark) for scores in (em, base))
-        strata.append(em_P - base_P)
-    return stats.interval(rng, *strata)
+    benchmarks = sorted(em["benchmark"].unique())
+    return stats.crossed_interval(rng, *(problem_matrix(em, name) - problem_matrix(base, name) for name in benchmarks))
 
 
-def per_problem(scores: pl.DataFrame, benchmark: str) -> NDArray:
-    """Accuracy on each problem of a benchmark, mean over trials, [P]."""
-    accuracy_SP = np.array(scores.filter(pl.col("benchmark") == benchmark)["accuracy"].to_list())
-    return accuracy_SP.mean(axis=0)
+def problem_matrix(scores: pl.DataFrame, benchmark: str) -> NDArray:
+    """Accuracy of each trial on each problem of a benchmark, [S, P], trials in the order of their ids."""
+    rows = scores.filter(pl.col("benchmark") == benchmark).sort("trial_id")
+    return np.array(rows["accuracy"].to_list())
 
 
 def gain(em: pl.DataFrame, base: pl.DataFrame, validation: Sequence[str], test: Sequence[str], rng: Generator) -> Gain:

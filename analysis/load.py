@@ -11,17 +11,14 @@ from functools import reduce
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from em.config import Evaluation, Trial
 from em.errors import InputError
 from em.identity import content_id
 from em.record import Status
-from em.store import Store
+from em.store import Store, read_leaves
 
 MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy")
-# Polars reads a nested column whole.  Answers are nearly all of a record, so its leaves are picked by pyarrow.
 COLUMNS = [
     *("trial_id", "unit_id", "status", "trial"),
     *("digests.list.element.step", "digests.list.element.sha256"),
@@ -55,8 +52,7 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     paths = store.record_paths(trial_ids)
     if not paths:
         raise InputError(f"store={store.root}: holds no record of these {len(trial_ids)} trials; run the sweep first")
-    tables = [pq.ParquetFile(path).read(columns=COLUMNS) for path in paths]
-    frame = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables))).unnest("provenance")
+    frame = pl.DataFrame(pl.from_arrow(read_leaves(paths, COLUMNS))).unnest("provenance")
     short_ids = {text: content_id(text)[:8] for text in frame["environment"].unique()}
     return frame.with_columns(pl.col("environment").replace_strict(short_ids, return_dtype=pl.String))
 

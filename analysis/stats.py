@@ -53,8 +53,18 @@ def interval(rng: Generator, *strata_S: NDArray) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def paired_difference(rng: Generator, scores_S: NDArray, control_S: NDArray) -> tuple[float, float, float]:
-    """Mean of `scores - control` and its 95% interval; seed s of one stands against seed s of the other."""
-    assert scores_S.shape == control_S.shape, f"not paired: {scores_S.shape} and {control_S.shape}"
-    difference_S = scores_S - control_S
-    return mean(difference_S), *interval(rng, difference_S)
+def crossed_interval(rng: Generator, *scores_SP: NDArray) -> tuple[float, float]:
+    """95% bootstrap interval of the mean of the matrices' means, S seeds by P problems each (the seeds are the same).
+
+    Seeds are resampled together for all matrices, problems within each: what the mean would be with others of both.
+    """
+    seeds = len(scores_SP[0])
+    drawn_RS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
+    means_R = np.zeros(RESAMPLES)
+    for matrix_SP in scores_SP:
+        problems = matrix_SP.shape[1]
+        drawn_RP = rng.multinomial(problems, np.full(problems, 1 / problems), RESAMPLES) / problems
+        means_R += ((drawn_RS @ matrix_SP) * drawn_RP).sum(axis=1) / len(scores_SP)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(means_R, [tail, 1 - tail])
+    return float(low), float(high)

@@ -13,24 +13,24 @@ import rich.status
 from rich.console import Console
 from rich.table import Table
 
-from em.compose import compose, run_command
-from em.config import Config, Unit
+from em.checkpoint import checkpoint_folder
+from em.compose import compose_trial, run_command
+from em.config import Unit
 from em.errors import InputError
 from em.quiet import quiet_libraries
 from em.record import Status
-from em.store import Store
+from em.store import Store, scan
 
 
 def main(arguments: list[str]) -> None:
-    config = compose("trial", arguments, {"trial_schema": Config}, Config)
+    config = compose_trial(arguments)
     trial = config.trial
-    wanted = [Unit(trial.base, config.measurements([0])), Unit(trial, config.measurements(config.eval.steps))]
     store = Store(config.store)
     console = Console()
     console.print(
         f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.records}", soft_wrap=True
     )
-    missing = store.missing_units(wanted)
+    missing = store.missing_units(config.units([trial]))
     if missing:
         run(missing, store, console)
     console.print(summary(store, trial.id, trial.base.id))
@@ -41,6 +41,7 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
     quiet_libraries()
     from em.trainer import Trainer
 
+    checkpoint_folder(units[0].trial.model, show_progress=True)
     with console.status("loading model and engine"):
         trainer = Trainer(units[0].trial.model, units[0].trial.rollout)
     for unit in units:
@@ -62,8 +63,7 @@ def tell(status: rich.status.Status, name: str, last_step: int, step: int) -> No
 def summary(store: Store, trial_id: str, base_id: str) -> Table:
     """Accuracy of each benchmark, base model and trial side by side."""
     scores = (
-        store.scan()
-        .filter(pl.col("trial_id").is_in([trial_id, base_id]))
+        scan(store.record_paths([trial_id, base_id]))
         .select("trial_id", pl.col("evaluations"))
         .explode("evaluations")
         .drop_nulls()

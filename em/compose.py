@@ -23,20 +23,25 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-def compose(root: str, overrides: Sequence[str], schemas: dict[str, type], returns: type[ConfigT]) -> ConfigT:
+def compose_trial(overrides: Sequence[str]) -> Config:
+    """The config of one trial: conf/trial.yaml with the overrides."""
+    return compose("trial", overrides, Config)
+
+
+def compose(root: str, overrides: Sequence[str], schema: type[ConfigT]) -> ConfigT:
     """The config of `conf/<root>.yaml` with the overrides, its data files read and digested.
 
     Raises InputError, one line, for whatever is wrong with it.
     """
-    for name, schema in schemas.items():
-        ConfigStore.instance().store(name=name, node=schema)
+    ConfigStore.instance().store(name="trial_schema", node=Config)
+    ConfigStore.instance().store(name=f"{root}_schema", node=schema)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         try:
             composed = hydra_compose(root, list(overrides))
             config = OmegaConf.to_object(composed)
         except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, overrides, valid_keys=lambda: set(keys(hydra_compose(root)))) from None
-    assert isinstance(config, returns)
+            raise explain(error, overrides, valid_keys=lambda chosen: set(keys(hydra_compose(root, chosen)))) from None
+    assert isinstance(config, schema)
     for name in unread(config):
         raise unknown_option(name, set(keys(composed)) - {name})
     return inputs.resolve(config)
@@ -59,13 +64,14 @@ def unknown_option(name: str, valid: Collection[str]) -> InputError:
     return unknown_name("option", name, [path for path in valid if path.rpartition(".")[0] == name.rpartition(".")[0]])
 
 
-def explain(error: Exception, overrides: Sequence[str], valid_keys: Callable[[], set[str]]) -> InputError:
+def explain(error: Exception, overrides: Sequence[str], valid_keys: Callable[[list[str]], set[str]]) -> InputError:
     """What Hydra or OmegaConf refused, as one line that names the override and the nearest valid name."""
     groups = {str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir()}
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException:
         return InputError(f"cannot read {' '.join(overrides)!r}: overrides are written name=value")
+    choices = [override.input_line for override in parsed if override.key_or_group in groups and override.input_line]
     for override in parsed:
         name = override.key_or_group
         if name in groups:
@@ -74,7 +80,9 @@ def explain(error: Exception, overrides: Sequence[str], valid_keys: Callable[[],
             for option in chosen if isinstance(chosen, list) else [chosen]:
                 if option not in options:
                     return unknown_name(name, str(option), options)
-        elif name not in (valid := valid_keys() | groups):
+    for override in parsed:
+        name = override.key_or_group
+        if name not in groups and name not in (valid := valid_keys(choices) | groups):
             return unknown_option(name, valid)
     if isinstance(error, MissingMandatoryValue):
         return InputError(f"{error.full_key}=???: has no default, give it a value")

@@ -6,15 +6,16 @@ YAML (conf/) only picks values; every check is here and names field, value and r
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from em.errors import require, require_known
+from em.errors import InputError, require, require_known, require_positive
 from em.identity import content_id, fields_off_default, not_identity
 from em.tiny.recipe import Recipe
 
@@ -27,11 +28,6 @@ class EngineName(Enum):
 class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
-
-
-def require_positive(owner: str, **values: float) -> None:
-    for name, value in values.items():
-        require(value > 0 and math.isfinite(value), f"{owner}.{name}", value, "must be a number greater than 0")
 
 
 @dataclass(kw_only=True)
@@ -99,7 +95,7 @@ class Objective:
 
     loss_temperature: float = 1.0  # logits are divided by it before the softmax (published code: 0.5)
     first_token: bool = True  # count the distribution of the first generated token (published code: no)
-    micro_batch_tokens: int = 16_384  # padded tokens of one forward pass; cannot change a gradient but by rounding
+    micro_batch_tokens: int = not_identity(default=16_384)  # padded, of one forward pass: changes nothing but rounding
 
     def __post_init__(self) -> None:
         require_positive("objective", loss_temperature=self.loss_temperature)
@@ -119,7 +115,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         require_positive("optimizer", lr=self.lr, eps=self.eps, max_grad_norm=self.max_grad_norm)
-        require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must be 0 or greater")
+        require(0 <= self.weight_decay < math.inf, "optimizer.weight_decay", self.weight_decay, "must be 0 or greater")
         for name, value in (("beta1", self.beta1), ("beta2", self.beta2)):
             require(0 <= value < 1, f"optimizer.{name}", value, "must be in [0, 1)")
 
@@ -136,11 +132,16 @@ class Rollout:
     max_new_tokens: int = 512
     gpu_memory_utilization: float = not_identity(default=0.4)  # vLLM's share of a GPU that training shares
     max_num_seqs: int = not_identity(default=256)  # sequences that the engine decodes together
+    max_model_len: int = not_identity(default=4096)  # prompt and answer, in tokens; at most what the model reads
 
     def __post_init__(self) -> None:
         check_sampling("rollout.temperature", self.temperature, "rollout.top_p", self.top_p)
         require_positive(
-            "rollout", samples=self.samples, max_new_tokens=self.max_new_tokens, max_num_seqs=self.max_num_seqs
+            "rollout",
+            samples=self.samples,
+            max_new_tokens=self.max_new_tokens,
+            max_num_seqs=self.max_num_seqs,
+            max_model_len=self.max_model_len,
         )
         require(
             0 < self.repetition_penalty <= 2, "rollout.repetition_penalty", self.repetition_penalty, "must be in (0, 2]"
@@ -217,6 +218,9 @@ class Eval:
     def __post_init__(self) -> None:
         require(bool(self.steps), "eval.steps", self.steps, "name at least one optimiser step, e.g. [10]")
         require(all(step >= 0 for step in self.steps), "eval.steps", self.steps, "steps are 0 or greater")
+        for name in ("steps", "temperatures"):
+            values = getattr(self, name)
+            require(len(values) == len(set(values)), f"eval.{name}", values, "name each value once")
         require(bool(self.temperatures), "eval.temperatures", self.temperatures, "name at least one, e.g. [1.0]")
         for temperature in self.temperatures:
             check_sampling("eval.temperatures", temperature, "eval.top_p", self.top_p)
@@ -249,7 +253,8 @@ class Trial:
     @cached_property
     def base(self) -> "Trial":
         """The untrained model that this trial starts from, the same for all trials of one model and engine."""
-        return Trial(model=self.model, prompts=Prompts(), rollout=Rollout(engine=self.rollout.engine))
+        sampling = {name: getattr(self.rollout, name) for name in ("engine", *capacity_fields(Rollout))}
+        return Trial(model=self.model, prompts=Prompts(), rollout=Rollout(**sampling))
 
 
 @dataclass(frozen=True)
@@ -297,6 +302,7 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "must be 0 or greater")
+        require(bool(self.store), "store", repr(self.store), "name the folder of the records")
 
     @property
     def trial(self) -> Trial:
@@ -314,17 +320,42 @@ class Config:
     def measurements(self, steps: Sequence[int]) -> tuple[Measurement, ...]:
         return tuple(Measurement(step, evaluation) for step in steps for evaluation in self.evaluations)
 
+    def units(self, trials: Iterable[Trial]) -> list[Unit]:
+        """What is wanted of these trials: each base model once, at step 0, then every trial at its later steps."""
+        trials = list(trials)
+        bases = {trial.base.id: trial.base for trial in trials}
+        untrained, trained = self.measurements([0]), self.measurements([step for step in self.eval.steps if step > 0])
+        first = [Unit(base, untrained) for base in bases.values()]
+        return first + [Unit(trial, trained) for trial in trials if trained]
+
+
+def capacity_fields(kind: type) -> list[str]:
+    """The fields of a dataclass that do not identify it."""
+    return [item.name for item in dataclasses.fields(kind) if not item.metadata.get("identity", True)]
+
 
 def with_value(config: Any, path: str, value: Any) -> Any:
-    """`config` with the field at a dotted path replaced, every check run again.
+    """`config` with the field at a dotted path replaced, every check run again; the value is of the field's type."""
+    name, _, rest = path.partition(".")
+    return dataclasses.replace(config, **{name: with_value(getattr(config, name), rest, value) if rest else value})
 
-    Raises InputError where the path names no field.
+
+def typed_value(config: Any, path: str, value: Any) -> Any:
+    """`value` as the type that the field at a dotted path has: what Hydra does with a value of the command line.
+
+    Raises InputError where the path names no field, names one that does not identify a trial, or the types disagree.
     """
     name, _, rest = path.partition(".")
     fields = {item.name: item for item in dataclasses.fields(config)}
     require_known("field", name, fields)
     if rest:
-        value = with_value(getattr(config, name), rest, value)
-    elif isinstance(getattr(config, name), float) and isinstance(value, int):
-        value = float(value)
-    return dataclasses.replace(config, **{name: value})
+        require(dataclasses.is_dataclass(getattr(config, name)), name, rest, "this field has no fields of its own")
+        return typed_value(getattr(config, name), rest, value)
+    require(not dataclasses.is_dataclass(getattr(config, name)), name, value, "vary one of its fields")
+    require(name not in capacity_fields(type(config)), name, value, "it changes nothing of what a trial is")
+    node: Any = OmegaConf.structured(type(config))
+    try:
+        node[name] = value
+    except OmegaConfBaseException as error:
+        raise InputError(f"{name}={value}: {str(error).splitlines()[0]}") from None
+    return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]

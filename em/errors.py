@@ -1,6 +1,7 @@
 """Errors that a user can mend: one line with field, value and remedy; the command line prints no traceback for them."""
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -20,6 +21,11 @@ def require(holds: bool, field_path: str, value: object, remedy: str) -> None:
     """Raise the InputError `field_path=value: remedy` unless the condition holds."""
     if not holds:
         raise InputError(f"{field_path}={value}: {remedy}")
+
+
+def require_positive(owner: str, **values: float) -> None:
+    for name, value in values.items():
+        require(value > 0 and math.isfinite(value), f"{owner}.{name}", value, "must be a number greater than 0")
 
 
 def require_known(kind: str, name: str, valid: Iterable[str]) -> None:

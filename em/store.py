@@ -15,17 +15,23 @@ import types
 import typing
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from em.config import Unit
 from em.errors import InputError
 from em.record import Record, Status
 
+MEASURED = [
+    *("status", "steps.list.element.step"),
+    *("evaluations.list.element.step", "evaluations.list.element.evaluation_id"),
+]
 SCALARS = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean, Status: pl.String}
 
 
@@ -108,7 +114,7 @@ class Store:
             return unit
         held: set[tuple[int, str]] = set()
         diverged_after = float("inf")
-        for row in scan(paths).select("status", "steps", "evaluations").collect().iter_rows(named=True):
+        for row in read_leaves(paths, MEASURED).to_pylist():
             held |= {(result["step"], result["evaluation_id"]) for result in row["evaluations"]}
             if row["status"] == Status.diverged:
                 diverged_after = min(diverged_after, len(row["steps"]) - 1)
@@ -138,8 +144,22 @@ def scan(paths: list[Path]) -> pl.LazyFrame:
     if not paths:
         return pl.LazyFrame(schema=schema_of(Record))
     for path in paths:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 4))
-            if file.read() != b"PAR1":
-                raise InputError(f"{path}: not a whole Parquet file; delete it, and the next launch makes it again")
+        check_whole(path)
     return pl.scan_parquet(paths)
+
+
+def read_leaves(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
+    """One row for each file, and of nested columns only the leaves that are named (`evaluations.list.element.step`).
+
+    Polars reads a nested column whole, and the texts of answers are nearly all of a record.
+    """
+    for path in paths:
+        check_whole(path)
+    return pa.concat_tables([pq.ParquetFile(path).read(columns=list(columns)) for path in paths])
+
+
+def check_whole(path: Path) -> None:
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4))
+        if file.read() != b"PAR1":
+            raise InputError(f"{path}: not a whole Parquet file; delete it, and the next launch makes it again")

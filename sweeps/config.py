@@ -96,7 +96,7 @@ class Launch(Config):
 
 
 def compose_launch(arguments: list[str]) -> Launch:
-    return compose("launch", arguments, {"trial_schema": Config, "launch_schema": Launch}, Launch)
+    return compose("launch", arguments, Launch)
 
 
 def available_cpus() -> int:

@@ -2,9 +2,10 @@
 
 from itertools import product
 
-from em.config import Trial, Unit, with_value
+from em.config import Trial, Unit, typed_value, with_value
 from em.errors import InputError
-from sweeps.config import Launch
+from em.inputs import resolve_model
+from sweeps.config import Axis, Launch
 
 
 def trials(launch: Launch) -> list[Trial]:
@@ -12,24 +13,33 @@ def trials(launch: Launch) -> list[Trial]:
 
     Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
     """
-    cells = []
-    axes = launch.sweep.axes
-    for values in product(*(axis.values for axis in axes)):
-        cell = launch.trial
-        for axis, value in zip(axes, values, strict=True):
-            try:
-                cell = with_value(cell, axis.field, value)
-            except InputError as error:
-                raise InputError(f"sweep.axes[{axis.field}]: {error}") from None
-        cells.append(cell)
+    cells = [launch.trial]
+    for axis in launch.sweep.axes:
+        values = typed_values(launch.trial, axis)
+        cells = [with_checked_value(cell, axis, value) for cell, value in product(cells, values)]
     seeds = range(launch.seed, launch.seed + launch.sweep.seeds)
     found = (with_value(cell, "seed", seed) for seed in seeds for cell in cells)
     return list({trial.id: trial for trial in found}.values())
 
 
+def typed_values(trial: Trial, axis: Axis) -> list[object]:
+    try:
+        return [typed_value(trial, axis.field, value) for value in axis.values]
+    except InputError as error:
+        raise InputError(f"sweep.axes[{axis.field}]: {error}") from None
+
+
+def with_checked_value(cell: Trial, axis: Axis, value: object) -> Trial:
+    """The cell with one more value; a model of another folder gets that folder's digest."""
+    try:
+        if axis.field == "model.path":
+            cell = with_value(cell, "model.digest", "")
+        cell = with_value(cell, axis.field, value)
+        return with_value(cell, "model", resolve_model(cell.model))
+    except InputError as error:
+        raise InputError(f"sweep.axes[{axis.field}]: {error}") from None
+
+
 def units(launch: Launch) -> list[Unit]:
-    """Everything that the sweep wants measured: each base model once, then every trial at every step."""
-    wanted = trials(launch)
-    bases = {trial.base.id: trial.base for trial in wanted}
-    untrained, trained = launch.measurements([0]), launch.measurements(launch.eval.steps)
-    return [Unit(base, untrained) for base in bases.values()] + [Unit(trial, trained) for trial in wanted]
+    """Everything that the sweep wants measured, in the order of work."""
+    return launch.units(trials(launch))

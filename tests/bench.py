@@ -77,13 +77,13 @@ def first_token_seconds(folder: Path) -> float:
     """From asking the engine for a trial's 64 first samples to the first token of each; median of 20."""
     code = """
 import os, sys, time
-from em.compose import compose
+from em.compose import compose_trial
 from em.config import Config
 from em.quiet import quiet_libraries
 quiet_libraries()
 from em.trainer import Trainer
 from em.rollout import Request
-trial = compose("trial", [], {"trial_schema": Config}, Config).trial
+trial = compose_trial([]).trial
 trainer = Trainer(trial.model, trial.rollout)
 prompt = trainer.reader.encode(trial.prompts.template, trial.prompts.texts[0], trial.rollout.max_new_tokens)
 seconds = []

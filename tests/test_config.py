@@ -1,6 +1,7 @@
 """What follows from a config: the trial, its base model, the measurements; a field replaced, and checked again."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -17,6 +18,7 @@ from em.config import (
     Rollout,
     Trial,
     Unit,
+    typed_value,
     with_value,
 )
 from em.errors import InputError
@@ -73,9 +75,8 @@ def test_a_unit_is_followed_to_its_furthest_step(config):
 
 def test_with_value_replaces_one_field_and_leaves_the_original(config):
     before = dataclasses.asdict(config.trial)
-    changed = with_value(config.trial, "rollout.temperature", 2)
+    changed = with_value(config.trial, "rollout.temperature", 2.0)
     assert changed.rollout.temperature == 2.0
-    assert isinstance(changed.rollout.temperature, float)
     assert dataclasses.replace(changed, rollout=config.rollout) == config.trial
     assert dataclasses.asdict(config.trial) == before
 
@@ -83,8 +84,6 @@ def test_with_value_replaces_one_field_and_leaves_the_original(config):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("rollout.temprature", 1, "unknown field 'temprature': did you mean 'temperature'?"),
-        ("rolout.temperature", 1, "unknown field 'rolout': did you mean 'rollout'?"),
         ("rollout.temperature", 3.0, r"rollout.temperature=3.0: the engines sample between 0 \(greedy\) and 2"),
         ("optimizer.lr", 0.0, "optimizer.lr=0.0: must be a number greater than 0"),
         ("seed", -1, "seed=-1: must be 0 or greater"),
@@ -93,6 +92,56 @@ def test_with_value_replaces_one_field_and_leaves_the_original(config):
 def test_with_value_runs_every_check(config, path, value, message):
     with pytest.raises(InputError, match=message):
         with_value(config.trial, path, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "typed"),
+    [
+        ("rollout.temperature", 2, 2.0),
+        ("rollout.temperature", "2", 2.0),
+        ("rollout.engine", "transformers", EngineName.transformers),
+        ("prompts.texts", ["1+1?"], ["1+1?"]),
+        ("seed", 3, 3),
+    ],
+)
+def test_a_value_takes_the_type_of_its_field(config, path, value, typed):
+    found = typed_value(config.trial, path, value)
+    assert found == typed
+    assert type(found) is type(typed)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("rollout.temprature", 1, "unknown field 'temprature': did you mean 'temperature'?"),
+        ("rolout.temperature", 1, "unknown field 'rolout': did you mean 'rollout'?"),
+        ("rollout.samples", "a", "samples=a: Value 'a' of type 'str' could not be converted to Integer"),
+        ("rollout.samples", 16.5, "samples=16.5: Value '16.5' of type 'float' could not be converted to Integer"),
+        ("rollout.engine", "vlm", "engine=vlm: Invalid value 'vlm'"),
+        ("prompts.texts", "abc", "texts=abc: "),
+        ("rollout", 1, "rollout=1: vary one of its fields"),
+        ("seed.x", 1, "seed=x: this field has no fields of its own"),
+        ("rollout.max_num_seqs", 2, "max_num_seqs=2: it changes nothing of what a trial is"),
+    ],
+)
+def test_a_value_of_another_type_is_named(config, path, value, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        typed_value(config.trial, path, value)
+
+
+def test_the_base_model_keeps_the_engines_capacity(config):
+    small = with_value(config.trial, "rollout.max_num_seqs", 8)
+    assert small.base.rollout.max_num_seqs == 8
+    assert small.base.id == config.trial.base.id
+
+
+def test_step_0_is_measured_on_the_base_model_alone(config):
+    config.eval.steps = [0, 2]
+    base, trained = config.units([config.trial])
+    assert (base.trial.is_base, base.last_step) == (True, 0)
+    assert {measurement.step for measurement in trained.measurements} == {2}
+    config.eval.steps = [0]
+    assert [unit.trial.is_base for unit in config.units([config.trial])] == [True]
 
 
 def test_labels_are_short():

@@ -57,6 +57,6 @@ def test_problems_are_paired() -> None:
     assert (low, high) == pytest.approx((0.1, 0.1))
 
 
-def test_seeds_are_averaged_problem_by_problem() -> None:
-    em = frame([("s0", "test", 0.0, [1.0, 0.0]), ("s1", "test", 0.0, [0.0, 0.5])])
-    assert gain.per_problem(em, "test").tolist() == [0.5, 0.25]
+def test_a_matrix_has_a_row_a_seed_and_a_column_a_problem() -> None:
+    em = frame([("s1", "test", 0.0, [0.0, 0.5]), ("s0", "test", 0.0, [1.0, 0.0]), ("s0", "max", 0.0, [1.0])])
+    assert gain.problem_matrix(em, "test").tolist() == [[1.0, 0.0], [0.0, 0.5]]
