@@ -25,7 +25,7 @@ sweep-%: $(READY) ## plan, run and draw one sweep, such as sweep-temperature
 smoke: $(READY) ## the smallest sweep that touches every part
 	$(PY) -m sweeps sweep=smoke $(ARGS)
 
-plan: $(READY) ## what SWEEP would train, and what it would cost
+plan: $(READY) ## what SWEEP would train
 	$(PY) -m sweeps.plan sweep=$(SWEEP) $(ARGS)
 
 figures: $(READY) ## draw SWEEP from what is recorded
@@ -37,9 +37,9 @@ check: $(READY) ## lint, format, types
 	$(PY) -m pyright
 
 test: check ## check, then the tests
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest $(ARGS)
 
-bench: $(READY) ## measure throughput and turnover
+bench: $(READY) ## measure what README and log claim (ARGS=speed or ARGS=gain for a part)
 	$(PY) -m tests.bench $(ARGS)
 
 clean: ## remove .venv and caches (results/ stays)

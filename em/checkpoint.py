@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from em.config import Model
+from em.errors import InputError
 from em.tiny import recipe
 
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
@@ -27,4 +28,10 @@ def checkpoint_folder(model: Model, show_progress: bool = False) -> Path:
         return Path(model.path)
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=HUB_FILES))
+    try:
+        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=HUB_FILES))
+    except (OSError, ValueError) as error:  # what the hub's own errors derive from
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"model.path={model.path}: no such folder, and not to be had from the hub ({reason})"
+        ) from None

@@ -10,7 +10,7 @@ from em.errors import InputError
 from em.evaluation.grading import grader
 from em.evaluation.problems import problems
 from em.identity import content_id, folder_digest
-from em.jsonl import rows, text_of
+from em.jsonl import rows
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -49,7 +49,7 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
         if not prompts.texts:
             raise InputError("prompts.texts=[]: give prompts, or a file of them with prompts=jsonl prompts.path=...")
         return prompts
-    texts = [text_of(row[prompts.text_field]) for row in rows(prompts.path, "prompts.path", (prompts.text_field,))]
+    texts = [text for [text] in rows(prompts.path, "prompts.path", [prompts.text_field])]
     for row in prompts.rows:
         if not 0 <= row < len(texts):
             raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(texts) - 1}")

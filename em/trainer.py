@@ -20,15 +20,16 @@ from em.batching import counted_tokens, micro_batches
 from em.checkpoint import checkpoint_folder
 from em.config import Model, Precision, Trial, Unit
 from em.config import Rollout as RolloutConfig
-from em.errors import InputError
+from em.errors import InputError, require
 from em.evaluation.evaluate import Evaluator
 from em.model import Reader, load
 from em.objective import EntropyObjective
 from em.provenance import provenance
 from em.record import Record, Rollout, Status, StepMetrics, StepSeconds, WeightDigest
-from em.rollout import Request, open_engine
+from em.rollout import FINGERPRINT_PROMPT, Request, open_engine
 from em.seeds import stream
 
+AGREEMENT_NATS = 0.5  # a wrong head or position is off by nats, bf16 by hundredths
 MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
 
 
@@ -56,11 +57,28 @@ class Trainer:
         self.evaluator = Evaluator(self.engine, self.reader)
         AcceleratorState._reset_state()  # the process may have served a model of another precision
         self.accelerator = Accelerator(cpu=on_cpu, mixed_precision=MIXED_PRECISION[model.precision])
-        self.device = "cpu" if on_cpu else torch.cuda.get_device_name()
+        self.device = f"cpu {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name()
         optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)
         self.objective, self.optimizer = self.accelerator.prepare(EntropyObjective(self.model), optimizer)
         self.fingerprint = self.engine.fingerprint()
+        self._check_agreement()
         self.is_base = True
+
+    @torch.no_grad()
+    def _check_agreement(self) -> None:
+        """Raise InputError where model and engine disagree on the fingerprint: heads with a bias, scaled logits, ..."""
+        ids, logprobs = self.fingerprint
+        [batch] = micro_batches([FINGERPRINT_PROMPT], [list(ids)], max_tokens=1)
+        device = self.model.device
+        _, _, own = self.objective(batch.input_BT.to(device), batch.predicts_BT.to(device), 0.0, 1.0)
+        apart = float((own.cpu() - torch.tensor(logprobs)).abs().max())
+        require(
+            apart < AGREEMENT_NATS,
+            "model",
+            self.model_config.label,
+            f"the log-probabilities of trainer and engine are {apart:.2f} nats apart; "
+            "its logits are more than hidden states times output head, which is not supported",
+        )
 
     def serves(self, trial: Trial) -> bool:
         """Whether the trial starts from this model, in this engine."""
@@ -206,7 +224,7 @@ class Trainer:
             if not math.isfinite(value):
                 raise DivergedError(f"step {metrics.step}: {name} is {value}")
         if not weights.are_finite(self.model):
-            raise DivergedError(f"step {metrics.step}: weights are not finite after the update")
+            raise DivergedError(f"step {metrics.step}: the norm of the weights is not finite after the update")
 
     def reset(self) -> None:
         """Back to the base weights, in model and engine; does nothing where they are already there.
@@ -225,4 +243,7 @@ class Trainer:
         self.is_base = True
 
     def close(self) -> None:
+        """Free what model and engine hold, before another Trainer asks for its own."""
         self.engine.close()
+        del self.model, self.objective, self.optimizer, self.base
+        self.accelerator.free_memory()

@@ -27,4 +27,5 @@ def restore(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def are_finite(model: nn.Module) -> bool:
+    """Whether the norm of all weights is finite; weights whose norm overflows make non-finite activations as well."""
     return bool(torch.nn.utils.get_total_norm(list(model.parameters())).isfinite())

@@ -12,7 +12,7 @@ from rich.console import Console
 from em.compose import run_command
 from em.store import Store
 from sweeps.config import compose_launch
-from sweeps.figures import draw
+from sweeps.figures import check, draw
 from sweeps.plan import describe, plan
 
 
@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> None:
     if found.todo:
         from sweeps.launch import launch
 
+        if config.sweep.figure_axis:
+            check(config)  # what cannot be drawn is said before it is trained
         try:
             launch(config, found, store, console)
         except KeyboardInterrupt:
@@ -32,6 +34,9 @@ def main(arguments: list[str]) -> None:
             sys.exit(130)
     if config.sweep.figure_axis:
         draw(config, store, console)
+    if given_up := len(plan(config, store).given_up):
+        console.print(f"{given_up} trials failed {config.sweep.max_attempts} times; their tracebacks: {store.failed}")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """What a launch is: the config of its trials, the axes that are varied, the machines, the display."""
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING
@@ -44,6 +43,8 @@ class Sweep:
 
     def __post_init__(self) -> None:
         require_positive("sweep", seeds=self.seeds, max_attempts=self.max_attempts)
+        named = bool(self.name) and "/" not in self.name
+        require(named, "sweep.name", repr(self.name), "give a name that can be a file's: its figure is saved under it")
         fields = [axis.field for axis in self.axes]
         require(len(fields) == len(set(fields)), "sweep.axes", fields, "name each field once")
         if self.figure_axis:
@@ -54,26 +55,31 @@ class Sweep:
 class Cluster:
     """Where lanes run: long-lived actors that hold a model and an engine and take trial after trial."""
 
+    address: str = ""  # of a running Ray cluster; empty: this machine
     lanes: int = 0  # 0: as many as the machines have room for
     cpus_per_lane: float = 1
-    gpus_per_lane: float = 0
-    address: str = ""  # of a running Ray cluster; empty: this machine
+    gpus_per_lane: float | None = None  # None: 1 where there are GPUs, else 0
 
     def __post_init__(self) -> None:
         require(self.lanes >= 0, "cluster.lanes", self.lanes, "must be 0 (as many as fit) or greater")
         require_positive("cluster", cpus_per_lane=self.cpus_per_lane)
-        require(self.gpus_per_lane >= 0, "cluster.gpus_per_lane", self.gpus_per_lane, "must be 0 or greater")
+        require((self.gpus_per_lane or 0) >= 0, "cluster.gpus_per_lane", self.gpus_per_lane, "must be 0 or greater")
 
-    def lanes_that_fit(self, cpus: float, gpus: float) -> int:
-        """How many lanes the given resources hold, at most `lanes` where that is set.
+    def bundle(self, gpus: float) -> dict[str, float]:
+        """What a lane takes, as Ray counts it, where there are so many GPUs in all."""
+        wanted = self.gpus_per_lane if self.gpus_per_lane is not None else float(gpus > 0)
+        return {"CPU": self.cpus_per_lane} | ({"GPU": wanted} if wanted else {})
 
-        Raises InputError where not one fits.
-        """
-        fit = int(cpus // self.cpus_per_lane)
-        if self.gpus_per_lane:
-            fit = min(fit, int(gpus // self.gpus_per_lane))
-        needs = f"a lane needs {self.cpus_per_lane:g} CPUs and {self.gpus_per_lane:g} GPUs"
-        require(fit > 0, "cluster.cpus_per_lane", self.cpus_per_lane, f"{needs}; found {cpus:g} and {gpus:g}")
+    def lanes_that_fit(self, room: Mapping[str, float]) -> int:
+        """How many lanes Ray's resources hold, at most `lanes` where that is set; InputError where not one fits."""
+        bundle = self.bundle(room.get("GPU", 0))
+        fit = int(min(room.get(kind, 0) // amount for kind, amount in bundle.items()))
+        require(
+            fit > 0,
+            "cluster",
+            bundle,
+            f"no room for a lane; Ray has {room.get('CPU', 0)} CPUs, {room.get('GPU', 0)} GPUs",
+        )
         return min(fit, self.lanes) if self.lanes else fit
 
 
@@ -97,16 +103,3 @@ class Launch(Config):
 
 def compose_launch(arguments: list[str]) -> Launch:
     return compose("launch", arguments, Launch)
-
-
-def available_cpus() -> int:
-    """The CPUs that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def available_gpus() -> int:
-    """The CUDA devices that this process may use; counted without starting CUDA, so that lanes may."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))

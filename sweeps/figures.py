@@ -3,9 +3,11 @@
 python -m sweeps.figures sweep=temperature
 """
 
+import polars as pl
 from rich.console import Console
 
 from em.compose import run_command
+from em.config import Evaluation
 from em.errors import InputError
 from em.store import Store
 from sweeps import expand
@@ -15,14 +17,28 @@ from sweeps.config import Launch, compose_launch
 def draw(config: Launch, store: Store, console: Console) -> None:
     """Draw the score after the last step, at the first evaluation temperature, against `sweep.figure_axis`."""
     from analysis.draw import draw_sweep
+
+    wanted, shown = of_figure(config)
+    draw_sweep(store, config.sweep.name, config.sweep.figure_axis, wanted, max(config.eval.steps), shown, console)
+
+
+def check(config: Launch) -> None:
+    """Raise InputError where the sweep has more to it than a figure against one axis shows."""
+    from analysis import draw
+
+    wanted, shown = of_figure(config)
+    draw.check(config.sweep.name, config.sweep.figure_axis, wanted, shown)
+
+
+def of_figure(config: Launch) -> tuple[pl.DataFrame, list[Evaluation]]:
+    """The cells of the figure, and the evaluations that make its score."""
     from analysis.load import cells
 
     axis = config.sweep.figure_axis
     if not axis:
         raise InputError(f"sweep.figure_axis='': sweep {config.sweep.name} has no figure; name one of its axes")
     shown = [item for item in config.evaluations if item.temperature == config.eval.temperatures[0]]
-    wanted = cells(expand.trials(config), [axis])
-    draw_sweep(store, config.sweep.name, axis, wanted, max(config.eval.steps), shown, console)
+    return cells(expand.trials(config), [axis]), shown
 
 
 def main(arguments: list[str]) -> None:

@@ -17,7 +17,8 @@ from em.provenance import provenance
 from em.quiet import quiet_libraries
 from em.record import Record, Status
 from em.store import Store
-from sweeps.queue import LOST
+
+LOST = "the lane's process died during this attempt"
 
 if TYPE_CHECKING:
     from em.trainer import Trainer
@@ -35,17 +36,20 @@ class Lane(tune.Trainable):
         lost = ray.get(self.queue.join.remote(self.name))
         if lost:
             unit, attempt = lost
-            self.store.commit(self.failure(unit, attempt, LOST))
+            if not self.is_recorded(unit):  # else it died between record and word of it
+                self.finish(self.failure(unit, attempt, LOST))
 
     def step(self) -> dict[str, Any]:
         lease = ray.get(self.queue.lease.remote(self.name))
         if lease is None:
             return {"done": True}
         unit, attempt = lease
+        if self.is_recorded(unit):  # by another launch, meanwhile
+            return {"trial": unit.trial.id, "status": str(Status.done), "seconds": 0.0}
         try:
             record = self.work(unit, attempt)
-        except InputError as error:  # no other trial or attempt will do better
-            self.queue.stop.remote(str(error))
+        except InputError as error:  # a mistake in the config: no other attempt would do better
+            ray.get(self.queue.stop.remote(str(error)))
             return {"done": True}
         except Exception:  # model or engine could not be loaded: Tune starts another process
             self.finish(self.failure(unit, attempt, traceback.format_exc()))
@@ -56,10 +60,17 @@ class Lane(tune.Trainable):
         self.trainer.reset()  # raises where the engine is damaged: this process ends, Tune starts another
         return {"trial": unit.trial.id, "status": str(record.status), "seconds": record.provenance.seconds}
 
+    def is_recorded(self, unit: Unit) -> bool:
+        """Whether the leased unit has its record already; then its lease is over."""
+        found = self.store.record_path(unit).exists()
+        if found:
+            ray.get(self.queue.finish.remote(self.name, Status.done, 0.0))
+        return found
+
     def finish(self, record: Record) -> None:
         self.store.commit(record)
         summary = (record.error or "").strip().rpartition("\n")[2]
-        self.queue.finish.remote(self.name, record.status, record.provenance.seconds, summary)
+        ray.get(self.queue.finish.remote(self.name, record.status, record.provenance.seconds, summary))
 
     def work(self, unit: Unit, attempt: int) -> Record:
         label = unit.trial.model.label
@@ -77,7 +88,7 @@ class Lane(tune.Trainable):
         """Load the unit's model and engine, in place of the ones before."""
         from em.trainer import Trainer
 
-        self.queue.say.remote(self.name, f"loading {unit.trial.model.label} and engine", engine_starts=1)
+        self.queue.say.remote(self.name, f"loading {unit.trial.model.label} and engine")
         if self.trainer is not None:
             self.trainer.close()
             self.trainer = None  # its memory is free before the next one asks for its own

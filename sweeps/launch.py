@@ -16,7 +16,7 @@ from em.checkpoint import checkpoint_folder
 from em.errors import InputError
 from em.quiet import SETTINGS, quiet_libraries
 from em.store import Store
-from sweeps.config import Launch, Progress, Tracking, available_cpus, available_gpus
+from sweeps.config import Launch, Progress, Tracking
 from sweeps.plan import Plan
 from sweeps.progress import Display
 from sweeps.queue import Queue, Snapshot
@@ -49,12 +49,12 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snaps
         if cluster.address:
             ray.init(cluster.address, runtime_env={"env_vars": SETTINGS}, **quiet)
         else:
-            ray.init("local", num_cpus=available_cpus(), num_gpus=available_gpus(), include_dashboard=False, **quiet)
+            ray.init("local", include_dashboard=False, **quiet)
     try:
         room = ray.cluster_resources()
-        lanes = min(cluster.lanes_that_fit(room.get("CPU", 0), room.get("GPU", 0)), len(found.todo))
+        lanes = min(cluster.lanes_that_fit(room), len(found.todo))
         queue: Any = ray.remote(num_cpus=0)(Queue).remote(found.todo, config.sweep.max_attempts, found.attempts)
-        tune = TuneThread(config, lanes, len(found.todo), queue, store)
+        tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, len(found.todo), queue, store)
         tune.start()
         display = Display(config.sweep.name, len(found.wanted), found.recorded)
         watch(tune, lambda: ray.get(queue.snapshot.remote()), queue.stop.remote, display, config.tracking, console)
@@ -82,24 +82,33 @@ def prepare_models(found: Plan) -> None:
 class TuneThread(threading.Thread):
     """`Tuner.fit` beside the display; out of the main thread Tune leaves Ctrl-C to us."""
 
-    def __init__(self, config: Launch, lanes: int, units: int, queue: Any, store: Store) -> None:
+    def __init__(
+        self, config: Launch, bundle: dict[str, float], lanes: int, units: int, queue: Any, store: Store
+    ) -> None:
         super().__init__(name="tune", daemon=True)
-        self.config, self.lanes, self.units, self.queue, self.store = config, lanes, units, queue, store
+        self.config, self.bundle, self.lanes, self.units = config, bundle, lanes, units
+        self.queue, self.store = queue, store
         self.error: BaseException | None = None
         self.ended = threading.Event()  # an interrupted `join` takes a thread for ended (3.11, 3.12)
 
     def run(self) -> None:
+        try:
+            self.fit()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended.set()
+
+    def fit(self) -> None:
         from ray import tune
 
         from sweeps.lane import Lane
 
-        cluster = self.config.cluster
-        bundle = {"CPU": cluster.cpus_per_lane} | ({"GPU": cluster.gpus_per_lane} if cluster.gpus_per_lane else {})
         trainable: Any = tune.with_parameters(Lane, queue=self.queue, store=str(self.store.root.resolve()))
         # The queue caps the attempts at each unit; this ends lanes whose process cannot even start.
         restarts = LANE_STARTS + self.config.sweep.max_attempts * self.units
-        tuner = tune.Tuner(
-            tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
+        tune.Tuner(
+            tune.with_resources(trainable, tune.PlacementGroupFactory([self.bundle])),
             param_space={"lane": tune.grid_search(list(range(self.lanes)))},
             run_config=tune.RunConfig(
                 name=self.config.sweep.name,
@@ -108,13 +117,7 @@ class TuneThread(threading.Thread):
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
-        )
-        try:
-            tuner.fit()
-        except BaseException as error:
-            self.error = error
-        finally:
-            self.ended.set()
+        ).fit()
 
 
 def watch(
@@ -159,12 +162,14 @@ def shower(display: Display, tracking: Tracking, console: Console) -> Iterator[C
         with Live(console=console, auto_refresh=False) as live:
             yield lambda now: live.update(display.panel(now), refresh=True)
     elif progress is Progress.plain:
-        last = [-PLAIN_SECONDS]
+        said, at = "", -PLAIN_SECONDS
 
         def line(now: Snapshot) -> None:
-            if time.monotonic() - last[0] >= PLAIN_SECONDS and now.recorded:
-                console.print(display.line(now), highlight=False, soft_wrap=True)
-                last[0] = time.monotonic()
+            nonlocal said, at
+            text, over = display.line(now), now.stopped or now.recorded + now.given_up == now.planned
+            if text != said and (over or time.monotonic() - at >= PLAIN_SECONDS):
+                console.print(text, highlight=False, soft_wrap=True)
+                said, at = text, time.monotonic()
 
         yield line
     else:

@@ -22,7 +22,8 @@ class Display:
     def line(self, now: Snapshot) -> str:
         """One line, for logs."""
         head = f"{self.sweep}: {self.before + now.recorded}/{self.wanted} recorded"
-        return ", ".join([head, f"{now.running} running", *trouble(now), *timing(now)])
+        stopping = [f"stopping: {now.stopped}"] if now.stopped else []
+        return ", ".join([head, f"{now.running} running", *trouble(now), *timing(now), *stopping])
 
     def panel(self, now: Snapshot) -> Group:
         """A bar, the counts, and a line for each lane."""

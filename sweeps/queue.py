@@ -12,7 +12,6 @@ from em.config import Unit
 from em.record import Status
 
 ALIKE_FAILURES = 3  # so many failed attempts a lane, and not one success: the sweep is stopped
-LOST = "the lane's process died during this attempt"
 
 
 @dataclass
@@ -21,7 +20,6 @@ class LaneState:
 
     doing: str = "starting"
     running: bool = False  # whether it holds a unit
-    engine_starts: int = 0
     done: int = 0
 
 
@@ -66,12 +64,9 @@ class Queue:
         self.stopped = ""
 
     def join(self, lane: str) -> tuple[Unit, int] | None:
-        """A lane's process has started: what its predecessor was doing when it died, to be recorded as failed."""
-        lost = self.leases.get(lane)
+        """A lane's process has started: the lease that its predecessor died with, if any; to be finished first."""
         self.lanes.setdefault(lane, LaneState()).doing = "starting"
-        if lost:
-            self.finish(lane, Status.failed, 0.0, LOST)
-        return lost
+        return self.leases.get(lane)
 
     def lease(self, lane: str) -> tuple[Unit, int] | None:
         """The next unit and which attempt at it this is; None: there is nothing (more) for this lane."""
@@ -102,9 +97,8 @@ class Queue:
         if not recorded and self.counts[Status.failed] >= ALIKE_FAILURES * len(self.lanes):
             self.stop(f"the first {self.counts[Status.failed]} attempts all failed, the last with: {error}")
 
-    def say(self, lane: str, doing: str, engine_starts: int = 0) -> None:
+    def say(self, lane: str, doing: str) -> None:
         self.lanes[lane].doing = doing
-        self.lanes[lane].engine_starts += engine_starts
 
     def stop(self, reason: str) -> None:
         """Lease nothing more; lanes finish what they hold."""

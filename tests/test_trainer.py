@@ -26,6 +26,7 @@ from em.config import (
 )
 from em.errors import InputError
 from em.inputs import resolve_model
+from em.objective import EntropyObjective
 from em.record import NOT_REPRODUCED, Record, Status
 from em.tiny.corpus import EOS
 from em.trainer import EngineCorruptError, Trainer
@@ -312,6 +313,18 @@ def test_what_cannot_fit_the_context_is_an_input_error(trainer, trial, five_step
 def test_training_without_prompts_is_an_input_error(trainer, trial):
     with pytest.raises(InputError, match=r"prompts.texts=\[\]: 1 steps of training need at least one prompt"):
         trainer.run(unit(trial.base, 1))
+
+
+def test_a_model_whose_logits_the_trainer_gets_wrong_is_refused(fresh, trial, monkeypatch):
+    right = EntropyObjective.forward
+
+    def scaled(self: EntropyObjective, *arguments: Any) -> Any:
+        loss, entropy_N, logprob_N = right(self, *arguments)
+        return loss, entropy_N, logprob_N / 2
+
+    monkeypatch.setattr(EntropyObjective, "forward", scaled)
+    with pytest.raises(InputError, match="the log-probabilities of trainer and engine are"):
+        fresh()
 
 
 def test_a_trainer_serves_the_trials_of_its_model_and_engine(trainer, trial, checkpoint):

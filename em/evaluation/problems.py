@@ -3,7 +3,7 @@
 from functools import cache
 
 from em.config import Benchmark
-from em.jsonl import rows, text_of
+from em.jsonl import rows
 from em.tiny import tasks
 
 SUITE_PROBLEMS = 100  # of a suite without a limit
@@ -15,7 +15,7 @@ def problems(benchmark: Benchmark) -> list[tuple[str, str]]:
         return suite_problems(benchmark.suite, benchmark.split, benchmark.limit or SUITE_PROBLEMS)
     fields = benchmark.problem_field, benchmark.answer_field
     lines = rows(benchmark.path, f"benchmarks.{benchmark.name}.path", fields)
-    return [(text_of(line[fields[0]]), str(line[fields[1]])) for line in lines][: benchmark.limit or None]
+    return [(problem, answer) for problem, answer in lines][: benchmark.limit or None]
 
 
 @cache

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from em.config import EngineName, Precision, Rollout
-from em.rollout.engine import Completion, Engine, Request
+from em.rollout.engine import FINGERPRINT_PROMPT, Completion, Engine, Request
 
-__all__ = ["Completion", "Engine", "Request", "open_engine"]
+__all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "open_engine"]
 
 
 def open_engine(folder: Path, rollout: Rollout, precision: Precision) -> Engine:

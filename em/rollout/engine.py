@@ -8,6 +8,10 @@ from pathlib import Path
 from torch import Tensor
 from transformers import AutoConfig, GenerationConfig
 
+from em.config import Rollout
+
+FINGERPRINT_PROMPT = list(range(1, 9))  # token ids that every vocabulary has
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -58,10 +62,15 @@ class Engine(ABC):
 
     def fingerprint(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Greedy ids and log-probabilities after one fixed prompt: equal exactly when the weights are."""
-        request = Request(prompt=list(range(1, 9)), seed=0, temperature=0, max_new_tokens=4)
+        request = Request(prompt=FINGERPRINT_PROMPT, seed=0, temperature=0, max_new_tokens=4)
         [[completion]] = self.generate([request], logprobs=True)
         assert completion.logprobs is not None
         return tuple(completion.token_ids), tuple(completion.logprobs)
+
+
+def context(folder: Path, rollout: Rollout) -> int:
+    """Tokens of prompt and answer together: what the model reads, at most `rollout.max_model_len`."""
+    return min(rollout.max_model_len, AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings)
 
 
 def end_ids(folder: Path) -> set[int]:

@@ -18,7 +18,7 @@ from transformers.generation.logits_process import (
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
 from em.config import Rollout
-from em.rollout.engine import Completion, Engine, Request, check_names, end_ids
+from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
 
 
 class TransformersEngine(Engine):
@@ -28,7 +28,7 @@ class TransformersEngine(Engine):
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
         self.model.to(device)
         self.model.generation_config = GenerationConfig()  # generate would mix in the checkpoint's sampling defaults
-        self.context = self.model.config.get_text_config().max_position_embeddings
+        self.context = context(folder, rollout)
         self.max_num_seqs = rollout.max_num_seqs
         self.end_ids = end_ids(folder)
         pad = self.tokenizer.pad_token_id

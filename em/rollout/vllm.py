@@ -10,15 +10,13 @@ from safetensors import safe_open
 from torch import Tensor
 
 from em.config import Rollout
-from em.rollout.engine import Completion, Engine, Request, check_names, end_ids
+from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
 
 CPU_BATCH_TOKENS = 1 << 18  # see __init__
 CPU_CACHE_BYTES = 1 << 28
 SETTINGS = {  # read by vLLM when it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process: weights are pushed without copies between two
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # several lanes share the cores; vLLM would bind all to the same
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
 }
 
 
@@ -28,10 +26,9 @@ class VllmEngine(Engine):
         on_cpu = not torch.cuda.is_available()
         if on_cpu:  # vLLM compiles its log-probability kernel with torch.compile, which needs a C++ compiler
             os.environ["TORCHDYNAMO_DISABLE"] = "1"
-        from transformers import AutoConfig
         from vllm import LLM
 
-        self.context = AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
+        self.context = context(folder, rollout)
         limits: dict[str, Any] = {
             "max_num_seqs": rollout.max_num_seqs,
             "gpu_memory_utilization": rollout.gpu_memory_utilization,
@@ -85,13 +82,15 @@ class VllmEngine(Engine):
     def push(self, weights: Mapping[str, Tensor]) -> None:
         check_names(weights, self.names)
         self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights.items())})
-        reset = self.llm.reset_prefix_cache()
-        assert reset, "vLLM kept its prefix cache: requests are still running"
+        self._forget_prefixes()
 
     def clear_cache(self) -> None:
+        self._forget_prefixes()
+        self.llm.collective_rpc(zero_kv_caches)
+
+    def _forget_prefixes(self) -> None:
         reset = self.llm.reset_prefix_cache()
         assert reset, "vLLM kept its prefix cache: requests are still running"
-        self.llm.collective_rpc(zero_kv_caches)
 
     def close(self) -> None:
         self.llm.llm_engine.engine_core.shutdown()

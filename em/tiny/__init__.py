@@ -1,1 +1,1 @@
-"""The embedded default model: a small Qwen2 that the project pretrains itself on synthetic arithmetic."""
+"""The embedded default model: a small Qwen3 that the project pretrains itself on synthetic arithmetic."""

@@ -15,8 +15,8 @@ import pytest
 from em.record import NOT_REPRODUCED
 from em.store import Store
 from sweeps.config import compose_launch
+from sweeps.lane import LOST
 from sweeps.plan import plan
-from sweeps.queue import LOST
 
 SMALL = [
     "sweep=smoke",

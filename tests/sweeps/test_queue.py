@@ -33,6 +33,7 @@ def test_what_a_dead_lane_held_counts_as_an_attempt_and_comes_back_last() -> Non
     assert queue.join("0") is None
     queue.lease("0")
     assert queue.join("0") == (wanted[0], 1)  # its process is new: the old one died
+    queue.finish("0", Status.failed, 0.0)
     assert queue.lease("0") == (wanted[1], 1)
     queue.finish("0", Status.done, 1.0)
     assert queue.lease("0") == (wanted[0], 2)
