@@ -1,6 +1,5 @@
 """The display of a running sweep: planned, done, running, failed; what each lane does; seconds a trial, time left."""
 
-import time
 from dataclasses import dataclass
 
 from rich.console import Group
@@ -44,13 +43,12 @@ def trouble(now: Snapshot) -> list[str]:
 
 
 def timing(now: Snapshot) -> list[str]:
-    """Seconds of a unit of work on its lane, and the time that the rest will take at the pace so far."""
-    if not now.unit_seconds or now.first_lease is None:
+    """Seconds of a unit of work on its lane, mean of the last ones, and what the rest will take the lanes that run."""
+    if not now.unit_seconds:
         return []
     left = now.planned - now.recorded - now.given_up
-    pace = (time.time() - now.first_lease) / now.recorded
     mean = sum(now.unit_seconds) / len(now.unit_seconds)
-    return [f"{mean:.2f} s a trial", f"{duration(left * pace)} left"]
+    return [f"{mean:.2f} s a trial", f"{duration(left * mean / max(1, now.running))} left"]
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,6 @@
 A plain class, without Ray: `launch` makes an actor of it.
 """
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +31,6 @@ class Snapshot:
     given_up: int  # units
     lanes: dict[str, LaneState]
     unit_seconds: list[float]  # of the last finished units, oldest first
-    first_lease: float | None  # time.time()
     stopped: str  # why no more is leased; empty: it goes on
 
     @property
@@ -60,7 +58,6 @@ class Queue:
         self.counts = dict.fromkeys(Status, 0)
         self.given_up = 0
         self.unit_seconds: deque[float] = deque(maxlen=64)
-        self.first_lease: float | None = None
         self.stopped = ""
 
     def join(self, lane: str) -> tuple[Unit, int] | None:
@@ -76,7 +73,6 @@ class Queue:
         unit = self.pending.popleft()
         self.leases[lane] = unit, self.failures[unit.id] + 1
         self.lanes[lane].running = True
-        self.first_lease = self.first_lease or time.time()
         return self.leases[lane]
 
     def finish(self, lane: str, status: Status, seconds: float, error: str = "") -> None:
@@ -113,6 +109,5 @@ class Queue:
             given_up=self.given_up,
             lanes=dict(self.lanes),
             unit_seconds=list(self.unit_seconds),
-            first_lease=self.first_lease,
             stopped=self.stopped,
         )
