@@ -37,7 +37,7 @@ class StepSeconds:
 
 
 @dataclass(kw_only=True)
-class Rollout:
+class Sample:
     """One sample that was trained on: enough, with the config, to train again without sampling."""
 
     step: int
@@ -96,7 +96,7 @@ class Record:
     error: str | None = None  # of a failed attempt: traceback; of a diverged trial: what became non-finite, and when
     prompts: list[list[int]] = field(default_factory=list)  # token ids
     steps: list[StepMetrics] = field(default_factory=list)
-    rollouts: list[Rollout] = field(default_factory=list)
+    rollouts: list[Sample] = field(default_factory=list)
     digests: list[WeightDigest] = field(default_factory=list)
     evaluations: list[EvaluationResult] = field(default_factory=list)
     seconds: list[StepSeconds] = field(default_factory=list)

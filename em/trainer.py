@@ -18,14 +18,13 @@ from accelerate.state import AcceleratorState
 from em import weights
 from em.batching import counted_tokens, micro_batches
 from em.checkpoint import checkpoint_folder
-from em.config import Model, Precision, Trial, Unit
-from em.config import Rollout as RolloutConfig
+from em.config import Model, Precision, Rollout, Trial, Unit
 from em.errors import InputError, require
 from em.evaluation.evaluate import Evaluator
 from em.model import Reader, load
 from em.objective import EntropyObjective
 from em.provenance import provenance
-from em.record import Record, Rollout, Status, StepMetrics, StepSeconds, WeightDigest
+from em.record import Record, Sample, Status, StepMetrics, StepSeconds, WeightDigest
 from em.rollout import FINGERPRINT_PROMPT, Request, open_engine
 from em.seeds import stream
 
@@ -44,7 +43,7 @@ class EngineCorruptError(RuntimeError):
 class Trainer:
     """One model and one engine, loaded once; `run` takes them through a trial, `reset` back to the base weights."""
 
-    def __init__(self, model: Model, rollout: RolloutConfig) -> None:
+    def __init__(self, model: Model, rollout: Rollout) -> None:
         self.model_config, self.engine_name = model, rollout.engine
         on_cpu = not torch.cuda.is_available()
         if on_cpu:
@@ -162,7 +161,7 @@ class Trainer:
             lr=chosen.lr, weight_decay=chosen.weight_decay, betas=(chosen.beta1, chosen.beta2), eps=chosen.eps
         )
 
-    def _sample(self, trial: Trial, prompts: list[list[int]], step: int) -> list[Rollout]:
+    def _sample(self, trial: Trial, prompts: list[list[int]], step: int) -> list[Sample]:
         """`rollout.samples` answers for the step; several prompts take turns, going on where the last step ended."""
         rollout, first = trial.rollout, (step - 1) * trial.rollout.samples
         turns = [(first + index) % len(prompts) for index in range(rollout.samples)]
@@ -180,12 +179,12 @@ class Trainer:
         ]
         answers = self.engine.generate(requests)
         return [
-            Rollout(step=step, prompt=prompt, token_ids=completion.token_ids, truncated=completion.truncated)
+            Sample(step=step, prompt=prompt, token_ids=completion.token_ids, truncated=completion.truncated)
             for prompt, completions in zip(dict.fromkeys(turns), answers, strict=True)
             for completion in completions
         ]
 
-    def _step(self, trial: Trial, prompts: list[list[int]], rollouts: list[Rollout], step: int) -> StepMetrics:
+    def _step(self, trial: Trial, prompts: list[list[int]], rollouts: list[Sample], step: int) -> StepMetrics:
         """One optimiser update on the step's samples; raises DivergedError where loss or gradient are not finite."""
         objective = trial.objective
         answers = [rollout.token_ids for rollout in rollouts]

@@ -30,8 +30,8 @@ RAY_SETTINGS = {
 }
 
 
-def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snapshot:
-    """Work through `found.todo` and return how it ended.
+def launch(config: Launch, found: Plan, store: Store, console: Console) -> None:
+    """Work through `found.todo`.
 
     Raises KeyboardInterrupt after Ctrl-C, once lanes have finished what they held, and InputError where no trial can
     succeed.
@@ -58,7 +58,6 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> Snaps
         tune.start()
         display = Display(config.sweep.name, len(found.wanted), found.recorded)
         watch(tune, lambda: ray.get(queue.snapshot.remote()), queue.stop.remote, display, config.tracking, console)
-        return ray.get(queue.snapshot.remote())
     finally:
         ray.shutdown()
 

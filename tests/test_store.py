@@ -15,7 +15,7 @@ from em.record import (
     EvaluationResult,
     Provenance,
     Record,
-    Rollout,
+    Sample,
     Status,
     StepMetrics,
     StepSeconds,
@@ -59,7 +59,7 @@ def record(
             )
             for step in range(1, steps + 1)
         ],
-        rollouts=[Rollout(step=1, prompt=0, token_ids=[1, 257], truncated=False)],
+        rollouts=[Sample(step=1, prompt=0, token_ids=[1, 257], truncated=False)],
         digests=[WeightDigest(step=m.step, sha256="f" * 64) for m in measured],
         evaluations=[
             EvaluationResult(
