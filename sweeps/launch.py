@@ -26,6 +26,7 @@ PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # Tune's thread would start a second Ray when this process leaves the first
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's JSON, CSV and TensorBoard are not read
 }
 
