@@ -32,10 +32,12 @@ def main(arguments: list[str]) -> None:
             left = plan(config, store)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
+        found = plan(config, store)
+    if given_up := len(found.given_up):
+        console.print(f"{given_up} trials failed {config.sweep.max_attempts} times; their tracebacks: {store.failed}")
     if config.sweep.figure_axis:
         draw(config, store, console)
-    if given_up := len(plan(config, store).given_up):
-        console.print(f"{given_up} trials failed {config.sweep.max_attempts} times; their tracebacks: {store.failed}")
+    if given_up:
         sys.exit(1)
 
 
