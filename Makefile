@@ -6,10 +6,11 @@ READY := .venv/ready-$(PROFILE)
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny smoke plan figures check test bench clean
+.PHONY: help setup tiny smoke plan figures status watch pause resume stop add first failures why doctor check test bench \
+	bench-sweep chaos clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 14
+	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 14
 	@echo 'Options: SWEEP=$(SWEEP)  PROFILE=auto|cpu|gpu  ARGS="further arguments, such as Hydra overrides"'
 
 setup: $(READY) ## create .venv (PROFILE=cpu or gpu to choose)
@@ -31,6 +32,24 @@ plan: $(READY) ## what SWEEP would train
 figures: $(READY) ## draw SWEEP from what is recorded
 	$(PY) -m sweeps.figures sweep=$(SWEEP) $(ARGS)
 
+status watch: $(READY) ## how SWEEP stands, from what is in the store: once, or live
+	$(PY) -m sweeps.status $(filter watch,$@) sweep=$(SWEEP) $(ARGS)
+
+pause resume stop: $(READY) ## ask the running launch of SWEEP to
+	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(ARGS)
+
+add first: $(READY) ## give the running launch more to do: ARGS="sweep.seeds=32", at the end or before all else
+	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(ARGS)
+
+failures: $(READY) ## what failed, by cause, and how to run it again
+	$(PY) -m sweeps.failures $(ARGS)
+
+why: $(READY) ## how two trials or attempts differ: A=id B=id
+	$(PY) -m analysis.why $(A) $(B) $(ARGS)
+
+doctor: $(READY) ## check every node before a big launch of SWEEP
+	$(PY) -m sweeps.doctor sweep=$(SWEEP) $(ARGS)
+
 check: $(READY) ## lint, format, types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -41,6 +60,12 @@ test: check ## check, then the tests
 
 bench: $(READY) ## measure what README and log claim (ARGS=speed or ARGS=gain for a part)
 	$(PY) -m tests.bench $(ARGS)
+
+bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPool and Tune alone
+	$(PY) -m tests.bench_sweep $(ARGS)
+
+chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records
+	$(PY) -m tests.chaos $(ARGS)
 
 clean: ## remove .venv and caches (results/ stays)
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

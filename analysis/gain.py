@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from analysis import stats
 from em.config import Evaluation
 from em.errors import InputError
-from em.store import Store, read_leaves
+from em.schema import read_leaves
+from em.store import Store
 
 ANSWERS = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "correct")
 

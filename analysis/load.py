@@ -16,15 +16,9 @@ from em.config import Evaluation, Trial
 from em.errors import InputError
 from em.identity import content_id
 from em.record import Status
-from em.store import Store, read_leaves
+from em.store import Store
 
 MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy")
-COLUMNS = [
-    *("trial_id", "unit_id", "status", "trial"),
-    *("digests.list.element.step", "digests.list.element.sha256"),
-    *(f"evaluations.list.element.{name}" for name in MEASURED),
-    *("provenance.started", "provenance.environment"),
-]
 
 
 def cells(trials: Iterable[Trial], axes: Sequence[str]) -> pl.DataFrame:
@@ -44,15 +38,18 @@ def _value(trial: Trial, path: str) -> Any:
 
 
 def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
-    """The records of these trials, one row each, without answers, rollouts and step metrics.
+    """The records of these trials, one row each, without answers and rollouts.
 
-    Opens only their files.  `environment` is a short id of the provenance's environment.
-    Raises InputError where there is none.
+    `environment` is a short id of the provenance's environment.  Raises InputError where there is none, or a damaged
+    one.
     """
-    paths = store.record_paths(trial_ids)
-    if not paths:
+    table, damaged = store.table()
+    if damaged:
+        raise InputError(f"{damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
+    frame = table.filter(pl.col("trial_id").is_in(list(trial_ids)))
+    if frame.is_empty():
         raise InputError(f"store={store.root}: holds no record of these {len(trial_ids)} trials; run the sweep first")
-    frame = pl.DataFrame(pl.from_arrow(read_leaves(paths, COLUMNS))).unnest("provenance")
+    frame = frame.drop("attempt").unnest("provenance")
     short_ids = {text: content_id(text)[:8] for text in frame["environment"].unique()}
     return frame.with_columns(pl.col("environment").replace_strict(short_ids, return_dtype=pl.String))
 

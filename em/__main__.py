@@ -19,7 +19,7 @@ from em.config import Unit
 from em.errors import InputError
 from em.quiet import quiet_libraries
 from em.record import Status
-from em.store import Store, scan
+from em.store import Store, missing_units
 
 
 def main(arguments: list[str]) -> None:
@@ -30,7 +30,9 @@ def main(arguments: list[str]) -> None:
     console.print(
         f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.records}", soft_wrap=True
     )
-    missing = store.missing_units(config.units([trial]))
+    table, damaged = store.table()
+    store.set_aside(damaged)
+    missing = missing_units(config.units([trial]), table)
     if missing:
         run(missing, store, console)
     console.print(summary(store, trial.id, trial.base.id))
@@ -46,13 +48,15 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
         trainer = Trainer(units[0].trial.model, units[0].trial.rollout)
     for unit in units:
         name = "base model" if unit.trial.is_base else f"trial {unit.trial.id}"
+        recorded = store.record(unit.source) if unit.source else None
         with console.status(name) as status:
-            record = trainer.run(unit, on_step=partial(tell, status, name, unit.last_step))
+            record = trainer.run(unit, on_step=partial(tell, status, name, unit.last_step), recorded=recorded)
         store.commit(record)
         if record.status is Status.failed:
             sys.exit(f"{name} failed; the attempt is kept in {store.failed}:\n{record.error}")
         if record.status is Status.diverged:
             console.print(f"{name} diverged: {record.error}")
+    store.flush()
     trainer.close()
 
 
@@ -63,7 +67,9 @@ def tell(status: rich.status.Status, name: str, last_step: int, step: int) -> No
 def summary(store: Store, trial_id: str, base_id: str) -> Table:
     """Accuracy of each benchmark, base model and trial side by side."""
     scores = (
-        scan(store.record_paths([trial_id, base_id]))
+        store.table()[0]
+        .lazy()
+        .filter(pl.col("trial_id").is_in([trial_id, base_id]))
         .select("trial_id", pl.col("evaluations"))
         .explode("evaluations")
         .drop_nulls()

@@ -25,6 +25,14 @@ class EngineName(Enum):
     transformers = "transformers"
 
 
+class Texts(Enum):
+    """Which answers of an evaluation keep their text; grades, extracted answers and lengths are always kept."""
+
+    all = "all"
+    sample = "sample"  # the first answer to each problem
+    none = "none"
+
+
 class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
@@ -199,6 +207,7 @@ class Evaluation:
     top_p: float
     samples: int
     seed: int
+    texts: Texts = not_identity(default=Texts.all)
 
     @cached_property
     def id(self) -> str:
@@ -214,6 +223,7 @@ class Eval:
     samples: int = 8  # answers a problem: avg@8
     top_p: float = 1.0
     seed: int = 0  # of the answers' random numbers, the same for every model
+    texts: Texts = Texts.all  # of answers that are kept: most of a record, some 50 MB for a 7B model at avg@8
 
     def __post_init__(self) -> None:
         require(bool(self.steps), "eval.steps", self.steps, "name at least one optimiser step, e.g. [10]")
@@ -271,10 +281,16 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of work: a trial and the measurements of it that are missing.  It ends in one record."""
+    """A unit of work: a trial and the measurements of it that are missing.  It ends in one record.
+
+    Where another record holds the rest of what is wanted, the trial is followed along that record's tokens.  Only if
+    these lead to other weights than they did (another GPU), the `whole` is measured anew: attempts are never mixed.
+    """
 
     trial: Trial
     measurements: tuple[Measurement, ...]
+    source: str = ""  # id of the recorded unit whose tokens are replayed; empty: the trial is sampled from the start
+    whole: tuple[Measurement, ...] = ()  # all that is wanted of the trial, where `source` is set
 
     @cached_property
     def id(self) -> str:
@@ -310,7 +326,7 @@ class Config:
 
     @property
     def evaluations(self) -> list[Evaluation]:
-        shared = {"top_p": self.eval.top_p, "samples": self.eval.samples, "seed": self.eval.seed}
+        shared = {name: getattr(self.eval, name) for name in ("top_p", "samples", "seed", "texts")}
         return [
             Evaluation(benchmark=benchmark, temperature=temperature, **shared)
             for temperature in self.eval.temperatures

@@ -40,7 +40,9 @@ def environment(device: str) -> str:
     return json.dumps({**machine, **versions}, sort_keys=True)
 
 
-def provenance(*, lane: str, device: str, started: datetime, turnover_seconds: float | None) -> Provenance:
+def provenance(
+    *, lane: str, device: str, started: datetime, turnover_seconds: float | None = None, replayed: str | None = None
+) -> Provenance:
     return Provenance(
         attempt_id=uuid.uuid4().hex[:12],
         node=socket.gethostname(),
@@ -51,4 +53,5 @@ def provenance(*, lane: str, device: str, started: datetime, turnover_seconds: f
         turnover_seconds=turnover_seconds,
         code_version=code_version(),
         environment=environment(device),
+        replayed=replayed,
     )

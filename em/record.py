@@ -7,11 +7,19 @@ from typing import Any
 
 from em.config import Unit
 
+SCHEMA_VERSION = 2  # 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
+
 
 class Status(StrEnum):
     done = "done"
     diverged = "diverged"  # loss, gradient or weights became non-finite: a result
     failed = "failed"  # an exception: an attempt, kept apart from the results
+
+
+@dataclass(kw_only=True)
+class MeasurementKey:
+    step: int
+    evaluation_id: str
 
 
 @dataclass(kw_only=True)
@@ -67,7 +75,7 @@ class EvaluationResult:
     extracted: list[str | None]  # what the grader took for the answer
     lengths: list[int]  # generated tokens
     truncated: list[bool]
-    texts: list[str]
+    texts: list[str | None]  # null: not kept (eval.texts)
 
 
 @dataclass(kw_only=True)
@@ -83,6 +91,7 @@ class Provenance:
     turnover_seconds: float | None  # from the commit of the lane's previous record to this trial's first sampling
     code_version: str
     environment: str  # JSON: python, platform, device, versions of libraries
+    replayed: str | None = None  # attempt whose recorded tokens were trained on again, its digests found equal
 
 
 @dataclass(kw_only=True)
@@ -90,10 +99,13 @@ class Record:
     trial_id: str
     unit_id: str
     status: Status
+    schema_version: int = SCHEMA_VERSION
     attempt: int  # 1 is the first
     trial: str  # JSON of the whole config of the trial
     evaluations_config: str  # JSON: evaluation id -> its whole config
+    measurements: list[MeasurementKey] = field(default_factory=list)  # what the unit of work was to measure
     error: str | None = None  # of a failed attempt: traceback; of a diverged trial: what became non-finite, and when
+    log: str | None = None  # of a failed attempt: the last that its process wrote
     prompts: list[list[int]] = field(default_factory=list)  # token ids
     steps: list[StepMetrics] = field(default_factory=list)
     rollouts: list[Sample] = field(default_factory=list)
@@ -110,6 +122,7 @@ class Record:
             unit_id=unit.id,
             trial=to_json(unit.trial),
             evaluations_config=to_json({m.evaluation.id: m.evaluation for m in unit.measurements}),
+            measurements=[MeasurementKey(step=m.step, evaluation_id=m.evaluation.id) for m in unit.measurements],
             **fields,
         )
 

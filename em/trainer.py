@@ -8,6 +8,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from em.model import Reader, load
 from em.objective import EntropyObjective
 from em.provenance import provenance
 from em.record import Record, Sample, Status, StepMetrics, StepSeconds, WeightDigest
+from em.replay import DriftedError, Replay
 from em.rollout import FINGERPRINT_PROMPT, Request, open_engine
 from em.seeds import stream
 
@@ -90,12 +92,14 @@ class Trainer:
         lane: str = "",
         last_commit: float | None = None,
         on_step: Callable[[int], None] = lambda step: None,
+        recorded: dict[str, Any] | None = None,
     ) -> Record:
         """Train the unit's trial to its last measured step and return what was measured.
 
         A trial whose numbers become non-finite ends as `diverged`, one that raises as `failed`, traceback inside; an
         InputError is raised, since no other attempt would end better.  `last_commit`: time.monotonic() when the lane's
-        previous record was committed, for the turnover in the record's provenance.
+        previous record was committed, for the turnover in the record's provenance.  `recorded`: the record of
+        `unit.source`, whose tokens are trained on again; where that leads elsewhere, `unit.whole` is measured anew.
         """
         self.reset()
         self.is_base = False
@@ -104,7 +108,10 @@ class Trainer:
         record: dict[str, Any] = {"steps": [], "rollouts": [], "digests": [], "evaluations": [], "seconds": []}
         status, error = Status.done, None
         try:
-            self._follow(unit, record, on_step)
+            self._follow(unit, record, on_step, recorded)
+        except DriftedError:
+            whole = replace(unit, measurements=unit.whole, source="", whole=())
+            return self.run(whole, attempt, lane, last_commit, on_step)
         except DivergedError as reason:
             status, error = Status.diverged, str(reason)
         except InputError:
@@ -116,12 +123,21 @@ class Trainer:
             status=status,
             attempt=attempt,
             error=error,
-            provenance=provenance(lane=lane, device=self.device, started=started, turnover_seconds=turnover),
+            provenance=provenance(
+                lane=lane,
+                device=self.device,
+                started=started,
+                turnover_seconds=turnover,
+                replayed=recorded["provenance"]["attempt_id"] if recorded else None,
+            ),
             **record,
         )
 
-    def _follow(self, unit: Unit, record: dict[str, Any], on_step: Callable[[int], None]) -> None:
-        trial = unit.trial
+    def _follow(
+        self, unit: Unit, record: dict[str, Any], on_step: Callable[[int], None], recorded: dict[str, Any] | None
+    ) -> None:
+        """Train and measure step by step, filling `record`; the first steps on recorded tokens where there are some."""
+        trial, replay = unit.trial, Replay.of(recorded)
         record["prompts"] = prompts = [
             self.reader.encode(trial.prompts.template, text, trial.rollout.max_new_tokens)
             for text in trial.prompts.texts
@@ -129,18 +145,23 @@ class Trainer:
         if unit.last_step > 0 and not prompts:
             raise InputError(f"prompts.texts=[]: {unit.last_step} steps of training need at least one prompt")
         self._begin(trial)
-        for step in range(unit.last_step + 1):
+        last_step = replay.checked_after(unit.last_step)
+        for step in range(last_step + 1):
             due = [measurement for measurement in unit.measurements if measurement.step == step]
+            if due or step in replay.digests:
+                digest = weights.digest(self.model)
+                replay.check(digest, replay.digests.get(step, digest))
+                record["digests"].append(WeightDigest(step=step, sha256=digest))
             if due:
-                record["digests"].append(WeightDigest(step=step, sha256=weights.digest(self.model)))
                 record["evaluations"] += self.evaluator.measure(due)
             on_step(step)
-            if step < unit.last_step:
+            if step < last_step:
                 start = time.perf_counter()
-                rollouts = self._sample(trial, prompts, step + 1)
+                rollouts = replay.rollouts.get(step + 1) or self._sample(trial, prompts, step + 1)
                 sampled = time.perf_counter()
                 record["rollouts"] += rollouts
                 record["steps"].append(self._step(trial, prompts, rollouts, step + 1))
+                replay.check(record["steps"][-1], replay.steps.get(step + 1, record["steps"][-1]))
                 self._check_finite(record["steps"][-1])
                 trained = time.perf_counter()
                 self.engine.push(self.model.state_dict())

@@ -26,15 +26,16 @@ def main(arguments: list[str]) -> None:
 
         if config.sweep.figure_axis:
             check(config)  # what cannot be drawn is said before it is trained
+        store.set_aside(found.damaged)
         try:
-            launch(config, found, store, console)
+            config = launch(config, arguments, found, store, console)
         except KeyboardInterrupt:
             left = plan(config, store)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
         found = plan(config, store)
     if given_up := len(found.given_up):
-        console.print(f"{given_up} trials failed {config.sweep.max_attempts} times; their tracebacks: {store.failed}")
+        console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
     if config.sweep.figure_axis:
         draw(config, store, console)
     if given_up:

@@ -56,13 +56,22 @@ class Cluster:
     """Where lanes run: long-lived actors that hold a model and an engine and take trial after trial."""
 
     address: str = ""  # of a running Ray cluster; empty: this machine
-    lanes: int = 0  # 0: as many as the machines have room for
+    lanes: int = 0  # 0: as many as there is room for; more than that: the rest join as machines do
     cpus_per_lane: float = 1
     gpus_per_lane: float | None = None  # None: 1 where there are GPUs, else 0
+    lease_seconds: float = 60.0  # without a sign of life, after which a lane's work is given to another
+    stall_seconds: float = 3600.0  # without progress, after which a trial counts as hung and is ended
+    max_lane_gib: float = 0.0  # memory above which a lane's engine is replaced after a trial; 0: never
 
     def __post_init__(self) -> None:
         require(self.lanes >= 0, "cluster.lanes", self.lanes, "must be 0 (as many as fit) or greater")
-        require_positive("cluster", cpus_per_lane=self.cpus_per_lane)
+        require_positive(
+            "cluster",
+            cpus_per_lane=self.cpus_per_lane,
+            lease_seconds=self.lease_seconds,
+            stall_seconds=self.stall_seconds,
+        )
+        require(self.max_lane_gib >= 0, "cluster.max_lane_gib", self.max_lane_gib, "must be 0 (no limit) or greater")
         require((self.gpus_per_lane or 0) >= 0, "cluster.gpus_per_lane", self.gpus_per_lane, "must be 0 or greater")
 
     def bundle(self, gpus: float) -> dict[str, float]:
@@ -70,8 +79,11 @@ class Cluster:
         wanted = self.gpus_per_lane if self.gpus_per_lane is not None else float(gpus > 0)
         return {"CPU": self.cpus_per_lane} | ({"GPU": wanted} if wanted else {})
 
-    def lanes_that_fit(self, room: Mapping[str, float]) -> int:
-        """How many lanes Ray's resources hold, at most `lanes` where that is set; InputError where not one fits."""
+    def lanes_in(self, room: Mapping[str, float], units: int) -> int:
+        """How many lanes to ask Ray for, where it has such resources: `lanes`, or as many as fit and have work.
+
+        Raises InputError where not one fits.
+        """
         bundle = self.bundle(room.get("GPU", 0))
         fit = int(min(room.get(kind, 0) // amount for kind, amount in bundle.items()))
         require(
@@ -80,7 +92,7 @@ class Cluster:
             bundle,
             f"no room for a lane; Ray has {room.get('CPU', 0)} CPUs, {room.get('GPU', 0)} GPUs",
         )
-        return min(fit, self.lanes) if self.lanes else fit
+        return self.lanes or min(fit, units)
 
 
 @dataclass(kw_only=True)

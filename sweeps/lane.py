@@ -1,101 +1,198 @@
-"""A lane: a Ray Tune trial that lives as long as the sweep, holds one model and one engine, and takes unit after unit.
+"""A lane: a Ray Tune trial that lives as long as the sweep and hands its worker process unit after unit.
 
-One model a Tune trial costs the driver several times as much, and actor restarts that load everything again.
+One model a Tune trial costs the driver several times as much, and actor restarts that load everything again.  The lane
+itself loads no model: a worker that exits, hangs, serves another model or has grown too large is replaced by a new one,
+and whatever happens to it is recorded by a process that nothing happened to.
 """
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 import time
-import traceback
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
 
 import ray
 from ray import tune
 
 from em.config import Unit
-from em.errors import InputError
-from em.provenance import provenance
-from em.quiet import quiet_libraries
+from em.provenance import ROOT, provenance
+from em.quiet import SETTINGS
 from em.record import Record, Status
 from em.store import Store
+from sweeps.protocol import Outcome, Progress, Setup, last_line, tail
+from sweeps.queue import Lease, Word
 
-LOST = "the lane's process died during this attempt"
+LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
+REPORT_SECONDS = 1.0  # trials that are shorter are reported to Tune together
+BEAT_SECONDS = 0.5  # between two words to the queue
+IDLE_SECONDS = 0.2  # between two looks into a queue that has nothing now
 
-if TYPE_CHECKING:
-    from em.trainer import Trainer
+
+@dataclass
+class Process:
+    """A running worker."""
+
+    popen: subprocess.Popen[bytes]
+    connection: Connection
+    log: Path
+    model: str  # id of the base model that it has loaded
+
+    @classmethod
+    def start(cls, setup: Setup, model: str) -> "Process":
+        ours, theirs = Pipe()
+        log = Path(setup.log)
+        with log.open("wb") as output:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "sweeps.worker", str(theirs.fileno())],
+                cwd=ROOT,
+                env=os.environ | SETTINGS,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # signals to the launch's processes are not meant for it
+            )
+        theirs.close()
+        ours.send(setup)
+        return cls(popen, ours, log, model)
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Let it end; it finds its pipe closed.  After `seconds` it is killed."""
+        self.connection.close()
+        try:
+            self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+        self.log.unlink(missing_ok=True)
 
 
 class Lane(tune.Trainable):
-    """Each `step` is one unit of work, leased from the queue, recorded in the store and reported to Tune."""
+    """Each `step` is a unit of work, leased from the queue, recorded in the store and reported to Tune."""
 
-    def setup(self, config: dict[str, Any], queue: Any = None, store: str = "") -> None:
-        quiet_libraries()
-        self.name = f"{config['lane']}"
-        self.queue, self.store = queue, Store(store)
-        self.trainer: Trainer | None = None
-        self.last_commit: float | None = None
-        lost = ray.get(self.queue.join.remote(self.name))
-        if lost:
-            unit, attempt = lost
-            if not self.is_recorded(unit):  # else it died between record and word of it
-                self.finish(self.failure(unit, attempt, LOST))
+    def setup(self, config: dict[str, Any], queue: Any = None, worker: Setup | None = None, max_gib: float = 0) -> None:
+        assert worker is not None
+        self.name, self.queue, self.max_bytes = f"{config['lane']}", queue, max_gib * 2**30
+        log = Path(tempfile.gettempdir()) / f"em-lane-{self.name}-{os.getpid()}.log"
+        self.worker = replace(worker, lane=self.name, log=str(log))
+        self.store = Store(worker.store)
+        self.process: Process | None = None
+        ray.get(queue.join.remote(self.name, os.uname().nodename))
+        if not self.store.launches.is_dir():
+            raise FileNotFoundError(f"store={self.store.root}: this node does not see it; put it on a shared folder")
 
     def step(self) -> dict[str, Any]:
-        lease = ray.get(self.queue.lease.remote(self.name))
-        if lease is None:
-            return {"done": True}
-        unit, attempt = lease
-        if self.is_recorded(unit):  # by another launch, meanwhile
-            return {"trial": unit.trial.id, "status": str(Status.done), "seconds": 0.0}
         try:
-            record = self.work(unit, attempt)
-        except InputError as error:  # a mistake in the config: no other attempt would do better
-            ray.get(self.queue.stop.remote(str(error)))
-            return {"done": True}
-        except Exception:  # model or engine could not be loaded: Tune starts another process
-            self.finish(self.failure(unit, attempt, traceback.format_exc()))
+            return self.work_a_while()
+        except Exception as error:  # Tune starts the lane again, and tells nobody why
+            self.beat(f"{type(error).__name__}: {error}")
             raise
-        self.finish(record)
-        self.last_commit = time.monotonic()
-        assert self.trainer is not None
-        self.trainer.reset()  # raises where the engine is damaged: this process ends, Tune starts another
-        return {"trial": unit.trial.id, "status": str(record.status), "seconds": record.provenance.seconds}
 
-    def is_recorded(self, unit: Unit) -> bool:
-        """Whether the leased unit has its record already; then its lease is over."""
-        found = self.store.record_path(unit).exists()
-        if found:
-            ray.get(self.queue.finish.remote(self.name, Status.done, 0.0))
-        return found
+    def work_a_while(self) -> dict[str, Any]:
+        """One unit or, where they are short, as many as fit into REPORT_SECONDS."""
+        start, finished = time.monotonic(), []
+        while not finished or time.monotonic() - start < REPORT_SECONDS:
+            lease: Lease | Word = ray.get(self.queue.lease.remote(self.name))
+            if lease is Word.end:
+                return {"trials": finished, "done": True}
+            if lease is Word.wait:
+                time.sleep(IDLE_SECONDS)
+                continue
+            assert isinstance(lease, Lease)
+            outcome = self.lost(lease) if lease.lost else self.work(lease.unit, lease.attempt)
+            ray.get(self.queue.finish.remote(self.name, lease.unit.id, outcome))
+            finished.append({"unit": lease.unit.id, "status": str(outcome.status), "seconds": outcome.seconds})
+            if self.max_bytes and outcome.memory > self.max_bytes:
+                self.end_worker()
+        return {"trials": finished}
 
-    def finish(self, record: Record) -> None:
-        self.store.commit(record)
-        summary = (record.error or "").strip().rpartition("\n")[2]
-        ray.get(self.queue.finish.remote(self.name, record.status, record.provenance.seconds, summary))
+    def cleanup(self) -> None:
+        self.end_worker()
 
-    def work(self, unit: Unit, attempt: int) -> Record:
-        label = unit.trial.model.label
-        if self.trainer is None or not self.trainer.serves(unit.trial):
-            self.load(unit)
-        assert self.trainer is not None
-        name = f"{label} base" if unit.trial.is_base else f"{label} {unit.trial.id}"
+    def work(self, unit: Unit, attempt: int) -> Outcome:
+        """Hand the unit to the worker; a worker that dies while it is at the unit costs the unit an attempt."""
+        model = unit.trial.base.id
+        if self.process is not None and self.process.model != model:
+            self.end_worker()
+        while True:
+            if self.process is None or self.process.popen.poll() is not None:
+                self.end_worker()
+                self.process = Process.start(self.worker, model)
+                self.beat("starting worker", started=1)
+            doing = ""
+            try:
+                self.process.connection.send((unit, attempt))
+                while isinstance(message := self.receive(doing), Progress):
+                    doing = message.doing
+                return message
+            except (EOFError, OSError):  # its end of the pipe is closed
+                status = self.process.popen.wait()
+                if doing:  # else it fell with its last unit, which is recorded
+                    return self.record(unit, attempt, f"{ending(status)} while {doing}")
 
-        def say(step: int) -> None:
-            self.queue.say.remote(self.name, f"{name}  step {step}/{unit.last_step}")
+    def receive(self, doing: str) -> Progress | Outcome:
+        """The worker's next message; the queue hears meanwhile that this lane lives."""
+        assert self.process is not None
+        connection, heard = self.process.connection, time.monotonic()
+        while not connection.poll(BEAT_SECONDS):
+            self.beat(doing)
+            if time.monotonic() - heard > 2 * self.worker.stall_seconds:  # too far gone to end itself
+                self.process.popen.kill()
+        message = connection.recv()
+        if isinstance(message, Progress) and message.doing != doing:
+            self.beat(message.doing)
+        return message
 
-        return self.trainer.run(unit, attempt, lane=self.name, last_commit=self.last_commit, on_step=say)
+    def beat(self, doing: str, started: int = 0) -> None:
+        if ray.get(self.queue.beat.remote(self.name, doing, started)) is Word.drop and self.process is not None:
+            self.process.popen.kill()
 
-    def load(self, unit: Unit) -> None:
-        """Load the unit's model and engine, in place of the ones before."""
-        from em.trainer import Trainer
+    def lost(self, lease: Lease) -> Outcome:
+        if self.store.record_path(lease.unit.id).exists():
+            return Outcome(Status.done)
+        return self.record(lease.unit, lease.attempt, LOST)
 
-        self.queue.say.remote(self.name, f"loading {unit.trial.model.label} and engine")
-        if self.trainer is not None:
-            self.trainer.close()
-            self.trainer = None  # its memory is free before the next one asks for its own
-        self.trainer = Trainer(unit.trial.model, unit.trial.rollout)
-        self.last_commit = None
+    def record(self, unit: Unit, attempt: int, error: str) -> Outcome:
+        """Record a failed attempt of which nobody else can tell; unless its record was the worker's last deed."""
+        if self.store.record_path(unit.id).exists():
+            return Outcome(Status.done)
+        made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))
+        failure = Record.of(
+            unit, status=Status.failed, attempt=attempt, error=error, log=tail(Path(self.worker.log)), provenance=made
+        )
+        try:
+            self.store.commit(failure)
+        except OSError as reason:
+            return Outcome(None, unwritable=str(reason))
+        return Outcome(Status.failed, error=last_line(error))
 
-    def failure(self, unit: Unit, attempt: int, error: str) -> Record:
-        """The failed attempt of a process that got no record out of the trainer."""
-        made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC), turnover_seconds=None)
-        return Record.of(unit, status=Status.failed, attempt=attempt, error=error, provenance=made)
+    def end_worker(self) -> None:
+        if self.process is not None:
+            self.process.close()
+            self.process = None
+
+
+class Enough(tune.Stopper):
+    """Tells Tune, in the driver, that lanes that still wait for room need not start."""
+
+    reached = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return Enough.reached
+
+
+def ending(status: int) -> str:
+    """What a process's exit status says."""
+    if status < 0:
+        return f"the worker was killed by {signal.Signals(-status).name}"
+    return f"the worker exited with status {status}"

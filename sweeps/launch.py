@@ -2,40 +2,44 @@
 
 import logging
 import os
+import shutil
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 
 from em.checkpoint import checkpoint_folder
-from em.errors import InputError
 from em.quiet import SETTINGS, quiet_libraries
 from em.store import Store
-from sweeps.config import Launch, Progress, Tracking
+from sweeps.board import Board
+from sweeps.config import Launch
 from sweeps.plan import Plan
 from sweeps.progress import Display
-from sweeps.queue import Queue, Snapshot
+from sweeps.protocol import Setup
+from sweeps.queue import Queue
+from sweeps.supervisor import Supervisor
 
-LANE_STARTS = 5  # times that a lane's process is started again without having held any work
-PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
+LANE_STARTS = 200  # times that Tune starts one lane again
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # Tune's thread would start a second Ray when this process leaves the first
+    "RAY_kill_child_processes_on_worker_exit": "false",  # a worker whose lane is gone finishes its unit
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's JSON, CSV and TensorBoard are not read
 }
+TRAINER = "em.trainer:Trainer"
 
 
-def launch(config: Launch, found: Plan, store: Store, console: Console) -> None:
-    """Work through `found.todo`.
+def launch(
+    config: Launch, arguments: list[str], found: Plan, store: Store, console: Console, trainer: str = TRAINER
+) -> Launch:
+    """Work through `found.todo`, and what is added meanwhile; returns the config of the last that was asked for.
 
-    Raises KeyboardInterrupt after Ctrl-C, once lanes have finished what they held, and InputError where no trial can
-    succeed.
+    Raises KeyboardInterrupt after Ctrl-C or SIGTERM, once lanes have finished what they held, and InputError where no
+    trial can succeed.
     """
     os.environ.update(RAY_SETTINGS)
     quiet_libraries()
@@ -43,24 +47,41 @@ def launch(config: Launch, found: Plan, store: Store, console: Console) -> None:
     prepare_models(found)
     console.print("starting Ray and lanes", style="dim")
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     cluster = config.cluster
+    board = Board(store, config.sweep.name, arguments)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     with children_ignore_interrupts():
         if cluster.address:
-            ray.init(cluster.address, runtime_env={"env_vars": SETTINGS}, **quiet)
+            ray.init(cluster.address, runtime_env={"env_vars": SETTINGS | RAY_SETTINGS}, **quiet)
         else:
             ray.init("local", include_dashboard=False, **quiet)
     try:
         room = ray.cluster_resources()
-        lanes = min(cluster.lanes_that_fit(room), len(found.todo))
-        queue: Any = ray.remote(num_cpus=0)(Queue).remote(found.todo, config.sweep.max_attempts, found.attempts)
-        tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, len(found.todo), queue, store)
+        lanes = cluster.lanes_in(room, len(found.todo))
+        here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
+            found.todo, config.sweep.max_attempts, found.attempts, cluster.lease_seconds
+        )
+        setup = Setup(
+            store=str(store.root.resolve()),
+            lane="",
+            log="",
+            trainer=trainer,
+            lease_seconds=cluster.lease_seconds,
+            stall_seconds=cluster.stall_seconds,
+            own_device=float(cluster.bundle(room.get("GPU", 0)).get("GPU", 0)).is_integer(),
+        )
+        tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder.name)
         tune.start()
-        display = Display(config.sweep.name, len(found.wanted), found.recorded)
-        watch(tune, lambda: ray.get(queue.snapshot.remote()), queue.stop.remote, display, config.tracking, console)
+        display = Display(config.sweep.name, found.recorded)
+        supervisor = Supervisor(config, store, queue, board, display, console)
+        with termination_interrupts():
+            return supervisor.watch(tune)
     finally:
         ray.shutdown()
+        shutil.rmtree(store.tune / board.folder.name, ignore_errors=True)
 
 
 @contextmanager
@@ -73,6 +94,16 @@ def children_ignore_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def termination_interrupts() -> Iterator[None]:
+    """SIGTERM, by which a scheduler says that time is up, is as good as Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def prepare_models(found: Plan) -> None:
     """Pretrain or download every model once, before lanes ask for it."""
     for model in {unit.trial.base.id: unit.trial.model for unit in found.todo}.values():
@@ -83,11 +114,18 @@ class TuneThread(threading.Thread):
     """`Tuner.fit` beside the display; out of the main thread Tune leaves Ctrl-C to us."""
 
     def __init__(
-        self, config: Launch, bundle: dict[str, float], lanes: int, units: int, queue: Any, store: Store
+        self,
+        config: Launch,
+        bundle: dict[str, float],
+        lanes: int,
+        queue: Any,
+        setup: Setup,
+        store: Store,
+        name: str,
     ) -> None:
         super().__init__(name="tune", daemon=True)
-        self.config, self.bundle, self.lanes, self.units = config, bundle, lanes, units
-        self.queue, self.store = queue, store
+        self.config, self.bundle, self.lanes = config, bundle, lanes
+        self.queue, self.setup, self.store, self.experiment = queue, setup, store, name
         self.error: BaseException | None = None
         self.ended = threading.Event()  # an interrupted `join` takes a thread for ended (3.11, 3.12)
 
@@ -99,78 +137,29 @@ class TuneThread(threading.Thread):
         finally:
             self.ended.set()
 
+    def release_lanes_that_wait_for_room(self) -> None:
+        from sweeps.lane import Enough
+
+        Enough.reached = True
+
     def fit(self) -> None:
         from ray import tune
 
-        from sweeps.lane import Lane
+        from sweeps.lane import Enough, Lane
 
-        trainable: Any = tune.with_parameters(Lane, queue=self.queue, store=str(self.store.root.resolve()))
-        # The queue caps the attempts at each unit; this ends lanes whose process cannot even start.
-        restarts = LANE_STARTS + self.config.sweep.max_attempts * self.units
+        Enough.reached = False
+        trainable: Any = tune.with_parameters(
+            Lane, queue=self.queue, worker=self.setup, max_gib=self.config.cluster.max_lane_gib
+        )
         tune.Tuner(
             tune.with_resources(trainable, tune.PlacementGroupFactory([self.bundle])),
             param_space={"lane": tune.grid_search(list(range(self.lanes)))},
             run_config=tune.RunConfig(
-                name=self.config.sweep.name,
+                name=self.experiment,
                 storage_path=str(self.store.tune.resolve()),
-                failure_config=tune.FailureConfig(max_failures=restarts),
+                stop=Enough(),
+                failure_config=tune.FailureConfig(max_failures=LANE_STARTS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
         ).fit()
-
-
-def watch(
-    tune: TuneThread,
-    snapshot: Callable[[], Snapshot],
-    stop: Callable[[str], Any],
-    display: Display,
-    tracking: Tracking,
-    console: Console,
-) -> None:
-    """Show the sweep until it ends; the first Ctrl-C lets lanes finish what they hold, the second does not."""
-    interrupted = False
-    with shower(display, tracking, console) as show:
-        while not tune.ended.is_set():
-            try:
-                tune.ended.wait(tracking.refresh_seconds)
-                now = snapshot()
-                show(now)
-            except KeyboardInterrupt:
-                if interrupted:
-                    raise
-                interrupted = True
-                stop("lanes finish the trials they are in (Ctrl-C again: drop those)")
-        now = snapshot()
-        show(now)
-    if tune.error:
-        raise tune.error
-    if interrupted:
-        raise KeyboardInterrupt
-    left = now.planned - now.recorded - now.given_up
-    if now.stopped or left:
-        raise InputError(now.stopped or f"{left} units of work are left, and no lane is; see Ray's logs in /tmp/ray")
-
-
-@contextmanager
-def shower(display: Display, tracking: Tracking, console: Console) -> Iterator[Callable[[Snapshot], None]]:
-    """What to do with a snapshot: redraw a table, print a line now and then, or nothing."""
-    progress = tracking.progress
-    if progress is Progress.auto:
-        progress = Progress.live if console.is_terminal else Progress.plain
-    if progress is Progress.live:
-        with Live(console=console, auto_refresh=False) as live:
-            yield lambda now: live.update(display.panel(now), refresh=True)
-    elif progress is Progress.plain:
-        said, at = "", -PLAIN_SECONDS
-
-        def line(now: Snapshot) -> None:
-            nonlocal said, at
-            text, over = display.line(now), now.stopped or now.recorded + now.given_up == now.planned
-            if text != said and (over or time.monotonic() - at >= PLAIN_SECONDS):
-                console.print(text, highlight=False, soft_wrap=True)
-                said, at = text, time.monotonic()
-
-        yield line
-    else:
-        yield lambda now: None

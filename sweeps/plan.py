@@ -6,10 +6,11 @@ Needs neither Ray nor torch nor vLLM.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from em.compose import run_command
 from em.config import Unit
-from em.store import Store
+from em.store import Store, missing_units
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 
@@ -20,6 +21,7 @@ class Plan:
     todo: list[Unit]  # in the order of work
     given_up: list[Unit]  # missing, but failed too often to be tried again
     attempts: dict[str, int]  # failed attempts so far, by unit id
+    damaged: list[Path]  # record files that cannot be read; a launch sets them aside
 
     @property
     def recorded(self) -> int:
@@ -29,13 +31,14 @@ class Plan:
 def plan(launch: Launch, store: Store) -> Plan:
     """One model after another, so that lanes keep theirs; within a model the order of `expand`: breadth first."""
     wanted = expand.units(launch)
-    missing = store.missing_units(wanted)
+    table, damaged = store.table()
+    missing = missing_units(wanted, table)
     attempts = store.failed_attempts()
     models = {unit.trial.base.id: order for order, unit in reversed(list(enumerate(missing)))}
     missing.sort(key=lambda unit: models[unit.trial.base.id])
     todo = [unit for unit in missing if attempts[unit.id] < launch.sweep.max_attempts]
     given_up = [unit for unit in missing if attempts[unit.id] >= launch.sweep.max_attempts]
-    return Plan(wanted, todo, given_up, attempts)
+    return Plan(wanted, todo, given_up, attempts, damaged)
 
 
 def describe(launch: Launch, found: Plan, store: Store) -> str:
@@ -51,9 +54,16 @@ def describe(launch: Launch, found: Plan, store: Store) -> str:
         f"measured after step {steps} at temperature {temperatures}: {measured}",
         f"recorded {found.recorded} of {len(found.wanted)} units of work in {store.records}, {len(found.todo)} to do",
     ]
+    replayed = [unit for unit in found.todo if unit.source and not unit.trial.is_base]
+    if replayed:
+        lines.append(
+            f"{len(replayed)} of these go on from a recorded trial: its tokens are trained on again, not sampled again"
+        )
+    if found.damaged:
+        lines.append(f"{len(found.damaged)} records are damaged; a launch sets them aside in {store.damaged}")
     if found.given_up:
         lines.append(
-            f"{len(found.given_up)} given up after {launch.sweep.max_attempts} failed attempts (see {store.failed}); "
+            f"{len(found.given_up)} given up after {launch.sweep.max_attempts} failed attempts (`make failures`); "
             f"sweep.max_attempts={launch.sweep.max_attempts + 1} tries them again"
         )
     return "\n".join(lines)

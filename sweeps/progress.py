@@ -15,40 +15,45 @@ class Display:
     """Draws snapshots of the queue of one launch."""
 
     sweep: str
-    wanted: int  # units of work, recorded ones too
     before: int  # recorded before this launch
 
     def line(self, now: Snapshot) -> str:
         """One line, for logs."""
-        head = f"{self.sweep}: {self.before + now.recorded}/{self.wanted} recorded"
+        head = f"{self.sweep}: {self.before + now.recorded}/{self.before + now.planned} recorded"
         stopping = [f"stopping: {now.stopped}"] if now.stopped else []
         return ", ".join([head, f"{now.running} running", *trouble(now), *timing(now), *stopping])
 
     def panel(self, now: Snapshot) -> Group:
         """A bar, the counts, and a line for each lane."""
         head, lanes = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=self.wanted, completed=self.before + now.recorded, width=40)
-        head.add_row(Text(self.sweep, style="bold"), bar, f"{self.before + now.recorded}/{self.wanted}", *timing(now))
+        done, wanted = self.before + now.recorded, self.before + now.planned
+        bar = ProgressBar(total=wanted, completed=done, width=40)
+        head.add_row(Text(self.sweep, style="bold"), bar, f"{done}/{wanted}", *timing(now))
         counts = [f"{now.planned} planned", f"{now.recorded} done", f"{now.running} running"]
         for name, lane in sorted(now.lanes.items(), key=lambda item: int(item[0])):
-            lanes.add_row(f"  lane {name}", f"{lane.done} done", lane.doing)
+            engines = f"{lane.engines} engine starts" if lane.engines > 1 else ""
+            lanes.add_row(f"  lane {name}", lane.node, f"{lane.done} done", engines, lane.doing)
         note = [Text(f"stopping: {now.stopped}", style="yellow")] if now.stopped else []
         return Group(head, "  " + "  ".join(counts + (trouble(now) or ["0 failed"])), lanes, *note)
 
 
 def trouble(now: Snapshot) -> list[str]:
     """What did not go well, nothing where all did."""
-    counts = {"diverged": now.diverged, "failed attempts": now.failed, "given up": now.given_up}
-    return [f"{count} {name}" for name, count in counts.items() if count]
+    counts = {
+        "diverged": now.diverged,
+        "failed attempts": now.failed,
+        "given up": now.given_up,
+        "lost with their lane": now.lost,
+    }
+    return ["paused"] * now.paused + [f"{count} {name}" for name, count in counts.items() if count]
 
 
 def timing(now: Snapshot) -> list[str]:
     """Seconds of a unit of work on its lane, mean of the last ones, and what the rest will take the lanes that run."""
     if not now.unit_seconds:
         return []
-    left = now.planned - now.recorded - now.given_up
     mean = sum(now.unit_seconds) / len(now.unit_seconds)
-    return [f"{mean:.2f} s a trial", f"{duration(left * mean / max(1, now.running))} left"]
+    return [f"{mean:.2f} s a trial", f"{duration(now.left * mean / max(1, now.running))} left"]
 
 
 def duration(seconds: float) -> str:

@@ -1,25 +1,54 @@
-"""Who does what: units of work are leased to lanes, one each, and come back when a lane dies.
+"""Who does what: units of work are leased to lanes, one each, and come back when a lane is gone.
 
 A plain class, without Ray: `launch` makes an actor of it.
 """
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
 
 from em.config import Unit
 from em.record import Status
+from sweeps.failures import cause
+from sweeps.protocol import Outcome
 
-ALIKE_FAILURES = 3  # so many failed attempts a lane, and not one success: the sweep is stopped
+ALIKE = 3  # so many trials a lane that failed in a row, all with one cause: the sweep is stopped
+ANYHOW = 10  # the same, whatever the causes
+LOSSES = 3  # so many times a unit was lost together with its lane: it may be what kills them, and has failed once
+STARTS = 5  # starts of a lane, none of which led to anything: the sweep is stopped
+ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again
+
+
+class Word(Enum):
+    """What a lane is told where it is given nothing."""
+
+    wait = "wait"  # nothing now; others may fail, or more be added
+    end = "end"
+    drop = "drop"  # end at once, without finishing
+    go_on = "go on"
+
+
+@dataclass(frozen=True)
+class Lease:
+    unit: Unit
+    attempt: int
+    lost: bool = False  # not to be worked at: it was lost so often that this is a failed attempt
 
 
 @dataclass
 class LaneState:
-    """What a lane is doing, for the display."""
+    """What is known of a lane."""
 
+    node: str = ""
     doing: str = "starting"
-    running: bool = False  # whether it holds a unit
     done: int = 0
+    engines: int = 0  # workers, each with a model and an engine, that it has started
+    running: bool = False  # whether it holds a unit
+    model: str = ""  # id of the base model of its last unit
+    seen: float = 0.0  # time.monotonic() of its last sign of life
 
 
 @dataclass
@@ -29,8 +58,10 @@ class Snapshot:
     diverged: int
     failed: int  # attempts
     given_up: int  # units
+    lost: int  # times that a unit came back because its lane was gone
     lanes: dict[str, LaneState]
     unit_seconds: list[float]  # of the last finished units, oldest first
+    paused: bool
     stopped: str  # why no more is leased; empty: it goes on
 
     @property
@@ -41,73 +72,195 @@ class Snapshot:
     def running(self) -> int:
         return sum(lane.running for lane in self.lanes.values())
 
+    @property
+    def left(self) -> int:
+        return self.planned - self.recorded - self.given_up
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Pending:
+    """Units that wait, in order, by base model: a lane that has one loaded goes on with it."""
+
+    def __init__(self) -> None:
+        self.by_model: dict[str, deque[Unit]] = {}
+
+    def put(self, units: Iterable[Unit]) -> None:
+        for unit in units:
+            self.by_model.setdefault(unit.trial.base.id, deque()).append(unit)
+
+    def put_first(self, unit: Unit) -> None:
+        self.by_model.setdefault(unit.trial.base.id, deque()).appendleft(unit)
+
+    def take(self, model: str, lanes_at: Mapping[str, int]) -> Unit | None:
+        """The next unit of that model, else of the one that has the most units waiting for each lane at it."""
+        if not self.by_model:
+            return None
+        if model not in self.by_model:
+            model = max(self.by_model, key=lambda other: len(self.by_model[other]) / (1 + lanes_at.get(other, 0)))
+        unit = self.by_model[model].popleft()
+        if not self.by_model[model]:
+            del self.by_model[model]
+        return unit
+
+    def withdraw(self, ids: set[str]) -> list[Unit]:
+        """Take out the units of these ids."""
+        found = [unit for units in self.by_model.values() for unit in units if unit.id in ids]
+        kept = {model: deque(u for u in units if u.id not in ids) for model, units in self.by_model.items()}
+        self.by_model = {model: units for model, units in kept.items() if units}
+        return found
+
 
 @dataclass
 class Queue:
-    """Leases `units` in their order; one lease a lane."""
+    """Leases `units`: within a model in their order."""
 
-    units: Sequence[Unit]
+    units: list[Unit]
     max_attempts: int
     failed_before: Mapping[str, int] = field(default_factory=dict)  # by unit id
+    lease_seconds: float = 60.0  # without a sign of life of its lane, after which a unit comes back
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.pending = deque(self.units)
-        self.failures = {unit.id: self.failed_before.get(unit.id, 0) for unit in self.units}
-        self.leases: dict[str, tuple[Unit, int]] = {}
+        self.pending, self.urgent = Pending(), Pending()
+        self.elsewhere: deque[tuple[float, Unit]] = deque()  # another launch is at them: when to look again
+        self.failures: Counter[str] = Counter(self.failed_before)
+        self.losses: Counter[str] = Counter()
+        self.lost = 0
+        self.leases: dict[str, Lease] = {}  # by lane
         self.lanes: dict[str, LaneState] = {}
+        self.known: set[str] = set()
+        self.tried: set[str] = set()
         self.counts = dict.fromkeys(Status, 0)
         self.given_up = 0
         self.unit_seconds: deque[float] = deque(maxlen=64)
-        self.stopped = ""
+        self.row: list[str] = []  # causes of the failures since the last success, of trials tried for the first time
+        self.starts = 0  # of lanes since anything was finished
+        self.paused, self.stopped, self.dropped = False, "", False
+        self.add(self.units)
 
-    def join(self, lane: str) -> tuple[Unit, int] | None:
-        """A lane's process has started: the lease that its predecessor died with, if any; to be finished first."""
-        self.lanes.setdefault(lane, LaneState()).doing = "starting"
-        return self.leases.get(lane)
+    def add(self, units: Iterable[Unit], first: bool = False) -> int:
+        """Take in what is new of these; `first`: do all of them before everything else.  Returns how many are new."""
+        units = list(units)
+        new = [unit for unit in units if unit.id not in self.known]
+        self.known.update(unit.id for unit in new)
+        waiting = self.pending.withdraw({unit.id for unit in units}) if first else []
+        (self.urgent if first else self.pending).put(waiting + new)
+        return len(new)
 
-    def lease(self, lane: str) -> tuple[Unit, int] | None:
-        """The next unit and which attempt at it this is; None: there is nothing (more) for this lane."""
-        if self.stopped or not self.pending:
-            self.lanes[lane].doing = "finished"
-            return None
-        unit = self.pending.popleft()
-        self.leases[lane] = unit, self.failures[unit.id] + 1
-        self.lanes[lane].running = True
+    def join(self, lane: str, node: str = "") -> None:
+        """A lane has started; what it held before it died comes back."""
+        self.take_back(lane)
+        state = self.lanes.setdefault(lane, LaneState())
+        said, state.doing, state.node, state.seen = state.doing, "starting", node, self.clock()
+        self.starts += 1
+        if self.starts > STARTS * len(self.lanes):
+            self.stop(f"lanes started {self.starts} times without finishing anything, the last one said: {said}")
+
+    def take_back(self, lane: str) -> None:
+        lease = self.leases.pop(lane, None)
+        if lease is not None:
+            self.lanes[lane].running = False
+            self.losses[lease.unit.id] += 1
+            self.lost += 1
+            self.pending.put_first(lease.unit)
+
+    def lease(self, lane: str) -> Lease | Word:
+        """The next unit for a lane."""
+        self.expire()
+        state = self.lanes[lane]
+        state.seen = self.clock()
+        unit = None if self.stopped or self.paused else self.next_unit(state.model)
+        if unit is None:
+            over = self.stopped or not (self.leases or self.elsewhere or self.pending.by_model or self.urgent.by_model)
+            state.doing = "finished" if over else "paused" if self.paused else "waiting"
+            return Word.end if over else Word.wait
+        state.model, state.running = unit.trial.base.id, True
+        lost = self.losses[unit.id] >= LOSSES
+        if lost:
+            del self.losses[unit.id]
+        self.leases[lane] = Lease(unit, self.failures[unit.id] + 1, lost)
         return self.leases[lane]
 
-    def finish(self, lane: str, status: Status, seconds: float, error: str = "") -> None:
-        """The lane's unit has its record, or a failed attempt, which puts the unit at the end of the queue again."""
-        unit, _ = self.leases.pop(lane)
+    def next_unit(self, model: str) -> Unit | None:
+        lanes_at = Counter(state.model for state in self.lanes.values() if state.running)
+        unit = self.urgent.take(model, lanes_at) or self.pending.take(model, lanes_at)
+        if unit is None and self.elsewhere and self.elsewhere[0][0] <= self.clock():
+            return self.elsewhere.popleft()[1]
+        return unit
+
+    def expire(self) -> None:
+        """Take back the units of lanes that show no more life."""
+        for lane in [lane for lane in self.leases if self.clock() - self.lanes[lane].seen > self.lease_seconds]:
+            self.take_back(lane)
+            self.lanes[lane].doing = "gone"
+
+    def beat(self, lane: str, doing: str, started: int = 0) -> Word:
+        """A sign of life of a lane, what it is doing, and how many workers it has just started."""
+        state = self.lanes[lane]
+        state.seen, state.doing = self.clock(), doing
+        state.engines += started
+        return Word.drop if self.dropped else Word.go_on
+
+    def finish(self, lane: str, unit_id: str, outcome: Outcome) -> None:
+        """The lane's unit has its record or a failed attempt, which puts it at the end of the queue again."""
+        self.lanes[lane].seen = self.clock()
+        if lane not in self.leases or self.leases[lane].unit.id != unit_id:
+            return  # its lease had expired: who has the unit now finds it recorded
+        unit = self.leases.pop(lane).unit
         self.lanes[lane].running = False
-        self.counts[status] += 1
-        if status is not Status.failed:
-            self.lanes[lane].done += 1
-            self.unit_seconds.append(seconds)
-            return
-        self.failures[unit.id] += 1
-        if self.failures[unit.id] < self.max_attempts:
-            self.pending.append(unit)
+        if outcome.unwritable:
+            self.pending.put_first(unit)
+            self.stop(f"the store cannot be written: {outcome.unwritable}")
+        elif outcome.status is None:
+            self.elsewhere.append((self.clock() + ELSEWHERE_SECONDS, unit))
         else:
+            self.starts = 0
+            self.counts[outcome.status] += 1
+            if outcome.status is Status.failed:
+                self.fail(unit, outcome)
+            else:
+                self.lanes[lane].done += 1
+                if outcome.seconds:  # else another launch had recorded it
+                    self.unit_seconds.append(outcome.seconds)
+                self.row.clear()
+        self.tried.add(unit.id)
+
+    def fail(self, unit: Unit, outcome: Outcome) -> None:
+        self.failures[unit.id] += 1
+        if outcome.final or self.failures[unit.id] >= self.max_attempts:
             self.given_up += 1
-        recorded = self.counts[Status.done] + self.counts[Status.diverged]
-        if not recorded and self.counts[Status.failed] >= ALIKE_FAILURES * len(self.lanes):
-            self.stop(f"the first {self.counts[Status.failed]} attempts all failed, the last with: {error}")
+        else:
+            self.pending.put([unit])
+        if unit.id not in self.tried:
+            self.row.append(cause(outcome.error))
+        alike = len(set(self.row)) == 1 and len(self.row) >= ALIKE * len(self.lanes)
+        if alike or len(self.row) >= ANYHOW * len(self.lanes):
+            self.stop(f"the last {len(self.row)} trials all failed{' alike' * alike}: {outcome.error}")
 
-    def say(self, lane: str, doing: str) -> None:
-        self.lanes[lane].doing = doing
+    def pause(self) -> None:
+        self.paused = True
 
-    def stop(self, reason: str) -> None:
-        """Lease nothing more; lanes finish what they hold."""
+    def resume(self) -> None:
+        self.paused = False
+
+    def stop(self, reason: str, drop: bool = False) -> None:
+        """Lease nothing more; lanes finish what they hold, or drop it."""
         self.stopped = self.stopped or reason
+        self.dropped = self.dropped or drop
 
     def snapshot(self) -> Snapshot:
+        self.expire()
         return Snapshot(
-            planned=len(self.units),
+            planned=len(self.known),
             done=self.counts[Status.done],
             diverged=self.counts[Status.diverged],
             failed=self.counts[Status.failed],
             given_up=self.given_up,
+            lost=self.lost,
             lanes=dict(self.lanes),
             unit_seconds=list(self.unit_seconds),
+            paused=self.paused,
             stopped=self.stopped,
         )

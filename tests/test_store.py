@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from em import index
 from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Trial, Unit
 from em.errors import InputError
 from em.record import (
@@ -21,7 +22,8 @@ from em.record import (
     StepSeconds,
     WeightDigest,
 )
-from em.store import Store, schema_of
+from em.schema import read, schema_of
+from em.store import Store, missing_units
 
 SUM = Benchmark(name="sum", suite="sum", limit=1, grader="tiny")
 COLD, HOT = (Evaluation(benchmark=SUM, temperature=t, top_p=1.0, samples=2, seed=0) for t in (0.5, 1.0))
@@ -97,6 +99,11 @@ def files(store: Store) -> list[str]:
     return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
 
 
+def missing(store: Store, wanted: list[Unit]) -> list[Unit]:
+    """What is missing, without what it would be replayed from."""
+    return [Unit(left.trial, left.measurements) for left in missing_units(wanted, store.table()[0])]
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
@@ -131,7 +138,7 @@ def test_an_empty_store_is_an_empty_table(store):
 
 def test_the_first_record_stays(store):
     assert store.commit(record(attempt_id="first"))
-    path = store.record_path(UNIT)
+    path = store.record_path(UNIT.id)
     before = path.read_bytes()
     assert not store.commit(record(attempt_id="second", loss=9.0))
     assert path.read_bytes() == before
@@ -144,11 +151,11 @@ def test_failed_attempts_are_all_kept_beside(store):
     assert store.commit(record(status=Status.failed, attempt_id="a", of=unit((1, HOT))))
     assert store.recorded_units() == set()
     assert store.failed_attempts() == {UNIT.id: 2, unit((1, HOT)).id: 1}
-    assert store.missing_units([UNIT]) == [UNIT]
+    assert missing(store, [UNIT]) == [UNIT]
     attempts = store.scan_failed().collect().to_dicts()
     assert sorted(row["provenance"]["attempt_id"] for row in attempts) == ["a", "a", "b"]
     assert store.commit(record())
-    assert store.missing_units([UNIT]) == []
+    assert missing(store, [UNIT]) == []
 
 
 def test_of_many_threads_exactly_one_wins(store):
@@ -204,49 +211,114 @@ def test_what_a_killed_writer_left_is_not_taken_for_a_record(store):
     (store.records / ".0123.tmp").write_bytes(b"PAR1")
     assert store.recorded_units() == set()
     assert store.scan().collect().is_empty()
-    assert store.missing_units([UNIT]) == [UNIT]
+    assert missing(store, [UNIT]) == [UNIT]
     assert store.commit(record())
     assert store.scan().collect().height == 1
 
 
 def test_missing_is_wanted_minus_recorded(store):
-    assert store.missing_units([UNIT]) == [UNIT]
+    assert missing(store, [UNIT]) == [UNIT]
     store.commit(record())
-    assert store.missing_units([UNIT]) == []
-    assert store.missing_units([unit((2, COLD))]) == []
-    assert store.missing_units([unit((2, HOT), (0, COLD), (2, COLD), (5, COLD))]) == [unit((2, HOT), (5, COLD))]
+    assert missing(store, [UNIT]) == []
+    assert missing(store, [unit((2, COLD))]) == []
+    assert missing(store, [unit((2, HOT), (0, COLD), (2, COLD), (5, COLD))]) == [unit((2, HOT), (5, COLD))]
     other = unit((0, COLD), seed=1)
-    assert store.missing_units([UNIT, other]) == [other]
+    assert missing(store, [UNIT, other]) == [other]
 
 
 def test_missing_adds_up_several_records_of_a_trial(store):
     store.commit(record(unit((0, COLD))))
     store.commit(record(unit((2, HOT))))
-    assert store.missing_units([unit((0, COLD), (2, HOT))]) == []
-    assert store.missing_units([unit((0, COLD), (2, HOT), (2, COLD))]) == [unit((2, COLD))]
+    assert missing(store, [unit((0, COLD), (2, HOT))]) == []
+    assert missing(store, [unit((0, COLD), (2, HOT), (2, COLD))]) == [unit((2, COLD))]
 
 
 def test_a_diverged_trial_has_no_later_measurements_to_make(store):
     """It diverged in step 3: what can still be measured are steps 0 to 2."""
     diverged = unit((0, COLD), (5, COLD))
     store.commit(record(diverged, Status.diverged, steps=3))
-    assert store.missing_units([diverged]) == []
-    assert store.missing_units([unit((5, COLD), (10, COLD))]) == []
-    assert store.missing_units([unit((2, COLD), (3, COLD), (0, HOT))]) == [unit((2, COLD), (0, HOT))]
+    assert missing(store, [diverged]) == []
+    assert missing(store, [unit((5, COLD), (10, COLD))]) == []
+    assert missing(store, [unit((2, COLD), (3, COLD), (0, HOT))]) == [unit((2, COLD), (0, HOT))]
+
+
+def test_what_is_missing_of_a_recorded_trial_is_replayed_from_its_longest_record(store):
+    short, long = unit((2, COLD)), unit((5, COLD))
+    store.commit(record(short))
+    store.commit(record(long, steps=5))
+    wanted = unit((2, COLD), (5, COLD), (5, HOT), (9, COLD))
+    [left] = missing_units([wanted], store.table()[0])
+    assert left == Unit(UNIT.trial, unit((5, HOT), (9, COLD)).measurements, source=long.id, whole=wanted.measurements)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", None], ids=["empty", "garbage", "truncated"])
-def test_a_damaged_record_is_named(store, content):
+def test_a_damaged_record_is_named_set_aside_and_made_again(store, content):
     store.commit(record())
-    path = store.record_path(UNIT)
+    store.commit(record(unit((0, HOT))))
+    path = store.record_path(UNIT.id)
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(InputError, match=rf"{path.name}: not a whole Parquet file; delete it"):
-        store.scan().collect()
-    with pytest.raises(InputError, match=rf"{path.name}: not a whole Parquet file; delete it"):
-        store.missing_units([unit((9, COLD))])
+    broken = whole[: len(whole) // 2] if content is None else content
+    path.write_bytes(broken)
+    with pytest.raises(InputError, match=rf"{path.name}: damaged \(.*\); the next launch sets it aside"):
+        store.record(UNIT.id)
+    table, damaged = store.table()
+    assert (table["unit_id"].to_list(), damaged) == ([unit((0, HOT)).id], [path])
+    assert [left.measurements for left in missing_units([UNIT], table)] == [UNIT.measurements]
+    store.set_aside(damaged)
+    assert [kept.read_bytes() for kept in store.damaged.iterdir()] == [broken]
+    assert store.commit(record())
+    assert missing_units([UNIT], store.table()[0]) == []
+
+
+def test_the_index_is_a_cache_that_readers_keep_small(store, monkeypatch):
+    monkeypatch.setattr(index, "ROWS", 4)
+    monkeypatch.setattr(index, "PARTS", 2)
+    whole = [record(unit((0, COLD), seed=seed)) for seed in range(9)]
+    for item in whole:  # four rows are written down, four, and one is not: its process was killed
+        store.commit(item)
+    assert len(list(store.index.iterdir())) == 2
+    opened = []
+    monkeypatch.setattr(index, "read", lambda path, schema: opened.append(path) or read(path, schema))
+    expected = {item.unit_id: item.evaluations[0].accuracy for item in whole}
+    for _ in range(2):
+        table, damaged = Store(store.root).table()
+        found = {row["unit_id"]: row["evaluations"][0]["accuracy"] for row in table.iter_rows(named=True)}
+        assert (found, damaged) == (expected, [])
+    assert [path.parent.name for path in opened].count("records") == 2  # only what no index holds
+    store.flush()
+    store.table()
+    assert len(list(store.index.iterdir())) == 1
+    store.record_path(whole[0].unit_id).unlink()
+    assert set(store.table()[0]["unit_id"]) == {item.unit_id for item in whole[1:]}
+    assert store.table()[0].columns == list(index.SCHEMA)
+
+
+def test_records_of_an_older_version_are_read():
+    """They were written by version 1, which had no schema_version, log, measurements or provenance.replayed."""
+    old = Store(Path(__file__).parent / "golden" / "store-v1")
+    rows = old.scan().collect().sort("unit_id").to_dicts()
+    assert [(row["schema_version"], row["log"], row["provenance"]["replayed"]) for row in rows] == [(None,) * 3] * 2
+    assert [row["evaluations"][0]["texts"][0] for row in rows] == ["#4", "#4"]
+    table, damaged = old.table()
+    assert (len(table), damaged) == (2, [])
+    assert missing_units([UNIT], table) == []
+    assert old.record(UNIT.id)["provenance"]["attempt_id"] == "a"
+    assert old.scan_failed().collect()["error"].to_list() == ["loss is nan, 'quoted'\nsecond line: é"]
+
+
+def test_records_of_a_newer_version_are_read(store):
+    store.commit(record())
+    path = store.record_path(UNIT.id)
+    newer = pl.read_parquet(path).with_columns(
+        pl.lit(9).alias("schema_version"),
+        pl.lit("?").alias("invented"),
+        pl.col("provenance").struct.with_fields(pl.lit(1).alias("novel")),
+    )
+    newer.write_parquet(path)
+    row = Store(store.root).record(UNIT.id)
+    assert row == dataclasses.asdict(record()) | {"schema_version": 9}
 
 
 def test_paths_lie_in_the_store(store):
     assert store.figure_path("temperature", "pdf") == store.root / "figures" / "temperature.pdf"
-    assert store.record_path(UNIT) == store.root / "records" / f"{UNIT.id}.parquet"
+    assert store.record_path(UNIT.id) == store.root / "records" / f"{UNIT.id}.parquet"

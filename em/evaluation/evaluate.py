@@ -6,7 +6,7 @@ sample) and not on the trial: two models are compared on common random numbers.
 
 from collections.abc import Sequence
 
-from em.config import Evaluation, Measurement
+from em.config import Evaluation, Measurement, Texts
 from em.evaluation.grading import grader
 from em.evaluation.problems import problems
 from em.model import Reader
@@ -72,5 +72,13 @@ class Evaluator:
             extracted=[grade.extracted for grade in grades],
             lengths=[len(completion.token_ids) for completion in completions],
             truncated=[completion.truncated for completion in completions],
-            texts=texts,
+            texts=kept(texts, evaluation),
         )
+
+
+def kept(texts: list[str], evaluation: Evaluation) -> list[str | None]:
+    """The texts with those that are not to be kept left out; problem by problem, so that every K-th is a first one."""
+    if evaluation.texts is Texts.none:
+        return [None] * len(texts)
+    every = evaluation.samples if evaluation.texts is Texts.sample else 1
+    return [text if index % every == 0 else None for index, text in enumerate(texts)]

@@ -32,7 +32,7 @@ def test_answers_are_not_read(store: Store, commit: Commit):
     commit(trial(), [0.2, 0.6])
     records = load.records(store, [trial().id])
     assert [field.name for field in records.schema["evaluations"].inner.fields] == list(load.MEASURED)  # type: ignore
-    assert not {"rollouts", "steps", "prompts"} & set(records.columns)
+    assert not {"rollouts", "prompts"} & set(records.columns)
 
 
 def test_headline_is_the_unweighted_mean(store: Store, commit: Commit):

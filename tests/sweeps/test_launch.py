@@ -1,5 +1,6 @@
 """The real thing at its smallest: Ray, Tune lanes, vLLM, training; stopped and killed in every way."""
 
+import json
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +17,6 @@ import pytest
 from em.record import NOT_REPRODUCED
 from em.store import Store
 from sweeps.config import compose_launch
-from sweeps.lane import LOST
 from sweeps.plan import plan
 
 SMALL = [
@@ -61,10 +62,23 @@ def recorded(store: Path) -> int:
     return len(list((store / "records").glob("*.parquet")))
 
 
-def kill_lane_in_mid_trial(store: Path) -> None:
-    made = Store(store).scan().select("provenance").unnest("provenance").sort("started").collect()
-    time.sleep(0.3)
-    os.kill(made["pid"][-1], signal.SIGKILL)
+def workers(store: Path) -> list[int]:
+    """The processes that are at a unit of work."""
+    found = []
+    for claim in (store / "claims").glob("[!.]*"):
+        with suppress(FileNotFoundError):
+            found.append(json.loads(claim.read_text())["pid"])
+    return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+
+
+def kill_in_mid_trial(store: Path, whom: Callable[[int], int]) -> None:
+    wait_for(lambda: bool(workers(store)))
+    os.kill(whom(workers(store)[0]), signal.SIGKILL)
+
+
+def lane_of(worker: int) -> int:
+    """The Ray actor that started the worker."""
+    return int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def reproduced(store: Path) -> pl.DataFrame:
@@ -130,16 +144,18 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
 ) -> None:
     driver = start(environment, tmp_path, "cluster.lanes=1")
     wait_for(lambda: recorded(tmp_path) >= 2)
-    for _ in range(4):  # a lane that is killed between two trials loses nothing, and there is nothing to see
-        kill_lane_in_mid_trial(tmp_path)
-        known = recorded(tmp_path)
-        wait_for(lambda known=known: recorded(tmp_path) > known)  # Tune started the lane again
-        if (tmp_path / "failed").is_dir():
-            break
+    kill_in_mid_trial(tmp_path, lambda worker: worker)
+    known = recorded(tmp_path)
+    wait_for(lambda: recorded(tmp_path) > known)  # the lane started another
+    kill_in_mid_trial(tmp_path, lane_of)
+    wait_for(lambda: recorded(tmp_path) > known + 2)  # Tune started the lane again
+    wait_for(lambda: bool(workers(tmp_path)))
     driver.kill()
     driver.communicate()
+    at_kill = recorded(tmp_path)
+    wait_for(lambda: not workers(tmp_path))
     before = recorded(tmp_path)
-    assert before < PLANNED
+    assert at_kill < before < PLANNED  # the orphaned worker finished what it was at
 
     driver = start(environment, tmp_path, "cluster.lanes=1")
     wait_for(lambda: recorded(tmp_path) >= before + 2)
@@ -151,8 +167,9 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
 
     finished(start(environment, tmp_path))
     assert reproduced(tmp_path).equals(reproduced(undisturbed[0]))
-    lost = Store(tmp_path).scan_failed().select("attempt", "error").collect().rows()
-    assert lost == [(1, LOST)]
+    [(attempt, error)] = Store(tmp_path).scan_failed().select("attempt", "error").collect().rows()
+    assert attempt == 1
+    assert re.fullmatch(r"the worker was killed by SIGKILL while .* step \d/4|.* while starting .*", error)
     assert not list(tmp_path.rglob("*.tmp"))
     config = compose_launch([*SMALL, f"store={tmp_path}"])
     assert plan(config, Store(tmp_path)).todo == []
@@ -162,5 +179,34 @@ def test_a_setting_that_no_trial_can_meet_ends_the_sweep_in_one_line(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     output = finished(start(environment, tmp_path, "rollout.max_new_tokens=100000", "rollout=transformers"), status=2)
-    assert output.splitlines()[-1].startswith("error: max_new_tokens=100000: the prompt '")
+    reason = "error: the last 6 trials all failed alike: InputError: max_new_tokens=100000: the prompt '"
+    assert output.splitlines()[-1].startswith(reason)
     assert recorded(tmp_path) <= 1
+
+
+def trajectories(store: Path) -> dict[str, tuple[object, ...]]:
+    """What is recorded of every trial, over all of its records."""
+    found: dict[str, tuple[object, ...]] = {}
+    for rows in Store(store).scan().sort(pl.col("steps").list.len()).collect().partition_by("trial_id"):
+        records = rows.to_dicts()
+        measured = [(r["step"], r["evaluation_id"], r) for record in records for r in record["evaluations"]]
+        digests = {(digest["step"], digest["sha256"]) for record in records for digest in record["digests"]}
+        longest = [records[-1][name] for name in ("status", "trial", "prompts", "steps", "rollouts")]
+        found[records[0]["trial_id"]] = (longest, sorted(digests), sorted(measured, key=lambda it: it[:2]))
+    return found
+
+
+def test_an_extended_sweep_is_the_sweep_that_had_it_from_the_start(environment: dict[str, str], tmp_path: Path) -> None:
+    """More steps and another evaluation temperature replay recorded tokens; nothing is recorded twice."""
+    short, long = ("eval.steps=[2]",), ("eval.steps=[2,4]", "eval.temperatures=[1.0,0.0]")
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    finished(start(environment, grown, "sweep.seeds=1", *short))
+    output = finished(start(environment, grown, "sweep.seeds=1", *long))
+    assert "3 of these go on from a recorded trial: its tokens are trained on again, not sampled again" in output
+    finished(start(environment, whole, "sweep.seeds=1", *long))
+    assert trajectories(grown) == trajectories(whole)
+    provenance = Store(grown).scan().select("unit_id", "provenance").unnest("provenance").collect()
+    assert (provenance["replayed"].null_count(), len(provenance)) == (4, 8)
+    assert set(provenance["replayed"].drop_nulls()) <= set(provenance["attempt_id"])
+    measured = Store(grown).scan().select(pl.col("evaluations").list.len().sum()).collect().item()
+    assert measured == (1 + 3 * 2) * 12

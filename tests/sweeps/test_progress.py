@@ -5,13 +5,13 @@ from rich.console import Console
 from sweeps.progress import Display, duration
 from sweeps.queue import LaneState, Snapshot
 
-DISPLAY = Display("temperature", wanted=129, before=9)
+DISPLAY = Display("temperature", before=9)
 
 
 def snapshot(**changes: object) -> Snapshot:
     lanes = {
-        "0": LaneState("tiny-0 abc  step 3/10", running=True, done=6),
-        "1": LaneState("loading tiny-0", running=True),
+        "0": LaneState("node-a", "tiny-0 abc  step 3/10", running=True, done=6, engines=1),
+        "1": LaneState("node-b", "loading tiny-0", running=True, engines=3),
     }
     fields = {
         "planned": 120,
@@ -19,8 +19,10 @@ def snapshot(**changes: object) -> Snapshot:
         "diverged": 1,
         "failed": 0,
         "given_up": 0,
+        "lost": 0,
         "lanes": lanes,
         "unit_seconds": [1.0, 3.0],
+        "paused": False,
         "stopped": "",
     }
     return Snapshot(**(fields | changes))  # type: ignore[arg-type]
@@ -32,9 +34,10 @@ def test_a_line_counts_what_earlier_launches_recorded() -> None:
 
 
 def test_a_line_says_what_goes_wrong() -> None:
-    line = DISPLAY.line(snapshot(failed=4, given_up=1, stopped="Ctrl-C", unit_seconds=[]))
+    line = DISPLAY.line(snapshot(failed=4, given_up=1, lost=2, paused=True, stopped="Ctrl-C", unit_seconds=[]))
     assert line == (
-        "temperature: 29/129 recorded, 2 running, 1 diverged, 4 failed attempts, 1 given up, stopping: Ctrl-C"
+        "temperature: 29/129 recorded, 2 running, paused, 1 diverged, 4 failed attempts, 1 given up, "
+        "2 lost with their lane, stopping: Ctrl-C"
     )
 
 
@@ -44,8 +47,9 @@ def test_the_panel_shows_every_lane() -> None:
         console.print(DISPLAY.panel(snapshot(diverged=0)))
     text = capture.get()
     assert "120 planned  19 done  2 running  0 failed" in text
-    assert "lane 0  6 done  tiny-0 abc  step 3/10" in text
-    assert "lane 1  0 done  loading tiny-0" in text
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert "lane 0 node-a 6 done tiny-0 abc step 3/10" in rows
+    assert "lane 1 node-b 0 done 3 engine starts loading tiny-0" in rows
 
 
 def test_durations_are_in_units_that_fit() -> None:

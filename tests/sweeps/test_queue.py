@@ -1,85 +1,237 @@
-"""Leases: each unit is given to one lane at a time, comes back when a lane dies, and is given up when it cannot be."""
+"""Leases: each unit is given to one lane at a time, comes back when a lane is gone, is given up when it cannot be."""
+
+from dataclasses import dataclass
+
+import pytest
 
 from em.config import Unit
 from em.record import Status
 from sweeps import expand
 from sweeps.config import compose_launch
-from sweeps.queue import ALIKE_FAILURES, Queue
+from sweeps.protocol import Outcome
+from sweeps.queue import ALIKE, ANYHOW, ELSEWHERE_SECONDS, LOSSES, STARTS, Lease, Queue, Word
+
+DONE, FAILED = Outcome(Status.done, 1.0), Outcome(Status.failed, error="RuntimeError: no weights")
 
 
-def units(count: int) -> list[Unit]:
-    return expand.units(compose_launch(["sweep=smoke"]))[:count]
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def units(count: int, *overrides: str) -> list[Unit]:
+    return expand.units(compose_launch(["sweep=smoke", "sweep.seeds=40", *overrides]))[:count]
+
+
+def two_models(seeds: int) -> list[Unit]:
+    """First all units of one model (its base and its seeds), then all of the other."""
+    axes = "sweep.axes=[{field:model.pretrain.seed,values:[0,1]}]"
+    found = expand.units(compose_launch(["sweep=smoke", axes, "sweep.figure_axis=''", f"sweep.seeds={seeds}"]))
+    return sorted(found, key=lambda unit: unit.trial.model.label)
+
+
+def queue_of(wanted: list[Unit], lanes: int = 1, **settings: object) -> Queue:
+    queue = Queue(wanted, **({"max_attempts": 3, "clock": Clock()} | settings))  # type: ignore[arg-type]
+    for lane in range(lanes):
+        queue.join(str(lane))
+    return queue
+
+
+def leased(queue: Queue, lane: str = "0") -> Unit:
+    lease = queue.lease(lane)
+    assert isinstance(lease, Lease)
+    return lease.unit
+
+
+def work(queue: Queue, outcome: Outcome = DONE, lane: str = "0") -> Unit:
+    """Take the next unit and end it so."""
+    unit = leased(queue, lane)
+    queue.finish(lane, unit.id, outcome)
+    return unit
 
 
 def test_units_are_leased_in_order_and_once() -> None:
     wanted = units(3)
-    queue = Queue(wanted, max_attempts=3)
-    queue.join("0")
-    queue.join("1")
-    first, second = queue.lease("0"), queue.lease("1")
-    assert (first, second) == ((wanted[0], 1), (wanted[1], 1))
-    queue.finish("0", Status.done, 1.5)
-    assert queue.lease("0") == (wanted[2], 1)
-    queue.finish("0", Status.diverged, 0.5)
-    assert queue.lease("0") is None
+    queue = queue_of(wanted, lanes=2)
+    assert [queue.lease("0"), queue.lease("1")] == [Lease(wanted[0], 1), Lease(wanted[1], 1)]
+    queue.finish("0", wanted[0].id, Outcome(Status.done, 1.5))
+    assert queue.lease("0") == Lease(wanted[2], 1)
+    queue.finish("0", wanted[2].id, Outcome(Status.diverged, 0.5))
+    assert queue.lease("0") is Word.wait  # lane 1 may still fail
+    queue.finish("1", wanted[1].id, DONE)
+    assert queue.lease("0") is Word.end
     now = queue.snapshot()
-    assert (now.planned, now.done, now.diverged, now.failed, now.running, now.recorded) == (3, 1, 1, 0, 1, 2)
-    assert now.unit_seconds == [1.5, 0.5]
+    assert (now.planned, now.done, now.diverged, now.failed, now.running, now.recorded) == (3, 2, 1, 0, 0, 3)
+    assert now.unit_seconds == [1.5, 0.5, 1.0]
 
 
-def test_what_a_dead_lane_held_counts_as_an_attempt_and_comes_back_last() -> None:
+def test_a_lane_goes_on_with_the_model_that_it_has_loaded_and_lanes_spread_over_models() -> None:
+    wanted = two_models(seeds=3)
+    queue = queue_of(wanted, lanes=2)
+    first = [leased(queue, lane).trial.model.label for lane in ("0", "1")]
+    assert first == ["tiny-0", "tiny-1"]
+    for _ in range(3):
+        for lane, label in (("0", "tiny-0"), ("1", "tiny-1")):
+            queue.finish(lane, queue.leases[lane].unit.id, DONE)
+            assert leased(queue, lane).trial.model.label == label
+
+
+def test_a_lane_whose_model_has_nothing_left_helps_another() -> None:
+    wanted = two_models(seeds=3)
+    queue = queue_of([*wanted[:1], *wanted[4:]])
+    assert [work(queue).trial.model.label for _ in range(5)] == ["tiny-1"] * 4 + ["tiny-0"]
+
+
+def test_what_a_dead_lane_held_comes_back_first_and_is_no_failure() -> None:
+    wanted = units(3)
+    queue = queue_of(wanted)
+    leased(queue)
+    queue.join("0")
+    assert queue.lease("0") == Lease(wanted[0], 1)
+    assert (queue.snapshot().lost, queue.snapshot().failed) == (1, 0)
+
+
+def test_a_unit_that_is_lost_with_its_lane_again_and_again_has_failed() -> None:
     wanted = units(2)
-    queue = Queue(wanted, max_attempts=3)
-    assert queue.join("0") is None
-    queue.lease("0")
-    assert queue.join("0") == (wanted[0], 1)  # its process is new: the old one died
-    queue.finish("0", Status.failed, 0.0)
-    assert queue.lease("0") == (wanted[1], 1)
-    queue.finish("0", Status.done, 1.0)
-    assert queue.lease("0") == (wanted[0], 2)
-    assert queue.join("0") == (wanted[0], 2)
+    queue = queue_of(wanted)
+    for _ in range(LOSSES):
+        assert queue.lease("0") == Lease(wanted[0], 1)
+        queue.join("0")
+    assert queue.lease("0") == Lease(wanted[0], 1, lost=True)
+    queue.finish("0", wanted[0].id, FAILED)
+    assert [queue.lease("0")] == [Lease(wanted[1], 1)]
+
+
+def test_a_lease_expires_without_signs_of_life_and_its_late_end_counts_once() -> None:
+    wanted, clock = units(1), Clock()
+    queue = queue_of(wanted, lanes=2, clock=clock, lease_seconds=60.0)
+    leased(queue, "0")
+    clock.now = 59
+    assert queue.beat("0", "step 3") is Word.go_on
+    clock.now = 118
+    assert queue.lease("1") is Word.wait
+    clock.now = 120
+    assert queue.lease("1") == Lease(wanted[0], 1)
+    queue.finish("0", wanted[0].id, DONE)  # it was only slow: the record is made, lane 1 will find it
+    queue.finish("1", wanted[0].id, Outcome(Status.done))
+    assert (queue.snapshot().recorded, queue.snapshot().left, queue.lease("0")) == (1, 0, Word.end)
+    assert queue.snapshot().unit_seconds == []  # nobody's time is known
 
 
 def test_attempts_are_capped_and_earlier_launches_count() -> None:
     [unit] = units(1)
-    queue = Queue([unit], max_attempts=3, failed_before={unit.id: 1})
-    queue.join("0")
+    queue = queue_of([unit], failed_before={unit.id: 1})
     for attempt in (2, 3):
-        assert queue.lease("0") == (unit, attempt)
-        queue.finish("0", Status.failed, 1.0)
-    assert queue.lease("0") is None
+        assert queue.lease("0") == Lease(unit, attempt)
+        queue.finish("0", unit.id, FAILED)
+    assert queue.lease("0") is Word.end
     now = queue.snapshot()
-    assert (now.given_up, now.failed, now.recorded) == (1, 2, 0)
+    assert (now.given_up, now.failed, now.recorded, now.left) == (1, 2, 0, 0)
 
 
-def test_a_sweep_in_which_nothing_succeeds_is_stopped() -> None:
-    wanted = units(7)
-    queue = Queue(wanted, max_attempts=3)
-    queue.join("0")
-    for _ in range(ALIKE_FAILURES):
-        assert queue.lease("0") is not None
-        queue.finish("0", Status.failed, 1.0, "OSError: no weights")
-    assert queue.lease("0") is None
-    reason = f"the first {ALIKE_FAILURES} attempts all failed, the last with: OSError: no weights"
-    assert queue.snapshot().stopped == reason
+def test_a_mistake_in_the_config_is_not_tried_again() -> None:
+    wanted = units(2)
+    queue = queue_of(wanted)
+    work(queue, Outcome(Status.failed, error="InputError: too long", final=True))
+    assert [work(queue).id, queue.lease("0")] == [wanted[1].id, Word.end]
+    assert queue.snapshot().given_up == 1
 
 
-def test_one_success_keeps_a_sweep_going() -> None:
-    queue = Queue(units(7), max_attempts=3)
-    queue.join("0")
-    queue.lease("0")
-    queue.finish("0", Status.done, 1.0)
-    for _ in range(2 * ALIKE_FAILURES):
-        assert queue.lease("0") is not None
-        queue.finish("0", Status.failed, 1.0)
+def test_a_sweep_in_which_everything_fails_alike_is_stopped() -> None:
+    queue = queue_of(units(20), lanes=2)
+    work(queue)
+    for number in range(2 * ALIKE):
+        assert queue.snapshot().stopped == ""
+        failed = Outcome(Status.failed, error=f"worker {number:04x} killed in step {number}/10")
+        work(queue, failed, lane=str(number % 2))
+    reason = f"the last {2 * ALIKE} trials all failed alike: worker 0005 killed in step 5/10"
+    assert (queue.snapshot().stopped, queue.lease("0")) == (reason, Word.end)
 
 
-def test_stopping_leases_nothing_more_and_keeps_the_first_reason() -> None:
-    queue = Queue(units(2), max_attempts=3)
-    queue.join("0")
-    queue.lease("0")
-    queue.stop("first")
+def test_causes_that_differ_stop_a_sweep_later() -> None:
+    queue = queue_of(units(40))
+    for number in range(ANYHOW):
+        assert queue.snapshot().stopped == ""
+        work(queue, Outcome(Status.failed, error=["red", "green"][number % 2]))
+    assert queue.snapshot().stopped == f"the last {ANYHOW} trials all failed: green"
+
+
+def test_a_success_in_between_and_second_attempts_stop_nothing() -> None:
+    wanted = units(2 * ALIKE + 1)
+    queue = queue_of(wanted)
+    for unit in wanted:  # every other trial is poison; at the end only these are left, and tried again
+        work(queue, FAILED if wanted.index(unit) % 2 else DONE)
+    while queue.lease("0") is not Word.end:
+        queue.finish("0", queue.leases["0"].unit.id, FAILED)
+    now = queue.snapshot()
+    assert (now.stopped, now.given_up, now.recorded) == ("", ALIKE, ALIKE + 1)
+
+
+def test_a_store_that_cannot_be_written_stops_the_sweep_and_costs_no_attempt() -> None:
+    wanted = units(2)
+    queue = queue_of(wanted)
+    work(queue, Outcome(None, unwritable="No space left on device"))
+    now = queue.snapshot()
+    assert (now.stopped, now.failed) == ("the store cannot be written: No space left on device", 0)
+    assert queue.failures[wanted[0].id] == 0
+
+
+def test_what_another_launch_is_at_is_looked_at_again_later() -> None:
+    wanted, clock = units(2), Clock()
+    queue = queue_of(wanted, clock=clock)
+    work(queue, Outcome(None))
+    assert work(queue).id == wanted[1].id
+    assert queue.lease("0") is Word.wait
+    clock.now = ELSEWHERE_SECONDS
+    assert work(queue).id == wanted[0].id
+    assert queue.lease("0") is Word.end
+
+
+def test_lanes_that_start_and_start_stop_the_sweep() -> None:
+    queue = queue_of(units(2))
+    for _ in range(STARTS):
+        assert queue.snapshot().stopped == ""
+        queue.beat("0", "ImportError: nothing there")
+        queue.join("0")
+    assert queue.snapshot().stopped == (
+        f"lanes started {STARTS + 1} times without finishing anything, the last one said: ImportError: nothing there"
+    )
+
+
+def test_a_pause_leases_nothing_until_it_is_over() -> None:
+    queue = queue_of(units(2))
+    queue.pause()
+    assert (queue.lease("0"), queue.snapshot().lanes["0"].doing) == (Word.wait, "paused")
+    queue.resume()
+    assert leased(queue)
+
+
+def test_what_is_added_comes_last_or_first_and_once() -> None:
+    wanted = units(6)
+    queue = queue_of(wanted[:3])
+    assert work(queue).id == wanted[0].id
+    assert queue.add(wanted[:5]) == 2
+    assert queue.add([wanted[4], wanted[5]], first=True) == 1
+    assert [work(queue).id for _ in range(5)] == [wanted[at].id for at in (4, 5, 1, 2, 3)]
+    assert (queue.lease("0"), queue.snapshot().planned) == (Word.end, 6)
+
+
+@pytest.mark.parametrize(("drop", "word"), [(False, Word.go_on), (True, Word.drop)])
+def test_stopping_leases_nothing_more_and_keeps_the_first_reason(drop: bool, word: Word) -> None:
+    queue = queue_of(units(2))
+    unit = leased(queue)
+    queue.stop("first", drop=drop)
     queue.stop("second")
-    queue.finish("0", Status.done, 1.0)
-    assert queue.lease("0") is None
-    assert queue.snapshot().stopped == "first"
+    assert queue.beat("0", "step 1") is word
+    queue.finish("0", unit.id, DONE)
+    assert (queue.lease("0"), queue.snapshot().stopped) == (Word.end, "first")
+
+
+def test_worker_starts_are_counted() -> None:
+    queue = queue_of(units(1))
+    for started in (1, 0, 1):
+        queue.beat("0", "", started)
+    assert queue.snapshot().lanes["0"].engines == 2

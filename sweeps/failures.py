@@ -1,0 +1,74 @@
+"""What went wrong, grouped by cause, each with the command that runs one such trial again, alone.
+
+python -m sweeps.failures store=results
+"""
+
+import re
+from collections.abc import Sequence
+
+import polars as pl
+from rich.console import Console
+
+from em.compose import run_command
+from em.store import Store
+from sweeps.config import compose_launch
+
+COLUMNS = ["unit_id", "trial_id", "error", "attempt", "started", "node", "lane"]
+
+
+def cause(error: str) -> str:
+    """The last line of an error, without the numbers and ids by which two errors of one cause differ."""
+    line = error.strip().rpartition("\n")[2]
+    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", line)
+
+
+def attempts(store: Store) -> pl.DataFrame:
+    """One row for each failed attempt, with its cause and whether its unit has been recorded since."""
+    frame = store.scan_failed().select("unit_id", "trial_id", "error", "attempt", "provenance").collect()
+    causes = [cause(error or "") for error in frame["error"]]
+    return (
+        frame.unnest("provenance")
+        .select(
+            *COLUMNS,
+            cause=pl.Series(causes, dtype=pl.String),
+            mended=pl.col("unit_id").is_in(list(store.recorded_units())),
+        )
+        .sort("started")
+    )
+
+
+def describe(store: Store, found: pl.DataFrame, words: Sequence[str] = ()) -> str:
+    """The causes, the most frequent first, each with an example."""
+    if found.is_empty():
+        return f"no failed attempts in {store.failed}"
+    blocks = [f"{len(found)} failed attempts at {found['unit_id'].n_unique()} units of work in {store.failed}"]
+    groups = found.group_by("cause").agg(
+        pl.len(),
+        units=pl.col("unit_id").n_unique(),
+        mended=pl.col("unit_id").filter("mended").n_unique(),
+        nodes=pl.col("node").unique().sort(),
+        first=pl.col("started").min(),
+        last=pl.col("started").max(),
+    )
+    for group in groups.sort("len", "cause", descending=[True, False]).iter_rows(named=True):
+        of = found.filter(pl.col("cause") == group["cause"])
+        example = of.filter(~pl.col("mended")).tail(1) if group["mended"] < group["units"] else of.tail(1)
+        since = f", {group['mended']} of them recorded since" if group["mended"] else ""
+        nodes = ", ".join(group["nodes"][:4]) + (" ..." if len(group["nodes"]) > 4 else "")
+        blocks.append(
+            f"{group['len']} x {example['error'][0].strip().rpartition(chr(10))[2]}\n"
+            f"    {group['units']} units{since}, on {nodes}, {group['first'][:19]} to {group['last'][:19]} UTC\n"
+            f"    again, alone: {' '.join(['.venv/bin/python -m em.rerun', example['unit_id'][0], *words])}"
+        )
+    return "\n\n".join(blocks)
+
+
+def main(arguments: list[str]) -> None:
+    config = compose_launch(arguments)
+    store = Store(config.store)
+    words = [f"store={config.store}"] if config.store != "results" else []
+    Console(soft_wrap=True).print(describe(store, attempts(store), words), highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    run_command(main, __doc__)

@@ -1,0 +1,50 @@
+"""What a lane and its worker say to each other over their pipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from em.record import Status
+
+LOG_CHARACTERS = 8_000  # of what a process wrote, that a failed attempt keeps
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is told once, as its first message."""
+
+    store: str
+    lane: str
+    log: str  # the file that it writes to
+    trainer: str  # what holds model and engine: "em.trainer:Trainer"
+    lease_seconds: float
+    stall_seconds: float
+    own_device: bool  # no other lane shares the GPUs that it sees
+
+
+@dataclass(frozen=True)
+class Progress:
+    doing: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a unit of work ended."""
+
+    status: Status | None  # None: nothing was recorded, another launch is at it
+    seconds: float = 0.0
+    error: str = ""
+    final: bool = False  # no other attempt would do better
+    unwritable: str = ""  # why the store takes no record
+    memory: int = 0  # bytes that the worker holds
+
+
+def last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]
+
+
+def tail(log: Path) -> str:
+    """The end of what a worker wrote."""
+    try:
+        return log.read_text(errors="replace")[-LOG_CHARACTERS:]
+    except OSError as error:
+        return f"no log: {error}"

@@ -1,0 +1,115 @@
+"""Watches a launch until it ends: shows it, posts it, does what is asked of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from rich.console import Console
+from rich.live import Live
+
+from em.errors import InputError
+from em.store import Store
+from sweeps.board import Board
+from sweeps.config import Launch, Progress, Tracking, compose_launch
+from sweeps.plan import plan
+from sweeps.progress import Display
+from sweeps.queue import Snapshot
+
+PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
+DROP_SECONDS = 10.0  # that lanes have to drop what they hold
+
+
+class Supervisor:
+    def __init__(
+        self, config: Launch, store: Store, queue: Any, board: Board, display: Display, console: Console
+    ) -> None:
+        self.config, self.store, self.queue, self.board = config, store, queue, board
+        self.display, self.console = display, console
+
+    def watch(self, tune: Any) -> Launch:
+        """Until the lanes end; the first Ctrl-C lets them finish what they hold, the second does not."""
+        interrupts, now = 0, self.snapshot()
+        with shower(self.display, self.config.tracking, self.console) as show:
+            while not tune.ended.is_set():
+                try:
+                    tune.ended.wait(self.config.tracking.refresh_seconds)
+                    now = self.snapshot()
+                    show(now)
+                    self.board.post(now.plain())
+                    self.board.answer(self.do)
+                    if not now.running and (now.stopped or not now.left):
+                        tune.release_lanes_that_wait_for_room()
+                except KeyboardInterrupt:
+                    interrupts += 1
+                    if interrupts > 1:
+                        self.drop(tune)
+                        break
+                    self.stop("lanes finish the trials they are in (Ctrl-C again: drop those)")
+            now = self.snapshot()
+            show(now)
+        self.board.post(now.plain(), over=True)
+        if tune.error:
+            raise tune.error
+        if interrupts:
+            raise KeyboardInterrupt
+        if now.stopped:
+            raise InputError(now.stopped)
+        if now.left:
+            raise InputError(f"{now.left} units of work are left, and no lane is; see Ray's logs in /tmp/ray")
+        return self.config
+
+    def snapshot(self) -> Snapshot:
+        return ray.get(self.queue.snapshot.remote())
+
+    def stop(self, reason: str, drop: bool = False) -> None:
+        ray.get(self.queue.stop.remote(reason, drop))
+
+    def drop(self, tune: Any) -> None:
+        self.stop("", drop=True)
+        deadline = time.monotonic() + DROP_SECONDS
+        while self.snapshot().running and time.monotonic() < deadline and not tune.ended.wait(0.1):
+            pass
+
+    def do(self, action: str, arguments: list[str]) -> str:
+        """What `sweeps.steer` asks for."""
+        if action == "pause":
+            ray.get(self.queue.pause.remote())
+            return "paused: lanes finish the trials they are in and wait"
+        if action == "resume":
+            ray.get(self.queue.resume.remote())
+            return "resumed"
+        if action == "stop":
+            self.stop("asked to")
+            return "stopping: lanes finish the trials they are in"
+        config = compose_launch(arguments)
+        found = plan(config, self.store)
+        new: Any = ray.get(self.queue.add.remote(found.todo, first=action == "first"))
+        if action == "add":
+            self.config = config
+        return f"{new} units of work added, {len(found.todo) - new} were planned already, {found.recorded} are recorded"
+
+
+@contextmanager
+def shower(display: Display, tracking: Tracking, console: Console) -> Iterator[Callable[[Snapshot], None]]:
+    """What to do with a snapshot: redraw a table, print a line now and then, or nothing."""
+    progress = tracking.progress
+    if progress is Progress.auto:
+        progress = Progress.live if console.is_terminal else Progress.plain
+    if progress is Progress.live:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda now: live.update(display.panel(now), refresh=True)
+    elif progress is Progress.plain:
+        said, at = "", -PLAIN_SECONDS
+
+        def line(now: Snapshot) -> None:
+            nonlocal said, at
+            text, over = display.line(now), now.stopped or not now.left
+            if text != said and (over or time.monotonic() - at >= PLAIN_SECONDS):
+                console.print(text, highlight=False, soft_wrap=True)
+                said, at = text, time.monotonic()
+
+        yield line
+    else:
+        yield lambda now: None

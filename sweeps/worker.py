@@ -1,0 +1,152 @@
+"""A lane's worker: the process that holds one model and one engine, and makes records of the units that it is given.
+
+    python -m sweeps.worker FILE_DESCRIPTOR
+
+There is no Ray in it, and it commits what it makes itself: when its lane, its node's Ray or the whole launch dies, it
+finishes the unit that it is at, finds its pipe closed, and ends.
+"""
+
+import faulthandler
+import os
+import pkgutil
+import signal
+import sys
+import time
+import traceback
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from em.checkpoint import cache_folder
+from em.claims import claim, held
+from em.config import Unit
+from em.errors import InputError
+from em.provenance import provenance
+from em.quiet import quiet_libraries
+from em.record import Record, Status
+from em.store import Store
+from sweeps.protocol import Outcome, Progress, Setup, last_line, tail
+
+RETRY_SECONDS = 2.0  # between two tries to write to the store
+
+
+class Worker:
+    def __init__(self, connection: Connection, setup: Setup) -> None:
+        self.connection, self.setup, self.store = connection, setup, Store(setup.store)
+        self.trainer: Any = None
+        self.last_commit: float | None = None
+
+    def serve(self) -> None:
+        """Work until the lane closes the pipe; ends the process where model and engine are not fit for another unit."""
+        with suppress(EOFError, ConnectionResetError), own_device(self):
+            while True:
+                unit, attempt = self.connection.recv()
+                self.tell(Progress(f"starting {name_of(unit)}"))
+                outcome = self.work(unit, attempt)
+                self.send(outcome)
+                if self.trainer is None and outcome.status is Status.failed:
+                    break
+                if self.trainer is not None:
+                    self.trainer.reset()  # raises where the engine is damaged
+                faulthandler.cancel_dump_traceback_later()
+        self.store.flush()
+
+    def work(self, unit: Unit, attempt: int) -> Outcome:
+        path, seconds = self.store.claim_path(unit.id), self.setup.lease_seconds
+        try:
+            if not claim(path, self.setup.lane, seconds):
+                return Outcome(None)
+        except OSError as error:
+            return Outcome(None, unwritable=str(error))
+        with held(path, seconds):
+            if self.store.record_path(unit.id).exists():  # by another launch, meanwhile
+                return Outcome(Status.done)
+            try:
+                record, final = self.make(unit, attempt), False
+            except InputError as error:
+                record, final = self.failure(unit, attempt, f"InputError: {error}"), True
+            except Exception:  # model or engine could not be loaded
+                record, final = self.failure(unit, attempt, traceback.format_exc()), False
+            if record.status is Status.failed:
+                record.log = tail(Path(self.setup.log))
+            return self.commit(record, final)
+
+    def make(self, unit: Unit, attempt: int) -> Record:
+        if self.trainer is None:
+            self.tell(Progress(f"loading {unit.trial.model.label} and engine"))
+            self.trainer = pkgutil.resolve_name(self.setup.trainer)(unit.trial.model, unit.trial.rollout)
+        name, last = name_of(unit), unit.last_step
+        return self.trainer.run(
+            unit,
+            attempt,
+            lane=self.setup.lane,
+            last_commit=self.last_commit,
+            on_step=lambda step: self.tell(Progress(f"{name}  step {step}/{last}")),
+            recorded=self.store.record(unit.source) if unit.source else None,
+        )
+
+    def failure(self, unit: Unit, attempt: int, error: str) -> Record:
+        made = provenance(lane=self.setup.lane, device="unknown", started=datetime.now(UTC))
+        return Record.of(unit, status=Status.failed, attempt=attempt, error=error, provenance=made)
+
+    def commit(self, record: Record, final: bool) -> Outcome:
+        """Write the record, again and again for `lease_seconds` while the store cannot be written."""
+        deadline = time.monotonic() + self.setup.lease_seconds
+        while True:
+            try:
+                self.store.commit(record)
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    return Outcome(None, unwritable=str(error))
+                self.tell(Progress(f"cannot write to the store, trying again: {error}"))
+                time.sleep(RETRY_SECONDS)
+            else:
+                break
+        self.last_commit = time.monotonic()
+        return Outcome(
+            record.status, record.provenance.seconds, last_line(record.error or ""), final, memory=resident_bytes()
+        )
+
+    def tell(self, progress: Progress) -> None:
+        """Say what is being done; who says nothing for `stall_seconds` is ended, and its log shows where it hung."""
+        faulthandler.dump_traceback_later(self.setup.stall_seconds, exit=True)  # needs no interpreter lock
+        self.send(progress)
+
+    def send(self, message: Progress | Outcome) -> None:
+        with suppress(OSError):  # the lane is dead: this unit is finished all the same
+            self.connection.send(message)
+
+
+def own_device(worker: Worker) -> Any:
+    """Wait until the worker of a launch that died has left the GPUs of this one."""
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if not gpus or not worker.setup.own_device:
+        return nullcontext()
+    folder = cache_folder() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{os.uname().nodename}-gpu-{gpus}", mode=0o666)
+
+
+def name_of(unit: Unit) -> str:
+    return f"{unit.trial.model.label} {'base' if unit.trial.is_base else unit.trial.id}"
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a node that is drained sends it to everyone: finish the unit first
+    quiet_libraries()
+    connection = Connection(int(sys.argv[1]))
+    Worker(connection, connection.recv()).serve()
+    os._exit(0)  # nothing is left to do, and engines take seconds to be taken apart
+
+
+if __name__ == "__main__":
+    main()
