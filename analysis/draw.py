@@ -42,7 +42,7 @@ def draw_sweep(
     `evaluations` are the benchmarks of the score, all at one temperature.  The same records give the same bytes.
     Raises InputError where nothing can be drawn.
     """
-    check(name, axis, cells, evaluations)
+    load.check(name, axis, cells, evaluations)
     seeds, base = gather(store, axis, cells, step, evaluations)
     if not seeds["score"].count():
         raise InputError(f"store={store.root}: holds no score of sweep {name} after step {step}, nothing to draw")
@@ -80,21 +80,6 @@ def save(store: Store, name: str, page: Figure, table: pl.DataFrame, seeds: pl.D
     table.write_csv(numbers[0])
     seeds.drop("base_id").write_csv(numbers[1])
     return pictures + numbers
-
-
-def check(name: str, axis: str, cells: pl.DataFrame, evaluations: Sequence[Evaluation]) -> None:
-    """Raise InputError unless the sweep fits a figure against one axis."""
-    if cells.is_empty():
-        raise InputError(f"sweep {name}: has no trials")
-    if not cells[axis].dtype.is_numeric():
-        raise InputError(f"{axis}={cells[axis][0]}: a figure against an axis needs numbers on it")
-    if cells["base_id"].n_unique() > 1:
-        raise InputError(f"sweep {name}: has several base models, a figure against {axis} shows one")
-    if cells.select(axis, "seed").is_duplicated().any():
-        raise InputError(f"sweep {name}: varies more than {axis} and the seed; draw one value of the rest at a time")
-    temperatures = {evaluation.temperature for evaluation in evaluations}
-    if len(temperatures) != 1:
-        raise InputError(f"eval.temperatures={sorted(temperatures)}: a score is of one temperature, choose one")
 
 
 def figure(

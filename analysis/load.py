@@ -32,6 +32,21 @@ def cells(trials: Iterable[Trial], axes: Sequence[str]) -> pl.DataFrame:
     )
 
 
+def check(name: str, axis: str, cells: pl.DataFrame, evaluations: Sequence[Evaluation]) -> None:
+    """Raise InputError unless the sweep fits a figure against one axis."""
+    if cells.is_empty():
+        raise InputError(f"sweep {name}: has no trials")
+    if not cells[axis].dtype.is_numeric():
+        raise InputError(f"{axis}={cells[axis][0]}: a figure against an axis needs numbers on it")
+    if cells["base_id"].n_unique() > 1:
+        raise InputError(f"sweep {name}: has several base models, a figure against {axis} shows one")
+    if cells.select(axis, "seed").is_duplicated().any():
+        raise InputError(f"sweep {name}: varies more than {axis} and the seed; draw one value of the rest at a time")
+    temperatures = {evaluation.temperature for evaluation in evaluations}
+    if len(temperatures) != 1:
+        raise InputError(f"eval.temperatures={sorted(temperatures)}: a score is of one temperature, choose one")
+
+
 def _value(trial: Trial, path: str) -> Any:
     value = reduce(getattr, path.split("."), trial)
     return value.value if isinstance(value, Enum) else value

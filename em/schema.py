@@ -56,7 +56,7 @@ def read(path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         raise InputError(f"{path}: has other columns than this version reads: {str(error).splitlines()[0]}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise DamagedError(f"{path}: damaged ({reason}); the next launch sets it aside and makes it again") from None
+        raise DamagedError(f"{path}: damaged ({reason}); move it away, and the next launch makes it again") from None
 
 
 def read_leaves(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:

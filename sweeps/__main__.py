@@ -14,9 +14,10 @@ from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.figures import check, draw
 from sweeps.plan import describe, plan
+from sweeps.protocol import TRAINER
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str], trainer: str = TRAINER) -> None:
     config = compose_launch(arguments)
     store, console = Store(config.store), Console()
     found = plan(config, store)
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
             check(config)  # what cannot be drawn is said before it is trained
         store.set_aside(found.damaged)
         try:
-            config = launch(config, arguments, found, store, console)
+            config = launch(config, arguments, found, store, console, trainer)
         except KeyboardInterrupt:
             left = plan(config, store)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")

@@ -3,7 +3,6 @@
 python -m sweeps.failures store=results
 """
 
-import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -12,14 +11,9 @@ from rich.console import Console
 from em.compose import run_command
 from em.store import Store
 from sweeps.config import compose_launch
+from sweeps.protocol import cause, last_line
 
 COLUMNS = ["unit_id", "trial_id", "error", "attempt", "started", "node", "lane"]
-
-
-def cause(error: str) -> str:
-    """The last line of an error, without the numbers and ids by which two errors of one cause differ."""
-    line = error.strip().rpartition("\n")[2]
-    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", line)
 
 
 def attempts(store: Store) -> pl.DataFrame:
@@ -56,7 +50,7 @@ def describe(store: Store, found: pl.DataFrame, words: Sequence[str] = ()) -> st
         since = f", {group['mended']} of them recorded since" if group["mended"] else ""
         nodes = ", ".join(group["nodes"][:4]) + (" ..." if len(group["nodes"]) > 4 else "")
         blocks.append(
-            f"{group['len']} x {example['error'][0].strip().rpartition(chr(10))[2]}\n"
+            f"{group['len']} x {last_line(example['error'][0])}\n"
             f"    {group['units']} units{since}, on {nodes}, {group['first'][:19]} to {group['last'][:19]} UTC\n"
             f"    again, alone: {' '.join(['.venv/bin/python -m em.rerun', example['unit_id'][0], *words])}"
         )

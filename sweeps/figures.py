@@ -24,10 +24,10 @@ def draw(config: Launch, store: Store, console: Console) -> None:
 
 def check(config: Launch) -> None:
     """Raise InputError where the sweep has more to it than a figure against one axis shows."""
-    from analysis import draw
+    from analysis import load
 
     wanted, shown = of_figure(config)
-    draw.check(config.sweep.name, config.sweep.figure_axis, wanted, shown)
+    load.check(config.sweep.name, config.sweep.figure_axis, wanted, shown)
 
 
 def of_figure(config: Launch) -> tuple[pl.DataFrame, list[Evaluation]]:

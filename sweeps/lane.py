@@ -84,6 +84,8 @@ class Lane(tune.Trainable):
         self.worker = replace(worker, lane=self.name, log=str(log))
         self.store = Store(worker.store)
         self.process: Process | None = None
+        self.ended: list[tuple[str, Outcome]] = []  # that the queue has not heard of yet
+        self.last_beat = 0.0
         ray.get(queue.join.remote(self.name, os.uname().nodename))
         if not self.store.launches.is_dir():
             raise FileNotFoundError(f"store={self.store.root}: this node does not see it; put it on a shared folder")
@@ -99,18 +101,19 @@ class Lane(tune.Trainable):
         """One unit or, where they are short, as many as fit into REPORT_SECONDS."""
         start, finished = time.monotonic(), []
         while not finished or time.monotonic() - start < REPORT_SECONDS:
-            lease: Lease | Word = ray.get(self.queue.lease.remote(self.name))
-            if lease is Word.end:
+            leases: list[Lease] | Word = ray.get(self.queue.exchange.remote(self.name, self.ended))
+            self.ended = []
+            if leases is Word.end:
                 return {"trials": finished, "done": True}
-            if lease is Word.wait:
+            if isinstance(leases, Word):
                 time.sleep(IDLE_SECONDS)
                 continue
-            assert isinstance(lease, Lease)
-            outcome = self.lost(lease) if lease.lost else self.work(lease.unit, lease.attempt)
-            ray.get(self.queue.finish.remote(self.name, lease.unit.id, outcome))
-            finished.append({"unit": lease.unit.id, "status": str(outcome.status), "seconds": outcome.seconds})
-            if self.max_bytes and outcome.memory > self.max_bytes:
-                self.end_worker()
+            for lease in leases:
+                outcome = self.lost(lease) if lease.lost else self.work(lease.unit, lease.attempt)
+                self.ended.append((lease.unit.id, outcome))
+                finished.append({"unit": lease.unit.id, "status": str(outcome.status), "seconds": outcome.seconds})
+                if self.max_bytes and outcome.memory > self.max_bytes:
+                    self.end_worker()
         return {"trials": finished}
 
     def cleanup(self) -> None:
@@ -141,16 +144,16 @@ class Lane(tune.Trainable):
         """The worker's next message; the queue hears meanwhile that this lane lives."""
         assert self.process is not None
         connection, heard = self.process.connection, time.monotonic()
+        if heard - self.last_beat > BEAT_SECONDS:
+            self.beat(doing)
         while not connection.poll(BEAT_SECONDS):
             self.beat(doing)
             if time.monotonic() - heard > 2 * self.worker.stall_seconds:  # too far gone to end itself
                 self.process.popen.kill()
-        message = connection.recv()
-        if isinstance(message, Progress) and message.doing != doing:
-            self.beat(message.doing)
-        return message
+        return connection.recv()
 
     def beat(self, doing: str, started: int = 0) -> None:
+        self.last_beat = time.monotonic()
         if ray.get(self.queue.beat.remote(self.name, doing, started)) is Word.drop and self.process is not None:
             self.process.popen.kill()
 

@@ -18,7 +18,7 @@ from sweeps.board import Board
 from sweeps.config import Launch
 from sweeps.plan import Plan
 from sweeps.progress import Display
-from sweeps.protocol import Setup
+from sweeps.protocol import TRAINER, Setup
 from sweeps.queue import Queue
 from sweeps.supervisor import Supervisor
 
@@ -30,7 +30,6 @@ RAY_SETTINGS = {
     "RAY_kill_child_processes_on_worker_exit": "false",  # a worker whose lane is gone finishes its unit
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store is the record; Tune's JSON, CSV and TensorBoard are not read
 }
-TRAINER = "em.trainer:Trainer"
 
 
 def launch(

@@ -1,10 +1,12 @@
 """What a lane and its worker say to each other over their pipe."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from em.record import Status
 
+TRAINER = "em.trainer:Trainer"  # what holds model and engine in a worker
 LOG_CHARACTERS = 8_000  # of what a process wrote, that a failed attempt keeps
 
 
@@ -15,7 +17,7 @@ class Setup:
     store: str
     lane: str
     log: str  # the file that it writes to
-    trainer: str  # what holds model and engine: "em.trainer:Trainer"
+    trainer: str  # "module:class", TRAINER outside of tests
     lease_seconds: float
     stall_seconds: float
     own_device: bool  # no other lane shares the GPUs that it sees
@@ -40,6 +42,11 @@ class Outcome:
 
 def last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
+
+
+def cause(error: str) -> str:
+    """The last line of an error, without the numbers and ids by which two errors of one cause differ."""
+    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", last_line(error))
 
 
 def tail(log: Path) -> str:

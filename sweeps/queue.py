@@ -3,6 +3,7 @@
 A plain class, without Ray: `launch` makes an actor of it.
 """
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
@@ -12,13 +13,13 @@ from typing import Any
 
 from em.config import Unit
 from em.record import Status
-from sweeps.failures import cause
-from sweeps.protocol import Outcome
+from sweeps.protocol import Outcome, cause
 
 ALIKE = 3  # so many trials a lane that failed in a row, all with one cause: the sweep is stopped
 ANYHOW = 10  # the same, whatever the causes
 LOSSES = 3  # so many times a unit was lost together with its lane: it may be what kills them, and has failed once
 STARTS = 5  # starts of a lane, none of which led to anything: the sweep is stopped
+BATCH_SECONDS = 0.5  # of work that a lane is given at once, where units are that short
 ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again
 
 
@@ -46,7 +47,6 @@ class LaneState:
     doing: str = "starting"
     done: int = 0
     engines: int = 0  # workers, each with a model and an engine, that it has started
-    running: bool = False  # whether it holds a unit
     model: str = ""  # id of the base model of its last unit
     seen: float = 0.0  # time.monotonic() of its last sign of life
 
@@ -59,6 +59,7 @@ class Snapshot:
     failed: int  # attempts
     given_up: int  # units
     lost: int  # times that a unit came back because its lane was gone
+    running: int  # lanes that hold work
     lanes: dict[str, LaneState]
     unit_seconds: list[float]  # of the last finished units, oldest first
     paused: bool
@@ -67,10 +68,6 @@ class Snapshot:
     @property
     def recorded(self) -> int:
         return self.done + self.diverged
-
-    @property
-    def running(self) -> int:
-        return sum(lane.running for lane in self.lanes.values())
 
     @property
     def left(self) -> int:
@@ -85,6 +82,9 @@ class Pending:
 
     def __init__(self) -> None:
         self.by_model: dict[str, deque[Unit]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_model.values()))
 
     def put(self, units: Iterable[Unit]) -> None:
         for unit in units:
@@ -112,7 +112,7 @@ class Pending:
         return found
 
 
-@dataclass
+@dataclass(repr=False)  # Ray asks an actor for its repr at every call
 class Queue:
     """Leases `units`: within a model in their order."""
 
@@ -128,7 +128,7 @@ class Queue:
         self.failures: Counter[str] = Counter(self.failed_before)
         self.losses: Counter[str] = Counter()
         self.lost = 0
-        self.leases: dict[str, Lease] = {}  # by lane
+        self.leases: dict[str, dict[str, Lease]] = {}  # by lane and unit id
         self.lanes: dict[str, LaneState] = {}
         self.known: set[str] = set()
         self.tried: set[str] = set()
@@ -159,32 +159,52 @@ class Queue:
             self.stop(f"lanes started {self.starts} times without finishing anything, the last one said: {said}")
 
     def take_back(self, lane: str) -> None:
-        lease = self.leases.pop(lane, None)
-        if lease is not None:
-            self.lanes[lane].running = False
-            self.losses[lease.unit.id] += 1
-            self.lost += 1
+        """Put what the lane holds back to where it came from."""
+        held = self.leases.setdefault(lane, {})
+        self.losses.update(held.keys())
+        self.lost += len(held)
+        for lease in reversed(held.values()):
             self.pending.put_first(lease.unit)
+        held.clear()
 
-    def lease(self, lane: str) -> Lease | Word:
-        """The next unit for a lane."""
+    def exchange(self, lane: str, ended: Iterable[tuple[str, Outcome]] = ()) -> list[Lease] | Word:
+        """A lane says how units ended and gets the next: one or, where they are short, some for BATCH_SECONDS."""
+        for unit_id, outcome in ended:
+            self.finish(lane, unit_id, outcome)
         self.expire()
+        self.lanes[lane].seen = self.clock()
+        leases = [lease for _ in range(self.batch()) if (lease := self.lease(lane))]
+        if leases:
+            return leases
+        over = self.stopped or not (self.running or self.elsewhere or self.pending or self.urgent)
+        self.lanes[lane].doing = "finished" if over else "paused" if self.paused else "waiting"
+        return Word.end if over else Word.wait
+
+    def batch(self) -> int:
+        """How many units a lane is given at once, so that what a call costs does not matter."""
+        mean = sum(self.unit_seconds) / len(self.unit_seconds) if self.unit_seconds else math.inf
+        share = len(self.pending) // (2 * len(self.lanes))  # at the end none waits for the batch of another
+        return max(1, min(int(BATCH_SECONDS / mean), share))
+
+    def lease(self, lane: str) -> Lease | None:
         state = self.lanes[lane]
-        state.seen = self.clock()
         unit = None if self.stopped or self.paused else self.next_unit(state.model)
         if unit is None:
-            over = self.stopped or not (self.leases or self.elsewhere or self.pending.by_model or self.urgent.by_model)
-            state.doing = "finished" if over else "paused" if self.paused else "waiting"
-            return Word.end if over else Word.wait
-        state.model, state.running = unit.trial.base.id, True
+            return None
+        state.model = unit.trial.base.id
         lost = self.losses[unit.id] >= LOSSES
         if lost:
             del self.losses[unit.id]
-        self.leases[lane] = Lease(unit, self.failures[unit.id] + 1, lost)
-        return self.leases[lane]
+        self.leases[lane][unit.id] = Lease(unit, self.failures[unit.id] + 1, lost)
+        return self.leases[lane][unit.id]
+
+    @property
+    def running(self) -> int:
+        """Lanes that hold work."""
+        return sum(bool(leases) for leases in self.leases.values())
 
     def next_unit(self, model: str) -> Unit | None:
-        lanes_at = Counter(state.model for state in self.lanes.values() if state.running)
+        lanes_at = Counter(self.lanes[lane].model for lane, leases in self.leases.items() if leases)
         unit = self.urgent.take(model, lanes_at) or self.pending.take(model, lanes_at)
         if unit is None and self.elsewhere and self.elsewhere[0][0] <= self.clock():
             return self.elsewhere.popleft()[1]
@@ -192,9 +212,10 @@ class Queue:
 
     def expire(self) -> None:
         """Take back the units of lanes that show no more life."""
-        for lane in [lane for lane in self.leases if self.clock() - self.lanes[lane].seen > self.lease_seconds]:
-            self.take_back(lane)
-            self.lanes[lane].doing = "gone"
+        for lane, leases in self.leases.items():
+            if leases and self.clock() - self.lanes[lane].seen > self.lease_seconds:
+                self.take_back(lane)
+                self.lanes[lane].doing = "gone"
 
     def beat(self, lane: str, doing: str, started: int = 0) -> Word:
         """A sign of life of a lane, what it is doing, and how many workers it has just started."""
@@ -205,11 +226,9 @@ class Queue:
 
     def finish(self, lane: str, unit_id: str, outcome: Outcome) -> None:
         """The lane's unit has its record or a failed attempt, which puts it at the end of the queue again."""
-        self.lanes[lane].seen = self.clock()
-        if lane not in self.leases or self.leases[lane].unit.id != unit_id:
+        if unit_id not in self.leases[lane]:
             return  # its lease had expired: who has the unit now finds it recorded
-        unit = self.leases.pop(lane).unit
-        self.lanes[lane].running = False
+        unit = self.leases[lane].pop(unit_id).unit
         if outcome.unwritable:
             self.pending.put_first(unit)
             self.stop(f"the store cannot be written: {outcome.unwritable}")
@@ -259,6 +278,7 @@ class Queue:
             failed=self.counts[Status.failed],
             given_up=self.given_up,
             lost=self.lost,
+            running=self.running,
             lanes=dict(self.lanes),
             unit_seconds=list(self.unit_seconds),
             paused=self.paused,

@@ -259,7 +259,7 @@ def test_a_damaged_record_is_named_set_aside_and_made_again(store, content):
     whole = path.read_bytes()
     broken = whole[: len(whole) // 2] if content is None else content
     path.write_bytes(broken)
-    with pytest.raises(InputError, match=rf"{path.name}: damaged \(.*\); the next launch sets it aside"):
+    with pytest.raises(InputError, match=rf"{path.name}: damaged \(.*\); move it away, and the next launch"):
         store.record(UNIT.id)
     table, damaged = store.table()
     assert (table["unit_id"].to_list(), damaged) == ([unit((0, HOT)).id], [path])

@@ -17,6 +17,7 @@ CPU_CACHE_BYTES = 1 << 28
 SETTINGS = {  # read by vLLM when it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process: weights are pushed without copies between two
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # several lanes share the cores; vLLM would bind all to the same
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # a kernel for each batch size, .25 MB each; 1,024 unless told
 }
 
 

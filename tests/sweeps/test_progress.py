@@ -10,8 +10,8 @@ DISPLAY = Display("temperature", before=9)
 
 def snapshot(**changes: object) -> Snapshot:
     lanes = {
-        "0": LaneState("node-a", "tiny-0 abc  step 3/10", running=True, done=6, engines=1),
-        "1": LaneState("node-b", "loading tiny-0", running=True, engines=3),
+        "0": LaneState("node-a", "tiny-0 abc  step 3/10", done=6, engines=1),
+        "1": LaneState("node-b", "loading tiny-0", engines=3),
     }
     fields = {
         "planned": 120,
@@ -20,6 +20,7 @@ def snapshot(**changes: object) -> Snapshot:
         "failed": 0,
         "given_up": 0,
         "lost": 0,
+        "running": 2,
         "lanes": lanes,
         "unit_seconds": [1.0, 3.0],
         "paused": False,

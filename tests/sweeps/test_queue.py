@@ -9,7 +9,7 @@ from em.record import Status
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.protocol import Outcome
-from sweeps.queue import ALIKE, ANYHOW, ELSEWHERE_SECONDS, LOSSES, STARTS, Lease, Queue, Word
+from sweeps.queue import ALIKE, ANYHOW, BATCH_SECONDS, ELSEWHERE_SECONDS, LOSSES, STARTS, Lease, Queue, Word
 
 DONE, FAILED = Outcome(Status.done, 1.0), Outcome(Status.failed, error="RuntimeError: no weights")
 
@@ -40,8 +40,17 @@ def queue_of(wanted: list[Unit], lanes: int = 1, **settings: object) -> Queue:
     return queue
 
 
+def next_of(queue: Queue, lane: str = "0") -> Lease | Word:
+    """What the lane is given; one unit, since these take long."""
+    given = queue.exchange(lane)
+    if isinstance(given, Word):
+        return given
+    [lease] = given
+    return lease
+
+
 def leased(queue: Queue, lane: str = "0") -> Unit:
-    lease = queue.lease(lane)
+    lease = next_of(queue, lane)
     assert isinstance(lease, Lease)
     return lease.unit
 
@@ -56,13 +65,13 @@ def work(queue: Queue, outcome: Outcome = DONE, lane: str = "0") -> Unit:
 def test_units_are_leased_in_order_and_once() -> None:
     wanted = units(3)
     queue = queue_of(wanted, lanes=2)
-    assert [queue.lease("0"), queue.lease("1")] == [Lease(wanted[0], 1), Lease(wanted[1], 1)]
+    assert [next_of(queue, "0"), next_of(queue, "1")] == [Lease(wanted[0], 1), Lease(wanted[1], 1)]
     queue.finish("0", wanted[0].id, Outcome(Status.done, 1.5))
-    assert queue.lease("0") == Lease(wanted[2], 1)
+    assert next_of(queue, "0") == Lease(wanted[2], 1)
     queue.finish("0", wanted[2].id, Outcome(Status.diverged, 0.5))
-    assert queue.lease("0") is Word.wait  # lane 1 may still fail
+    assert next_of(queue, "0") is Word.wait  # lane 1 may still fail
     queue.finish("1", wanted[1].id, DONE)
-    assert queue.lease("0") is Word.end
+    assert next_of(queue, "0") is Word.end
     now = queue.snapshot()
     assert (now.planned, now.done, now.diverged, now.failed, now.running, now.recorded) == (3, 2, 1, 0, 0, 3)
     assert now.unit_seconds == [1.5, 0.5, 1.0]
@@ -75,7 +84,7 @@ def test_a_lane_goes_on_with_the_model_that_it_has_loaded_and_lanes_spread_over_
     assert first == ["tiny-0", "tiny-1"]
     for _ in range(3):
         for lane, label in (("0", "tiny-0"), ("1", "tiny-1")):
-            queue.finish(lane, queue.leases[lane].unit.id, DONE)
+            queue.finish(lane, next(iter(queue.leases[lane])), DONE)
             assert leased(queue, lane).trial.model.label == label
 
 
@@ -90,7 +99,7 @@ def test_what_a_dead_lane_held_comes_back_first_and_is_no_failure() -> None:
     queue = queue_of(wanted)
     leased(queue)
     queue.join("0")
-    assert queue.lease("0") == Lease(wanted[0], 1)
+    assert next_of(queue, "0") == Lease(wanted[0], 1)
     assert (queue.snapshot().lost, queue.snapshot().failed) == (1, 0)
 
 
@@ -98,11 +107,11 @@ def test_a_unit_that_is_lost_with_its_lane_again_and_again_has_failed() -> None:
     wanted = units(2)
     queue = queue_of(wanted)
     for _ in range(LOSSES):
-        assert queue.lease("0") == Lease(wanted[0], 1)
+        assert next_of(queue, "0") == Lease(wanted[0], 1)
         queue.join("0")
-    assert queue.lease("0") == Lease(wanted[0], 1, lost=True)
+    assert next_of(queue, "0") == Lease(wanted[0], 1, lost=True)
     queue.finish("0", wanted[0].id, FAILED)
-    assert [queue.lease("0")] == [Lease(wanted[1], 1)]
+    assert [next_of(queue, "0")] == [Lease(wanted[1], 1)]
 
 
 def test_a_lease_expires_without_signs_of_life_and_its_late_end_counts_once() -> None:
@@ -112,12 +121,12 @@ def test_a_lease_expires_without_signs_of_life_and_its_late_end_counts_once() ->
     clock.now = 59
     assert queue.beat("0", "step 3") is Word.go_on
     clock.now = 118
-    assert queue.lease("1") is Word.wait
+    assert next_of(queue, "1") is Word.wait
     clock.now = 120
-    assert queue.lease("1") == Lease(wanted[0], 1)
+    assert next_of(queue, "1") == Lease(wanted[0], 1)
     queue.finish("0", wanted[0].id, DONE)  # it was only slow: the record is made, lane 1 will find it
     queue.finish("1", wanted[0].id, Outcome(Status.done))
-    assert (queue.snapshot().recorded, queue.snapshot().left, queue.lease("0")) == (1, 0, Word.end)
+    assert (queue.snapshot().recorded, queue.snapshot().left, next_of(queue, "0")) == (1, 0, Word.end)
     assert queue.snapshot().unit_seconds == []  # nobody's time is known
 
 
@@ -125,9 +134,9 @@ def test_attempts_are_capped_and_earlier_launches_count() -> None:
     [unit] = units(1)
     queue = queue_of([unit], failed_before={unit.id: 1})
     for attempt in (2, 3):
-        assert queue.lease("0") == Lease(unit, attempt)
+        assert next_of(queue, "0") == Lease(unit, attempt)
         queue.finish("0", unit.id, FAILED)
-    assert queue.lease("0") is Word.end
+    assert next_of(queue, "0") is Word.end
     now = queue.snapshot()
     assert (now.given_up, now.failed, now.recorded, now.left) == (1, 2, 0, 0)
 
@@ -136,7 +145,7 @@ def test_a_mistake_in_the_config_is_not_tried_again() -> None:
     wanted = units(2)
     queue = queue_of(wanted)
     work(queue, Outcome(Status.failed, error="InputError: too long", final=True))
-    assert [work(queue).id, queue.lease("0")] == [wanted[1].id, Word.end]
+    assert [work(queue).id, next_of(queue, "0")] == [wanted[1].id, Word.end]
     assert queue.snapshot().given_up == 1
 
 
@@ -148,7 +157,7 @@ def test_a_sweep_in_which_everything_fails_alike_is_stopped() -> None:
         failed = Outcome(Status.failed, error=f"worker {number:04x} killed in step {number}/10")
         work(queue, failed, lane=str(number % 2))
     reason = f"the last {2 * ALIKE} trials all failed alike: worker 0005 killed in step 5/10"
-    assert (queue.snapshot().stopped, queue.lease("0")) == (reason, Word.end)
+    assert (queue.snapshot().stopped, next_of(queue, "0")) == (reason, Word.end)
 
 
 def test_causes_that_differ_stop_a_sweep_later() -> None:
@@ -164,8 +173,8 @@ def test_a_success_in_between_and_second_attempts_stop_nothing() -> None:
     queue = queue_of(wanted)
     for unit in wanted:  # every other trial is poison; at the end only these are left, and tried again
         work(queue, FAILED if wanted.index(unit) % 2 else DONE)
-    while queue.lease("0") is not Word.end:
-        queue.finish("0", queue.leases["0"].unit.id, FAILED)
+    while next_of(queue, "0") is not Word.end:
+        queue.finish("0", next(iter(queue.leases["0"])), FAILED)
     now = queue.snapshot()
     assert (now.stopped, now.given_up, now.recorded) == ("", ALIKE, ALIKE + 1)
 
@@ -184,10 +193,10 @@ def test_what_another_launch_is_at_is_looked_at_again_later() -> None:
     queue = queue_of(wanted, clock=clock)
     work(queue, Outcome(None))
     assert work(queue).id == wanted[1].id
-    assert queue.lease("0") is Word.wait
+    assert next_of(queue, "0") is Word.wait
     clock.now = ELSEWHERE_SECONDS
     assert work(queue).id == wanted[0].id
-    assert queue.lease("0") is Word.end
+    assert next_of(queue, "0") is Word.end
 
 
 def test_lanes_that_start_and_start_stop_the_sweep() -> None:
@@ -204,7 +213,7 @@ def test_lanes_that_start_and_start_stop_the_sweep() -> None:
 def test_a_pause_leases_nothing_until_it_is_over() -> None:
     queue = queue_of(units(2))
     queue.pause()
-    assert (queue.lease("0"), queue.snapshot().lanes["0"].doing) == (Word.wait, "paused")
+    assert (next_of(queue, "0"), queue.snapshot().lanes["0"].doing) == (Word.wait, "paused")
     queue.resume()
     assert leased(queue)
 
@@ -216,7 +225,7 @@ def test_what_is_added_comes_last_or_first_and_once() -> None:
     assert queue.add(wanted[:5]) == 2
     assert queue.add([wanted[4], wanted[5]], first=True) == 1
     assert [work(queue).id for _ in range(5)] == [wanted[at].id for at in (4, 5, 1, 2, 3)]
-    assert (queue.lease("0"), queue.snapshot().planned) == (Word.end, 6)
+    assert (next_of(queue, "0"), queue.snapshot().planned) == (Word.end, 6)
 
 
 @pytest.mark.parametrize(("drop", "word"), [(False, Word.go_on), (True, Word.drop)])
@@ -227,7 +236,7 @@ def test_stopping_leases_nothing_more_and_keeps_the_first_reason(drop: bool, wor
     queue.stop("second")
     assert queue.beat("0", "step 1") is word
     queue.finish("0", unit.id, DONE)
-    assert (queue.lease("0"), queue.snapshot().stopped) == (Word.end, "first")
+    assert (next_of(queue, "0"), queue.snapshot().stopped) == (Word.end, "first")
 
 
 def test_worker_starts_are_counted() -> None:
@@ -235,3 +244,18 @@ def test_worker_starts_are_counted() -> None:
     for started in (1, 0, 1):
         queue.beat("0", "", started)
     assert queue.snapshot().lanes["0"].engines == 2
+
+
+def test_short_units_are_leased_by_the_batch_and_fairly() -> None:
+    wanted = units(101)
+    queue = queue_of(wanted, lanes=2)
+    work(queue, Outcome(Status.done, BATCH_SECONDS / 8))
+    given = queue.exchange("0")
+    assert given == [Lease(unit, 1) for unit in wanted[1:9]]
+    ended = [(unit.id, Outcome(Status.done, BATCH_SECONDS / 1000)) for unit in wanted[1:9]]
+    given = queue.exchange("0", ended)
+    assert given == [Lease(unit, 1) for unit in wanted[9 : 9 + 92 // 4]]  # half of what each of two lanes may expect
+    queue.join("0")  # it died; all of them come back, in their order
+    assert isinstance(again := queue.exchange("1"), list)
+    assert [lease.unit for lease in again] == wanted[9 : 9 + 92 // 4]
+    assert len(repr(queue)) < 200  # Ray asks for it at every call

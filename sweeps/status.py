@@ -1,0 +1,301 @@
+"""How a sweep stands, from what is in the store: on any machine that sees it, whether or not a launch is running.
+
+    python -m sweeps.status sweep=temperature           # once
+    python -m sweeps.status watch sweep=temperature     # live, until all is recorded; redraws the figure meanwhile
+
+Needs neither Ray nor torch nor vLLM; a store that can only be read will do.
+"""
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from analysis import load
+from analysis.load import Outcome
+from em.compose import run_command
+from em.errors import InputError
+from em.store import Store, missing_units
+from sweeps import expand
+from sweeps.board import Notice, notices
+from sweeps.config import compose_launch
+from sweeps.plan import Plan, describe
+from sweeps.progress import duration, timing, trouble
+from sweeps.queue import LaneState, Snapshot
+
+REFRESH_SECONDS = 3.0
+LINE_SECONDS = 10.0  # the same, where the output is no terminal
+IDLE = 4.0  # times what a refresh took, that pass before the next
+ROWS = 40  # that are shown, of cells and of lanes
+BAR = 16  # characters
+LOOKS = {
+    Outcome.scored: ("■", "blue"),
+    Outcome.diverged: ("x", "red"),
+    Outcome.failed: ("!", "yellow"),
+    Outcome.missing: ("·", "dim"),
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the store holds of a sweep."""
+
+    plan: Plan
+    seeds: pl.DataFrame  # one row for each wanted trial, made by `analysis.load.seeds`
+    base: float | None  # score of the untrained model; None: there are several, or it is not measured
+    diverged: int  # trials
+    failed: int  # attempts
+
+    @property
+    def trouble(self) -> list[str]:
+        """What did not go well, nothing where all did."""
+        counts = {
+            "diverged": self.diverged,
+            "failed attempts": self.failed,
+            "given up": len(self.plan.given_up),
+            "damaged": len(self.plan.damaged),
+        }
+        return [f"{count} {name}" for name, count in counts.items() if count]
+
+
+class Sweep:
+    """Expands a sweep once, and reads the records again only where there are others than before."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.config = compose_launch(arguments)
+        self.store, sweep = Store(self.config.store), self.config.sweep
+        axes = [sweep.figure_axis] if sweep.figure_axis else [axis.field for axis in sweep.axes]
+        trials = expand.trials(self.config)
+        self.units = self.config.units(trials)
+        self.trials = {unit.trial.id for unit in self.units}
+        self.wanted = load.cells(trials, axes)
+        self.cell = axes or ["model"]  # the columns of `wanted` that make a cell
+        self.step = max(self.config.eval.steps)
+        self.at = self.config.eval.temperatures[0]
+        self.shown = [item for item in self.config.evaluations if item.temperature == self.at]
+        self.drawable = bool(sweep.figure_axis)
+        self.seen: tuple[set[str], Counter[str]] | None = None
+        self.standing: Standing
+
+    def look(self) -> Standing:
+        found = self.store.recorded_units(), self.store.failed_attempts()
+        if found != self.seen:
+            self.standing, self.seen = self.count(found[1]), found
+        return self.standing
+
+    def count(self, attempts: Counter[str]) -> Standing:
+        table, damaged = self.store.table()
+        missing, limit = missing_units(self.units, table), self.config.sweep.max_attempts
+        todo = [unit for unit in missing if attempts[unit.id] < limit]
+        given_up = [unit for unit in missing if attempts[unit.id] >= limit]
+        records = table.filter(pl.col("trial_id").is_in(list(self.trials))).drop("attempt").unnest("provenance")
+        headlines = load.headlines(load.scores(records), self.shown)
+        failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trials]
+        diverged, bases = load.diverged(records), self.wanted["base_id"].unique()
+        untrained = headlines.filter(pl.col("step") == 0, pl.col("trial_id").is_in(bases.to_list()))
+        return Standing(
+            plan=Plan(self.units, todo, given_up, attempts, damaged),
+            seeds=load.seeds(self.wanted, headlines.filter(pl.col("step") == self.step), diverged, set(failed)),
+            base=untrained["score"][0] if len(bases) == len(untrained) == 1 else None,
+            diverged=len(diverged),
+            failed=len(failed),
+        )
+
+    def launches(self) -> list[Notice]:
+        """The launches of the sweep that are live, else the last one."""
+        found = [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
+        return [notice for notice in found if notice.is_live] or found[-1:]
+
+    def draw(self) -> list[Path]:
+        """The files of the figure; none where there is nothing to draw, or the store can only be read."""
+        if not self.drawable:
+            return []
+        from analysis.draw import draw_sweep
+
+        name, axis, quiet = self.config.sweep.name, self.config.sweep.figure_axis, Console(quiet=True)
+        try:
+            return draw_sweep(self.store, name, axis, self.wanted, self.step, self.shown, quiet).paths
+        except InputError:  # nothing is scored yet, or the sweep is none for a figure
+            return []
+        except OSError:
+            self.drawable = False
+            return []
+
+
+def line(sweep: Sweep, now: Standing) -> str:
+    """In one line, for logs: what does not change by itself."""
+    live = [notice for notice in sweep.launches() if notice.is_live]
+    states = [f"{state(snapshot_of(notice))} on {notice.said['node']}" for notice in live] or ["no launch is running"]
+    recorded = f"{now.plan.recorded}/{len(now.plan.wanted)} recorded"
+    return f"{sweep.config.sweep.name}: {', '.join([recorded, *now.trouble, *states])}"
+
+
+def head(sweep: Sweep, now: Standing, lanes: int = ROWS, drawn: Sequence[Path] = ()) -> Group:
+    """The launches and the plan."""
+    name, found, left = sweep.config.sweep.name, sweep.launches(), bool(now.plan.todo)
+    parts: list[RenderableType] = []
+    for notice in found:
+        parts += live(notice, lanes) if notice.is_live else [over(notice, left)]
+    if not found:
+        start = f": `make sweep-{name}` starts one" if left else ""
+        parts.append(Text(f"no launch of {name} is known here{start}", style="yellow" * left))
+    wanted, recorded, share = len(now.plan.wanted), now.plan.recorded, Table.grid(padding=(0, 2))
+    share.add_row(ProgressBar(total=wanted, completed=recorded, width=32), f"{recorded / wanted:.1%}", *now.trouble)
+    parts += [Text(), Text(describe(sweep.config, now.plan, sweep.store)), share]
+    if now.failed and not now.plan.given_up:
+        parts.append(Text("`make failures` says what failed"))
+    parts += [Text(f"drawn: {path}", style="dim") for path in drawn if path.suffix == ".png"]
+    return Group(*parts)
+
+
+def live(notice: Notice, lanes: int) -> list[RenderableType]:
+    """A launch that is running: what it says of itself, a line for each lane."""
+    said, now = notice.said, snapshot_of(notice)
+    started = datetime.fromisoformat(said["started"])
+    ran = duration(max(0.0, (datetime.now(UTC) - started).total_seconds()))
+    parts: list[RenderableType] = [
+        Text.assemble(
+            (state(now), "bold green" if now and not (now.paused or now.stopped) else "bold yellow"),
+            f" on {place(said)}, since {started:%Y-%m-%d %H:%M} UTC ({ran}), last notice {age(notice)}",
+        ),
+        Text(f"  {command(said)}", style="dim"),
+    ]
+    if now is None:
+        return [*parts, Text("  another version of the code wrote its notice: it cannot be read here")]
+    work = [f"{now.recorded} of {now.planned} done", f"{now.running} running", *timing(now)]
+    wrong = [what for what in trouble(now) if what != "paused"]
+    parts += [Text("  " + "  ".join(facts)) for facts in (work, wrong) if facts]
+    table = Table.grid(padding=(0, 2))
+    for name, lane in sorted(now.lanes.items(), key=lambda item: int(item[0]))[:lanes]:
+        engines = f"{lane.engines} engine starts" if lane.engines > 1 else ""
+        doing = Text(lane.doing.partition("\n")[0], no_wrap=True, overflow="ellipsis")
+        table.add_row(f"  lane {name}", Text(lane.node), f"{lane.done} done", engines, doing)
+    more = [Text(f"  and {len(now.lanes) - lanes} more")] if len(now.lanes) > lanes else []
+    return [*parts, table, *more]
+
+
+def state(now: Snapshot | None) -> str:
+    if now is not None and now.stopped:
+        return f"stopping ({now.stopped})"
+    return "paused" if now is not None and now.paused else "running"
+
+
+def over(notice: Notice, left: bool) -> Text:
+    """A launch that is no longer live: how it ended, or when it was last heard of."""
+    said, work = notice.said, notice.said["snapshot"]
+    goes_on = f": the same command goes on\n  {command(said)}" if left else ""
+    if not said["over"]:
+        return Text(f"no launch is running; last sign of life {age(notice)} on {place(said)}{goes_on}", style="yellow")
+    reason = f" ({work['stopped']})" if work["stopped"] else ""
+    done = f"{work['done'] + work['diverged']} of its {work['planned']} units of work done"
+    return Text(f"no launch is running; the last one ended {age(notice)}{reason} on {place(said)}, {done}{goes_on}")
+
+
+def place(said: dict[str, Any]) -> str:
+    return f"{said['node']}, pid {said['pid']}"
+
+
+def command(said: dict[str, Any]) -> str:
+    return f".venv/bin/python -m sweeps {shlex.join(said['arguments'])}"
+
+
+def age(notice: Notice) -> str:
+    return f"{duration(max(0.0, notice.age))} ago"
+
+
+def snapshot_of(notice: Notice) -> Snapshot | None:
+    """What the queue of a launch said; None where another version of the code wrote it."""
+    said = notice.said["snapshot"]
+    try:
+        return Snapshot(**said | {"lanes": {name: LaneState(**lane) for name, lane in said["lanes"].items()}})
+    except TypeError:
+        return None
+
+
+def cells(sweep: Sweep, now: Standing, rows: int = ROWS) -> RenderableType:
+    """A row for each value of the figure's axis, or for each combination of all axes' values; scores in per cent."""
+    if not sweep.step:
+        return Text()  # only base models are wanted
+    base = "" if now.base is None else f"; base model {100 * now.base:.1f}"
+    title = f"accuracy after step {sweep.step} at temperature {sweep.at:g}, %{base}"
+    view = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for path in sweep.cell:
+        view.add_column(path.replace(".", ".\n"), justify="right", vertical="bottom", overflow="ellipsis", no_wrap=True)
+    found = now.seeds.sort(sweep.cell[0]) if sweep.config.sweep.figure_axis else now.seeds
+    groups = found.group_by(sweep.cell, maintain_order=True).agg(pl.len().alias("wanted"), "outcome", "score")
+    lost = [outcome for outcome in (Outcome.diverged, Outcome.failed) if (found["outcome"] == outcome.value).any()]
+    view.add_column("")
+    for heading in ("recorded", *(outcome.value for outcome in lost), "mean", "worst", "best"):
+        view.add_column(heading, justify="right", no_wrap=True)
+    for row in groups.head(rows).iter_rows(named=True):
+        count = Counter(map(Outcome, row["outcome"]))
+        scores = [score for score in row["score"] if score is not None]
+        spread = [sum(scores) / len(scores), min(scores), max(scores)] if scores else []
+        view.add_row(
+            *(written(row[path]) for path in sweep.cell),
+            bar(count),
+            f"{count[Outcome.scored] + count[Outcome.diverged]}/{row['wanted']}",
+            *(str(count[outcome] or "") for outcome in lost),
+            *([f"{100 * score:.1f}" for score in spread] or ["-"] * 3),
+        )
+    rest = Counter(groups.tail(-rows)["outcome"].explode())
+    recorded = rest[Outcome.scored.value] + rest[Outcome.diverged.value]
+    more = [Text(f"and {len(groups) - rows} more: {recorded}/{rest.total()} recorded")] if rest else []
+    return Group(Text(), Text(title), view, *more)
+
+
+def bar(count: Counter[Outcome]) -> Text:
+    """A mark for each seed or, where there are many, for each so many: the worst thing among them."""
+    order = [LOOKS[outcome] for outcome in LOOKS for _ in range(count[outcome])]
+    width = min(BAR, len(order))
+    return Text.assemble(*(order[(place + 1) * len(order) // width - 1] for place in range(width)))
+
+
+def written(value: Any) -> Text:
+    return Text(f"{value:g}" if isinstance(value, float) else str(value))
+
+
+def watch(sweep: Sweep, console: Console) -> None:
+    """Until all that is wanted is recorded or given up."""
+    seconds = REFRESH_SECONDS if console.is_interactive else LINE_SECONDS
+    drawn, paths, said = None, [], ""
+    with Live(console=console, auto_refresh=False) as display:
+        while True:
+            start, now = time.monotonic(), sweep.look()
+            above = head(sweep, now, max(3, console.height // 4), paths)
+            room = console.height - len(console.render_lines(above)) - 7
+            display.update(Group(above, cells(sweep, now, min(ROWS, max(5, room)))), refresh=True)
+            if not console.is_interactive and (text := line(sweep, now)) != said:
+                console.print(said := text, highlight=False, markup=False, soft_wrap=True)
+            if now is not drawn:
+                drawn, paths = now, sweep.draw()
+            if not now.plan.todo:
+                break
+            time.sleep(max(seconds, IDLE * (time.monotonic() - start)))
+        display.update(Group(head(sweep, now, drawn=paths), cells(sweep, now)))
+
+
+def main(arguments: list[str]) -> None:
+    console = Console()
+    if arguments[:1] == ["watch"]:
+        watch(Sweep(arguments[1:]), console)
+    else:
+        sweep = Sweep(arguments)
+        now = sweep.look()
+        console.print(head(sweep, now), cells(sweep, now), sep="\n")
+
+
+if __name__ == "__main__":
+    run_command(main, __doc__)

@@ -1,0 +1,202 @@
+"""A sweep among accidents: lanes, workers, drivers and whole nodes are killed, records garbled, some trials are poison.
+
+    python -m tests.chaos [seed] [accidents]
+
+What happens is drawn from the seed.  At the end every good trial must have its record, once, every poisoned one its
+attempts, and everything must have ended.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from em.store import Store
+from sweeps import expand
+from sweeps.config import Launch, compose_launch
+from sweeps.lane import LOST
+from sweeps.plan import plan
+from sweeps.protocol import cause
+from tests.poison import poison_of
+
+SEEDS, LANES, NODES, ATTEMPTS = 40, 2, 2, 3
+ENDS_WITHIN = 240.0  # seconds, of the last launch, which nothing disturbs
+CAUSES = {
+    "exit": "the worker exited with status # while",
+    "hang": "the worker exited with status # while",  # ended by its own watchdog
+    "raise": "ValueError: poison",
+    "crash": "the worker was killed by SIGSEGV while",
+}
+
+
+class Chaos:
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None] = print) -> None:
+        from ray.cluster_utils import Cluster
+
+        self.folder, self.random, self.say = folder, random.Random(seed), say
+        self.store = Store(folder / "store")
+        os.environ["CHAOS_LOG"] = str(folder / "starts.txt")  # for the workers of all nodes
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(NODES)]
+        self.drivers: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def words(self) -> list[str]:
+        return [
+            *("sweep=temperature", f"sweep.seeds={SEEDS}", f"sweep.max_attempts={ATTEMPTS}", "model.pretrain.steps=30"),
+            *(f"store={self.store.root}", "cluster=ray", f"cluster.address={self.cluster.address}", "tracking=quiet"),
+            *(f"cluster.lanes={LANES}", "cluster.cpus_per_lane=1"),
+            *("cluster.lease_seconds=10", "cluster.stall_seconds=4"),
+        ]
+
+    @property
+    def config(self) -> Launch:
+        return compose_launch(self.words)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        output = (self.folder / f"driver-{len(self.drivers)}.txt").open("wb")
+        code = "import sys; from sweeps.__main__ import main; main(sys.argv[1:], trainer='tests.poison:Trainer')"
+        driver = subprocess.Popen(
+            [sys.executable, "-c", code, *self.words],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        output.close()
+        self.drivers.append(driver)
+        return driver
+
+    def run(self, accidents: int) -> None:
+        """So many accidents, then a launch that nothing disturbs."""
+        self.launch()
+        for _ in range(accidents):
+            enough = self.recorded() + self.random.randrange(1, 6)
+            self.wait(lambda enough=enough: self.recorded() >= enough)
+            if self.drivers[-1].poll() is not None:  # done, or its last lane was killed too often
+                self.launch()
+            accident = self.random.choice(
+                [self.kill_worker, self.kill_worker, self.kill_lane, self.kill_node, self.kill_driver, self.garble]
+            )
+            self.say(f"{self.recorded():4} recorded: {accident.__name__}")
+            accident()
+        self.kill_driver(again=False)
+        last = self.launch()
+        status = last.wait(ENDS_WITHIN)
+        assert status == 1, f"exit status {status}, not that of given up trials: {self.last_words()}"
+
+    def wait(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition() and self.drivers[-1].poll() is None:
+            assert time.monotonic() < deadline, f"nothing happens any more: {self.last_words()}"
+            time.sleep(0.02)
+
+    def last_words(self) -> str:
+        return (self.folder / f"driver-{len(self.drivers) - 1}.txt").read_text()[-2000:]
+
+    def recorded(self) -> int:
+        return len(self.store.recorded_units())
+
+    def at_work(self) -> list[int]:
+        """Workers that hold a claim."""
+        found = []
+        for path in self.store.claims.glob("[!.]*"):
+            with suppress(OSError, ValueError):
+                found.append(json.loads(path.read_text())["pid"])
+        return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+
+    def kill_worker(self) -> None:
+        if workers := self.at_work():
+            kill(self.random.choice(workers))
+
+    def kill_lane(self) -> None:
+        if workers := self.at_work():
+            with suppress(OSError):
+                lane = Path(f"/proc/{self.random.choice(workers)}/stat").read_text().rpartition(")")[2].split()[1]
+                if lane != "1":  # an orphan by now
+                    kill(int(lane))
+
+    def kill_node(self) -> None:
+        """A node is gone, its workers too; another joins."""
+        node = self.nodes.pop(self.random.randrange(len(self.nodes)))
+        for worker in self.at_work()[:1]:
+            kill(worker)
+        self.cluster.remove_node(node, allow_graceful=False)
+        self.nodes.append(self.cluster.add_node(num_cpus=1))
+
+    def kill_driver(self, again: bool = True) -> None:
+        kill(self.drivers[-1].pid)
+        self.drivers[-1].wait()
+        if again:
+            self.launch()
+
+    def garble(self) -> None:
+        """A record is cut short, and the index, which holds its row, is lost; whoever plans next sets it aside."""
+        self.kill_driver(again=False)
+        if records := sorted(self.store.records.glob("*.parquet")):
+            path = self.random.choice(records)
+            path.write_bytes(path.read_bytes()[:-100])
+            shutil.rmtree(self.store.index, ignore_errors=True)
+        self.launch()
+
+    def check(self) -> None:
+        """Raise AssertionError unless everything is recorded as it must be."""
+        wanted = expand.units(self.config)
+        good = {unit.id for unit in wanted if not poison_of(unit)}
+        bad = {unit.id: poison_of(unit) for unit in wanted if poison_of(unit)}
+        table, damaged = self.store.table()
+        assert not damaged
+        assert sorted(table["unit_id"]) == sorted(good)
+        attempts = self.store.failed_attempts()
+        assert {unit: attempts[unit] for unit in bad} == dict.fromkeys(bad, ATTEMPTS)
+        failed = self.store.scan_failed().collect()
+        for row in failed.iter_rows(named=True):
+            assert row["trial"]
+            assert row["provenance"]["node"]
+            accident = "SIGKILL" in row["error"] or row["error"] == LOST
+            if row["unit_id"] in bad and not accident:
+                kind = bad[row["unit_id"]]
+                assert cause(row["error"]).startswith(CAUSES[kind]), row["error"]
+                assert kind != "hang" or ("about to hang" in row["log"] and "Timeout (" in row["log"]), row["log"]
+        assert plan(self.config, self.store).todo == []
+        deadline = time.monotonic() + 10
+        while self.at_work() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not self.at_work()
+        starts = (self.folder / "starts.txt").read_text().split()
+        again = len(starts) - len(set(starts))
+        self.say(f"{len(good)} good trials recorded once, {len(failed)} failed attempts, {again} trials started again")
+
+    def close(self) -> None:
+        for driver in self.drivers:
+            if driver.poll() is None:
+                kill(driver.pid)
+                driver.wait()
+        self.cluster.shutdown()
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> None:
+    seed, accidents = (int(word) for word in (arguments + ["0", "60"][len(arguments) :]))
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        chaos = Chaos(Path(folder), seed)
+        try:
+            chaos.run(accidents)
+            chaos.check()
+        finally:
+            chaos.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

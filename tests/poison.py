@@ -1,0 +1,39 @@
+"""Near-empty trials, 1% of which are poison; every start of one is written down in the file that CHAOS_LOG names."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from em.config import Unit
+from em.record import Record
+from tests import near_empty
+
+POISON = {3: "exit", 11: "hang", 17: "raise", 29: "crash"}  # by seed, at the first temperature: 1% of the trials
+TRIAL_SECONDS = 0.04
+
+
+def poison_of(unit: Unit) -> str:
+    is_first = unit.trial.rollout.temperature == 0.25 and not unit.trial.is_base
+    return POISON.get(unit.trial.seed, "") if is_first else ""
+
+
+class Trainer(near_empty.Trainer):
+    def run(self, unit: Unit, *arguments: Any, on_step: Callable[[int], None], **others: Any) -> Record:
+        with Path(os.environ["CHAOS_LOG"]).open("a") as log:
+            log.write(f"{unit.id}\n")
+        on_step(0)
+        time.sleep(TRIAL_SECONDS)
+        match poison_of(unit):
+            case "exit":
+                os._exit(3)
+            case "hang":
+                print("about to hang", flush=True)
+                time.sleep(3600)
+            case "raise":
+                raise ValueError("poison")
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+        return super().run(unit, *arguments, on_step=on_step, **others)
