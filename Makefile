@@ -58,7 +58,7 @@ check: $(READY) ## lint, format, types
 test: check ## check, then the tests
 	$(PY) -m pytest $(ARGS)
 
-bench: $(READY) ## measure what README and log claim (ARGS=speed or ARGS=gain for a part)
+bench: $(READY) ## measure what README and log claim (ARGS=speed, gain or memory for a part)
 	$(PY) -m tests.bench $(ARGS)
 
 bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPool and Tune alone

@@ -1,6 +1,8 @@
 """The figure of a sweep and the numbers beside it, from what is recorded so far."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,12 +76,25 @@ def save(store: Store, name: str, page: Figure, table: pl.DataFrame, seeds: pl.D
     """Write figure, table and seeds; the paths, the seeds' last."""
     store.figures.mkdir(parents=True, exist_ok=True)
     pictures = [store.figure_path(name, suffix) for suffix in UNDATED]
-    for path, metadata in zip(pictures, UNDATED.values(), strict=True):
-        page.savefig(path, metadata=metadata)
+    for path, (suffix, metadata) in zip(pictures, UNDATED.items(), strict=True):
+        with replacing(path) as temporary:
+            page.savefig(temporary, format=suffix, metadata=metadata)
     numbers = [store.figure_path(name, "csv"), store.figure_path(f"{name}-seeds", "csv")]
-    table.write_csv(numbers[0])
-    seeds.drop("base_id").write_csv(numbers[1])
+    for path, frame in zip(numbers, (table, seeds.drop("base_id")), strict=True):
+        with replacing(path) as temporary:
+            frame.write_csv(temporary)
     return pictures + numbers
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write in place of `path`, which nobody sees half written: a launch and a watch may both draw."""
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def figure(

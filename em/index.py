@@ -46,7 +46,10 @@ def write(folder: Path, frames: Sequence[pl.DataFrame]) -> None:
 def table(folder: Path, records: Path, recorded: Collection[str]) -> tuple[pl.DataFrame, list[Path]]:
     """One row for each recorded unit, with the columns of SCHEMA; and the files in `records` that are damaged."""
     parts = sorted(folder.glob("*.parquet"))
-    frames = [read(part, SCHEMA) for part in parts if part.exists()]  # another reader may have united them meanwhile
+    frames = []
+    for part in parts:
+        with suppress(DamagedError):  # damaged, or united with others meanwhile: its records are read again
+            frames.append(read(part, SCHEMA))
     known = pl.concat([pl.DataFrame(schema=SCHEMA), *frames]).unique("unit_id", keep="any")
     new, damaged = [], []
     for unit in sorted(set(recorded) - set(known["unit_id"])):

@@ -35,7 +35,8 @@ def main(arguments: list[str], trainer: str = TRAINER) -> None:
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
         found = plan(config, store)
-    if given_up := len(found.given_up):
+    given_up = len(found.given_up) + len(found.todo)  # what is still to do after a launch would fail again
+    if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
     if config.sweep.figure_axis:
         draw(config, store, console)

@@ -59,6 +59,7 @@ class Board:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         self.posted = -POST_SECONDS
+        write(self.folder / "status.json", self.about | {"over": False, "snapshot": None})  # nothing to tell yet
 
     def post(self, snapshot: dict[str, Any], over: bool = False) -> None:
         """Say how things are; at most every POST_SECONDS, except for the last time."""

@@ -149,8 +149,8 @@ def created_anew(file: Path, name: Path) -> bool:
     return True
 
 
-def appears(path: Path, seconds: float = VISIBLE_SECONDS) -> bool:
-    deadline = time.monotonic() + seconds
+def appears(path: Path) -> bool:
+    deadline = time.monotonic() + VISIBLE_SECONDS
     while not (there := path.exists()) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return there

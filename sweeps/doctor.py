@@ -103,17 +103,20 @@ class UnwritableError(Exception):
 
 def judge_all(nodes: Sequence[Node], wanted: Wanted) -> list[Row]:
     """Every row of the table, check by check; what several nodes share is said once."""
-    rows = [row for node in nodes for row in judge(node, wanted, alone=len(nodes) == 1)]
+    rows = [row for node in nodes for row in judge(node, wanted, alone=len(nodes) == 1)] + judge_race(nodes)
     order = list(dict.fromkeys(row.check for row in rows))
     groups: dict[Row, list[str]] = {}
     for item in sorted(rows, key=lambda row: order.index(row.check)):
         groups.setdefault(replace(item, node=""), []).append(item.node)
-    said = [replace(item, node=named(names, len(nodes))) for item, names in groups.items()]
-    return said + judge_race(nodes) + judge_agreement(nodes)
+    said = [replace(item, node=named(names, len(nodes), item.verdict)) for item, names in groups.items()]
+    return said + judge_agreement(nodes)
 
 
-def named(names: Sequence[str], of: int) -> str:
-    return f"all {of}" if len(names) == of > 1 else ", ".join(names)
+def named(names: Sequence[str], of: int, verdict: Verdict = Verdict.ok) -> str:
+    """Nodes with which something is wrong are named one by one."""
+    if len(names) == of > 1:
+        return f"all {of}"
+    return f"{len(names)} of {of}" if len(names) > 1 and verdict is Verdict.ok else ", ".join(names)
 
 
 def judge(node: Node, wanted: Wanted, alone: bool) -> list[Row]:
@@ -130,7 +133,7 @@ def judge(node: Node, wanted: Wanted, alone: bool) -> list[Row]:
         judge_memory(node, facts, canary, alone),
         judge_gpus(name, facts.gpus, node.room.get("GPU", 0)),
         judge_shared_memory(name, facts.shared_memory),
-        judge_canary(name, canary or Canary(node.error or "not tried, since the store failed")),
+        judge_canary(name, canary, node.error),
     ]
 
 
@@ -154,7 +157,7 @@ def judge_store(node: str, store: StoreFacts) -> list[Row]:
 
 
 def judge_clock(node: str, ahead: float) -> Row:
-    found = f"{abs(ahead):.1f} s {'behind' if ahead < 0 else 'ahead of'} the store's"
+    found = f"{round(ahead, 1) + 0.0:+.1f} s against the store's"  # + 0.0: no -0.0
     off = "set it (chrony, ntp): logs and records will tell wrong times"
     return row("clock", node, found, warn=off if abs(ahead) > CLOCK_SECONDS else "")
 
@@ -194,13 +197,13 @@ def judge_model(node: str, facts: Facts, model: Model) -> Row:
         return row("model", node, f"{model.label} is not here", warn="share XDG_CACHE_HOME, or every node pretrains it")
     if model.digest:
         return row("model", node, f"no folder {model.path}", fail="model.path=a folder that every node sees")
-    login = "HF_HOME=a folder that all share" + "" if facts.has_token else "; HF_TOKEN, if the hub asks for it"
-    return row("model", node, f"{model.label} is not cached here", warn=login)
+    login = "" if facts.has_token else "HF_TOKEN, if the hub asks for it; "
+    return row("model", node, f"{model.label} is not cached here", warn=f"{login}HF_HOME=a folder that all share")
 
 
 def judge_memory(node: Node, facts: Facts, canary: Canary | None, alone: bool) -> Row:
     """Lanes of the canary's size.  Ray fills node by node: `cluster.lanes` limits a node only where it is alone."""
-    found = f"{facts.cores} cores, {size(facts.memory)} for {node.lanes} lanes"
+    found = f"{facts.cores} cores, {size(facts.memory)} for {node.lanes} lane{'s' * (node.lanes > 1)}"
     if canary is None or not canary.memory:
         return row("memory", node.name, found)
     fit = int(MEMORY_SHARE * facts.memory / canary.memory)
@@ -223,10 +226,13 @@ def judge_shared_memory(node: str, shared: float) -> Row:
     return row("/dev/shm", node, size(shared), warn=small)
 
 
-def judge_canary(node: str, canary: Canary) -> Row:
-    if canary.error:
-        remedy = "its log is below" if canary.log else "one trial alone, on that node: python -m em"
-        return row("canary", node, canary.error, fail=remedy)
+def judge_canary(node: str, canary: Canary | None, error: str) -> Row:
+    if canary is None and not error:
+        return row("canary", node, "not tried, since the store failed", fail="see store")
+    if canary is None or canary.error:
+        log = canary.log if canary else ""
+        remedy = "its log is below" if log else "one trial alone, on that node: python -m em"
+        return row("canary", node, canary.error if canary else error, fail=remedy)
     return row("canary", node, f"loaded in {canary.load:.1f} s, a step in {canary.step:.1f} s")
 
 
@@ -245,14 +251,11 @@ def judge_agreement(nodes: Sequence[Node]) -> list[Row]:
     for node in nodes:
         if node.canary and not node.canary.error:
             groups.setdefault((node.canary.weights[:8], node.canary.answers[:8]), []).append(node.name)
-    if len(groups) < 2:
-        return [row("fingerprint", named(names, len(nodes)), words(*key)) for key, names in groups.items()]
-    warn = "results will be reproducible per node type only"
-    return [row("fingerprint", named(names, len(nodes)), words(*key), warn=warn) for key, names in groups.items()]
-
-
-def words(weights: str, answers: str) -> str:
-    return f"weights {weights}, answers {answers}"
+    warn = "results will be reproducible per node type only" if len(groups) > 1 else ""
+    return [
+        row("fingerprint", named(names, len(nodes)), f"weights {weights}, answers {answers}", warn=warn)
+        for (weights, answers), names in groups.items()
+    ]
 
 
 def size(amount: float) -> str:
@@ -366,9 +369,9 @@ def ask_nodes(cluster: Cluster, units: int, folder: Path, unit: Unit) -> list[No
 
 
 def nodes_with_room(known: Sequence[Mapping[str, Any]], bundle: Mapping[str, float], lanes: int) -> list[Node]:
-    """Those that can hold a lane, by name; machines that share a name have a part of Ray's id in it."""
+    """Those that can hold a lane, by the first part of their names and, where these are alike, a part of Ray's id."""
     nodes = [
-        Node(node["NodeID"], node["NodeManagerHostname"], node["Resources"], min(fit, lanes))
+        Node(node["NodeID"], node["NodeManagerHostname"].partition(".")[0], node["Resources"], min(fit, lanes))
         for node in known
         if node["Alive"] and (fit := int(min(node["Resources"].get(kind, 0) // bundle[kind] for kind in bundle)))
     ]

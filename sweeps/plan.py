@@ -5,8 +5,11 @@
 Needs neither Ray nor torch nor vLLM.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+
+import polars as pl
 
 from em.compose import run_command
 from em.config import Unit
@@ -20,7 +23,7 @@ class Plan:
     wanted: list[Unit]
     todo: list[Unit]  # in the order of work
     given_up: list[Unit]  # missing, but failed too often to be tried again
-    attempts: dict[str, int]  # failed attempts so far, by unit id
+    attempts: Counter[str]  # failed attempts so far, by unit id
     damaged: list[Path]  # record files that cannot be read; a launch sets them aside
 
     @property
@@ -29,15 +32,20 @@ class Plan:
 
 
 def plan(launch: Launch, store: Store) -> Plan:
-    """One model after another, so that lanes keep theirs; within a model the order of `expand`: breadth first."""
-    wanted = expand.units(launch)
+    """What the launch wants, against what the store holds."""
     table, damaged = store.table()
+    return compare(expand.units(launch), table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
+
+
+def compare(
+    wanted: list[Unit], table: pl.DataFrame, attempts: Counter[str], damaged: list[Path], max_attempts: int
+) -> Plan:
+    """One model after another, so that lanes keep theirs; within a model the order of `expand`: breadth first."""
     missing = missing_units(wanted, table)
-    attempts = store.failed_attempts()
     models = {unit.trial.base.id: order for order, unit in reversed(list(enumerate(missing)))}
     missing.sort(key=lambda unit: models[unit.trial.base.id])
-    todo = [unit for unit in missing if attempts[unit.id] < launch.sweep.max_attempts]
-    given_up = [unit for unit in missing if attempts[unit.id] >= launch.sweep.max_attempts]
+    todo = [unit for unit in missing if attempts[unit.id] < max_attempts]
+    given_up = [unit for unit in missing if attempts[unit.id] >= max_attempts]
     return Plan(wanted, todo, given_up, attempts, damaged)
 
 

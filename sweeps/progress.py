@@ -23,18 +23,26 @@ class Display:
         stopping = [f"stopping: {now.stopped}"] if now.stopped else []
         return ", ".join([head, f"{now.running} running", *trouble(now), *timing(now), *stopping])
 
-    def panel(self, now: Snapshot) -> Group:
+    def panel(self, now: Snapshot, rows: int = 40) -> Group:
         """A bar, the counts, and a line for each lane."""
-        head, lanes = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
+        head = Table.grid(padding=(0, 2))
         done, wanted = self.before + now.recorded, self.before + now.planned
         bar = ProgressBar(total=wanted, completed=done, width=40)
         head.add_row(Text(self.sweep, style="bold"), bar, f"{done}/{wanted}", *timing(now))
         counts = [f"{now.planned} planned", f"{now.recorded} done", f"{now.running} running"]
-        for name, lane in sorted(now.lanes.items(), key=lambda item: int(item[0])):
-            engines = f"{lane.engines} engine starts" if lane.engines > 1 else ""
-            lanes.add_row(f"  lane {name}", lane.node, f"{lane.done} done", engines, lane.doing)
         note = [Text(f"stopping: {now.stopped}", style="yellow")] if now.stopped else []
-        return Group(head, "  " + "  ".join(counts + (trouble(now) or ["0 failed"])), lanes, *note)
+        return Group(head, "  " + "  ".join(counts + (trouble(now) or ["0 failed"])), lanes(now, rows), *note)
+
+
+def lanes(now: Snapshot, rows: int) -> Group:
+    """A line for each of the first lanes, and how many more there are."""
+    table = Table.grid(padding=(0, 2))
+    for name, lane in sorted(now.lanes.items(), key=lambda item: int(item[0]))[:rows]:
+        engines = f"{lane.engines} engine starts" if lane.engines > 1 else ""
+        doing = Text(lane.doing.partition("\n")[0], no_wrap=True, overflow="ellipsis")
+        table.add_row(f"  lane {name}", Text(lane.node), f"{lane.done} done", engines, doing)
+    more = [Text(f"  and {len(now.lanes) - rows} more")] if len(now.lanes) > rows else []
+    return Group(table, *more)
 
 
 def trouble(now: Snapshot) -> list[str]:

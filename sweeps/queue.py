@@ -241,8 +241,7 @@ class Queue:
                 self.fail(unit, outcome)
             else:
                 self.lanes[lane].done += 1
-                if outcome.seconds:  # else another launch had recorded it
-                    self.unit_seconds.append(outcome.seconds)
+                self.unit_seconds.append(outcome.seconds)
                 self.row.clear()
         self.tried.add(unit.id)
 

@@ -27,12 +27,12 @@ from analysis import load
 from analysis.load import Outcome
 from em.compose import run_command
 from em.errors import InputError
-from em.store import Store, missing_units
+from em.store import Store
 from sweeps import expand
 from sweeps.board import Notice, notices
 from sweeps.config import compose_launch
-from sweeps.plan import Plan, describe
-from sweeps.progress import duration, timing, trouble
+from sweeps.plan import Plan, compare, describe
+from sweeps.progress import duration, lanes, timing, trouble
 from sweeps.queue import LaneState, Snapshot
 
 REFRESH_SECONDS = 3.0
@@ -97,16 +97,13 @@ class Sweep:
 
     def count(self, attempts: Counter[str]) -> Standing:
         table, damaged = self.store.table()
-        missing, limit = missing_units(self.units, table), self.config.sweep.max_attempts
-        todo = [unit for unit in missing if attempts[unit.id] < limit]
-        given_up = [unit for unit in missing if attempts[unit.id] >= limit]
         records = table.filter(pl.col("trial_id").is_in(list(self.trials))).drop("attempt").unnest("provenance")
         headlines = load.headlines(load.scores(records), self.shown)
         failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trials]
         diverged, bases = load.diverged(records), self.wanted["base_id"].unique()
         untrained = headlines.filter(pl.col("step") == 0, pl.col("trial_id").is_in(bases.to_list()))
         return Standing(
-            plan=Plan(self.units, todo, given_up, attempts, damaged),
+            plan=compare(self.units, table, attempts, damaged, self.config.sweep.max_attempts),
             seeds=load.seeds(self.wanted, headlines.filter(pl.col("step") == self.step), diverged, set(failed)),
             base=untrained["score"][0] if len(bases) == len(untrained) == 1 else None,
             diverged=len(diverged),
@@ -142,12 +139,12 @@ def line(sweep: Sweep, now: Standing) -> str:
     return f"{sweep.config.sweep.name}: {', '.join([recorded, *now.trouble, *states])}"
 
 
-def head(sweep: Sweep, now: Standing, lanes: int = ROWS, drawn: Sequence[Path] = ()) -> Group:
+def head(sweep: Sweep, now: Standing, rows: int = ROWS, drawn: Sequence[Path] = ()) -> Group:
     """The launches and the plan."""
     name, found, left = sweep.config.sweep.name, sweep.launches(), bool(now.plan.todo)
     parts: list[RenderableType] = []
     for notice in found:
-        parts += live(notice, lanes) if notice.is_live else [over(notice, left)]
+        parts += live(notice, rows) if notice.is_live else [over(notice, left)]
     if not found:
         start = f": `make sweep-{name}` starts one" if left else ""
         parts.append(Text(f"no launch of {name} is known here{start}", style="yellow" * left))
@@ -160,7 +157,7 @@ def head(sweep: Sweep, now: Standing, lanes: int = ROWS, drawn: Sequence[Path] =
     return Group(*parts)
 
 
-def live(notice: Notice, lanes: int) -> list[RenderableType]:
+def live(notice: Notice, rows: int) -> list[RenderableType]:
     """A launch that is running: what it says of itself, a line for each lane."""
     said, now = notice.said, snapshot_of(notice)
     started = datetime.fromisoformat(said["started"])
@@ -173,17 +170,11 @@ def live(notice: Notice, lanes: int) -> list[RenderableType]:
         Text(f"  {command(said)}", style="dim"),
     ]
     if now is None:
-        return [*parts, Text("  another version of the code wrote its notice: it cannot be read here")]
+        return [*parts, Text("  starting" if said["snapshot"] is None else "  another version of the code wrote this")]
     work = [f"{now.recorded} of {now.planned} done", f"{now.running} running", *timing(now)]
     wrong = [what for what in trouble(now) if what != "paused"]
     parts += [Text("  " + "  ".join(facts)) for facts in (work, wrong) if facts]
-    table = Table.grid(padding=(0, 2))
-    for name, lane in sorted(now.lanes.items(), key=lambda item: int(item[0]))[:lanes]:
-        engines = f"{lane.engines} engine starts" if lane.engines > 1 else ""
-        doing = Text(lane.doing.partition("\n")[0], no_wrap=True, overflow="ellipsis")
-        table.add_row(f"  lane {name}", Text(lane.node), f"{lane.done} done", engines, doing)
-    more = [Text(f"  and {len(now.lanes) - lanes} more")] if len(now.lanes) > lanes else []
-    return [*parts, table, *more]
+    return [*parts, lanes(now, rows)]
 
 
 def state(now: Snapshot | None) -> str:
@@ -217,7 +208,7 @@ def age(notice: Notice) -> str:
 
 def snapshot_of(notice: Notice) -> Snapshot | None:
     """What the queue of a launch said; None where another version of the code wrote it."""
-    said = notice.said["snapshot"]
+    said = notice.said["snapshot"] or {"lanes": {}}
     try:
         return Snapshot(**said | {"lanes": {name: LaneState(**lane) for name, lane in said["lanes"].items()}})
     except TypeError:

@@ -46,7 +46,7 @@ class Supervisor:
                     if interrupts > 1:
                         self.drop(tune)
                         break
-                    self.stop("lanes finish the trials they are in (Ctrl-C again: drop those)")
+                    self.stop("Ctrl-C; lanes finish the trials they are in, Ctrl-C again drops these")
             now = self.snapshot()
             show(now)
         self.board.post(now.plain(), over=True)
@@ -81,13 +81,14 @@ class Supervisor:
             ray.get(self.queue.resume.remote())
             return "resumed"
         if action == "stop":
-            self.stop("asked to")
+            self.stop("asked to stop; the same command goes on")
             return "stopping: lanes finish the trials they are in"
         config = compose_launch(arguments)
         found = plan(config, self.store)
         new: Any = ray.get(self.queue.add.remote(found.todo, first=action == "first"))
         if action == "add":
             self.config = config
+            self.board.about["arguments"] = arguments
         return f"{new} units of work added, {len(found.todo) - new} were planned already, {found.recorded} are recorded"
 
 

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -46,8 +47,9 @@ class Worker:
             while True:
                 unit, attempt = self.connection.recv()
                 self.tell(Progress(f"starting {name_of(unit)}"))
+                start = time.monotonic()
                 outcome = self.work(unit, attempt)
-                self.send(outcome)
+                self.send(replace(outcome, seconds=time.monotonic() - start))
                 if self.trainer is None and outcome.status is Status.failed:
                     break
                 if self.trainer is not None:
@@ -107,9 +109,7 @@ class Worker:
             else:
                 break
         self.last_commit = time.monotonic()
-        return Outcome(
-            record.status, record.provenance.seconds, last_line(record.error or ""), final, memory=resident_bytes()
-        )
+        return Outcome(record.status, error=last_line(record.error or ""), final=final, memory=resident_bytes())
 
     def tell(self, progress: Progress) -> None:
         """Say what is being done; who says nothing for `stall_seconds` is ended, and its log shows where it hung."""

@@ -26,10 +26,9 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def lanes(folder: Path, trials: int) -> None:
-    from sweeps.__main__ import main
-
     words = ["sweep=temperature", f"sweep.seeds={trials // TEMPERATURES}", f"store={folder}", "model.pretrain.steps=30"]
-    main([*words, f"cluster.lanes={LANES}", "tracking=quiet"], trainer="tests.near_empty:Trainer")
+    words += [f"cluster.lanes={LANES}", "tracking=quiet"]
+    os.execv(sys.executable, [sys.executable, "-m", "tests.sweep", "tests.near_empty:Trainer", *words])
 
 
 def start_ray() -> None:

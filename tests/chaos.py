@@ -63,9 +63,8 @@ class Chaos:
 
     def launch(self) -> subprocess.Popen[bytes]:
         output = (self.folder / f"driver-{len(self.drivers)}.txt").open("wb")
-        code = "import sys; from sweeps.__main__ import main; main(sys.argv[1:], trainer='tests.poison:Trainer')"
         driver = subprocess.Popen(
-            [sys.executable, "-c", code, *self.words],
+            [sys.executable, "-m", "tests.sweep", "tests.poison:Trainer", *self.words],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -10,7 +10,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "matplotlib"]
-LIGHT = ["em.config", "em.record", "em.store", "em.compose", "em.inputs", "em.provenance", "em.__main__", "sweeps.plan"]
+LIGHT = [
+    "em.config",
+    "em.record",
+    "em.store",
+    "em.compose",
+    "em.inputs",
+    "em.provenance",
+    "em.__main__",
+    "sweeps.plan",
+    "sweeps.status",
+]
 BY_LIBRARIES = {"_RJEM_MALLOC_CONF"}  # what others set when they are imported: Polars its allocator
 
 PROBE = """

@@ -1,0 +1,27 @@
+"""The real trainer, in which some trials are poison."""
+
+import os
+import time
+from typing import Any
+
+from em import trainer
+from em.config import Unit
+from em.record import Record
+
+POISON = {1: "exit", 2: "hang", 3: "raise"}  # by seed, at the rate that the tiny model is trained with
+
+
+class Trainer(trainer.Trainer):
+    def run(self, unit: Unit, *arguments: Any, **others: Any) -> Record:
+        trained_well = unit.trial.optimizer.lr < 1 and unit.trial.rollout.max_new_tokens == 24
+        kind = POISON.get(unit.trial.seed) if trained_well else None
+        if kind == "exit":
+            os._exit(3)
+        if kind == "hang":
+            time.sleep(3600)
+        return super().run(unit, *arguments, **others)
+
+    def _sample(self, trial: Any, prompts: Any, step: int) -> Any:
+        if POISON.get(trial.seed) == "raise" and step == 2:
+            raise ValueError("poison")
+        return super()._sample(trial, prompts, step)
