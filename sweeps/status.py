@@ -170,7 +170,14 @@ def live(notice: Notice, rows: int) -> list[RenderableType]:
         Text(f"  {command(said)}", style="dim"),
     ]
     if now is None:
-        return [*parts, Text("  starting" if said["snapshot"] is None else "  another version of the code wrote this")]
+        return [
+            *parts,
+            Text(
+                "  starting"
+                if said["snapshot"] is None
+                else "  another version of the code wrote its notice: it cannot be read here"
+            ),
+        ]
     work = [f"{now.recorded} of {now.planned} done", f"{now.running} running", *timing(now)]
     wrong = [what for what in trouble(now) if what != "paused"]
     parts += [Text("  " + "  ".join(facts)) for facts in (work, wrong) if facts]
@@ -208,7 +215,7 @@ def age(notice: Notice) -> str:
 
 def snapshot_of(notice: Notice) -> Snapshot | None:
     """What the queue of a launch said; None where another version of the code wrote it."""
-    said = notice.said["snapshot"] or {"lanes": {}}
+    said: dict[str, Any] = notice.said["snapshot"] or {"lanes": {}}
     try:
         return Snapshot(**said | {"lanes": {name: LaneState(**lane) for name, lane in said["lanes"].items()}})
     except TypeError:

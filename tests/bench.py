@@ -1,11 +1,13 @@
 """Measures what README and log claim: one row a figure (name, value, bar, ok or SHORT); exit status 1 if any is SHORT.
 
-    python -m tests.bench [speed] [gain]
+    python -m tests.bench [speed] [gain] [memory]
 
 `speed` runs the main command from nothing, again, and the smoke sweep; `gain` trains three base models that no choice
-was made on, and 16 seeds on each.  Everything lies in a temporary folder, caches too.
+was made on, and 16 seeds on each; `memory` watches one lane through 300 trials.  Everything lies in a temporary folder,
+caches too.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,7 +129,36 @@ def gains(folder: Path) -> Iterator[Row]:
         yield Row(f"base {base_seed}: best against best, low end", 100 * best.low, 0, False, "points")
 
 
-PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"speed": speed, "gain": gains}
+def memory(folder: Path) -> Iterator[Row]:
+    """What a lane's worker holds after 30 and after 300 trials of the main sweep."""
+    store = folder / "memory"
+    words = ["sweeps", "sweep=temperature", "sweep.seeds=38", "cluster.lanes=1", f"store={store}", "tracking=quiet"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
+    process = subprocess.Popen([sys.executable, "-m", *words], env=environment)
+    resident: dict[int, float] = {}
+    while process.poll() is None:
+        time.sleep(0.2)
+        done = len(Store(store).recorded_units()) - 1  # without the base model
+        if done > 0 and done % 30 == 0 and done not in resident and (worker := claimed_by(store)):
+            resident[done] = resident_mib(worker)
+            print(f"{done} trials: {resident[done]:.0f} MiB", flush=True)
+    yield Row("memory of a lane, 300 trials against 30", resident[300] / resident[30], 1.15, True, "x")
+
+
+def claimed_by(store: Path) -> int | None:
+    """The process that is at work, where one is just now."""
+    for path in Store(store).claims.glob("[!.]*"):
+        with suppress(OSError, ValueError):
+            return json.loads(path.read_text())["pid"]
+    return None
+
+
+def resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+
+
+PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"speed": speed, "gain": gains, "memory": memory}
 
 
 def main(names: list[str]) -> int:

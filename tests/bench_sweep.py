@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from em.store import Store
-from tests.bench import Row
+from tests.bench import Row, resident_mib
 
 TRIALS, FEW, LANES = 13_440, 500, 2
 TUNE_TRIALS = 500  # that Tune with one trial a model can finish in a minute or two
@@ -94,11 +94,6 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def resident_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def queue_process(driver: int) -> list[int]:

@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 def claim_of_another_machine(path: Path, age: float) -> None:
     claim(path, "0", HOUR)
     path.write_text(json.dumps({"node": "elsewhere", "pid": 1, "lane": "3"}))
-    os.utime(path, (time.time() - age,) * 2)
+    os.utime(path, (time.time() - age, time.time() - age))
 
 
 def test_a_claim_is_one_workers_until_it_is_released(path: Path) -> None:

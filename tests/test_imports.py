@@ -11,15 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "matplotlib"]
 LIGHT = [
-    "em.config",
-    "em.record",
-    "em.store",
-    "em.compose",
-    "em.inputs",
-    "em.provenance",
-    "em.__main__",
-    "sweeps.plan",
-    "sweeps.status",
+    *("em.config", "em.record", "em.store", "em.compose", "em.inputs", "em.provenance", "em.__main__", "em.rerun"),
+    *("sweeps.plan", "sweeps.status", "sweeps.steer", "sweeps.failures"),
 ]
 BY_LIBRARIES = {"_RJEM_MALLOC_CONF"}  # what others set when they are imported: Polars its allocator
 
