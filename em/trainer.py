@@ -81,10 +81,6 @@ class Trainer:
             "its logits are more than hidden states times output head, which is not supported",
         )
 
-    def serves(self, trial: Trial) -> bool:
-        """Whether the trial starts from this model, in this engine."""
-        return trial.model == self.model_config and trial.rollout.engine is self.engine_name
-
     def run(
         self,
         unit: Unit,

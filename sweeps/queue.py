@@ -76,6 +76,12 @@ class Snapshot:
     def plain(self) -> dict[str, Any]:
         return asdict(self)
 
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Snapshot":
+        """The inverse of `plain`; raises TypeError for what another version of the code wrote."""
+        lanes = {name: LaneState(**lane) for name, lane in plain["lanes"].items()}
+        return cls(**{**plain, "lanes": lanes})
+
 
 class Pending:
     """Units that wait, in order, by base model: a lane that has one loaded goes on with it."""

@@ -33,7 +33,7 @@ from sweeps.board import Notice, notices
 from sweeps.config import compose_launch
 from sweeps.plan import Plan, compare, describe
 from sweeps.progress import duration, lanes, timing, trouble
-from sweeps.queue import LaneState, Snapshot
+from sweeps.queue import Snapshot
 
 REFRESH_SECONDS = 3.0
 LINE_SECONDS = 10.0  # the same, where the output is no terminal
@@ -214,10 +214,9 @@ def age(notice: Notice) -> str:
 
 
 def snapshot_of(notice: Notice) -> Snapshot | None:
-    """What the queue of a launch said; None where another version of the code wrote it."""
-    said: dict[str, Any] = notice.said["snapshot"] or {"lanes": {}}
+    """What the queue of a launch said; None where it has not yet, or another version of the code wrote it."""
     try:
-        return Snapshot(**said | {"lanes": {name: LaneState(**lane) for name, lane in said["lanes"].items()}})
+        return Snapshot.of(notice.said["snapshot"] or {"lanes": {}})
     except TypeError:
         return None
 

@@ -20,6 +20,7 @@ from em.config import (
     Precision,
     Prompts,
     Rollout,
+    Texts,
     Trial,
     Unit,
     with_value,
@@ -27,7 +28,7 @@ from em.config import (
 from em.errors import InputError
 from em.inputs import resolve_model
 from em.objective import EntropyObjective
-from em.record import NOT_REPRODUCED, Record, Status
+from em.record import NOT_REPRODUCED, EvaluationResult, Record, Status
 from em.tiny.corpus import EOS
 from em.trainer import EngineCorruptError, Trainer
 
@@ -327,19 +328,6 @@ def test_a_model_whose_logits_the_trainer_gets_wrong_is_refused(fresh, trial, mo
         fresh()
 
 
-def test_a_trainer_serves_the_trials_of_its_model_and_engine(trainer, trial, checkpoint):
-    assert trainer.serves(trial)
-    assert trainer.serves(trial.base)
-    for path, value in {"seed": 5, "rollout.temperature": 2.0, "rollout.samples": 1, "optimizer.lr": 1.0}.items():
-        assert trainer.serves(with_value(trial, path, value))
-    other = next(name for name in EngineName if name is not trial.rollout.engine)
-    assert not trainer.serves(with_value(trial, "rollout.engine", other))
-    assert not trainer.serves(with_value(trial, "model.precision", Precision.bf16))
-    assert not trainer.serves(
-        dataclasses.replace(trial, model=resolve_model(Model(path=str(checkpoint(tied=True, seed=1)))))
-    )
-
-
 def test_a_process_may_go_on_with_another_precision(trainer, fresh, trial):
     """A sweep over models may have them in different precisions; master weights stay in float32."""
     model = dataclasses.replace(trial.model, precision=Precision.bf16)
@@ -350,3 +338,80 @@ def test_a_process_may_go_on_with_another_precision(trainer, fresh, trial):
     assert {parameter.dtype for parameter in half.model.parameters()} == {torch.float32}
     assert reproduced(half.run(unit(trained, 2))) == reproduced(record)
     assert trainer.run(unit(trial, 1)).status is Status.done
+
+
+def extension(trial: Trial, recorded: Unit, left: Unit) -> Unit:
+    """What a plan makes of a trial that is recorded in part."""
+    return dataclasses.replace(left, source=recorded.id, whole=recorded.measurements + left.measurements)
+
+
+def sampled_steps(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Steps that the engine is asked to sample from now on."""
+    steps: list[int] = []
+    sample = trainer._sample
+
+    def counted(trial: Trial, prompts: list[list[int]], step: int) -> Any:
+        steps.append(step)
+        return sample(trial, prompts, step)
+
+    monkeypatch.setattr(trainer, "_sample", counted)
+    return steps
+
+
+def test_a_replayed_trial_goes_on_as_if_it_had_never_stopped(trainer, trial, monkeypatch):
+    short, more = unit(trial, 2), Unit(trial, (Measurement(2, GREEDY), Measurement(5, EVALUATION)))
+    recorded = dataclasses.asdict(trainer.run(short))
+    whole = trainer.run(Unit(trial, short.measurements + more.measurements))
+    sampled = sampled_steps(trainer, monkeypatch)
+    made = trainer.run(extension(trial, short, more), recorded=recorded)
+    assert sampled == [3, 4, 5]
+    for name in ("status", "prompts", "steps", "rollouts", "digests"):
+        assert getattr(made, name) == getattr(whole, name), name
+    assert made.evaluations == [result for result in whole.evaluations if result not in recorded_results(recorded)]
+    assert (made.unit_id, made.provenance.replayed) == (more.id, recorded["provenance"]["attempt_id"])
+
+
+def recorded_results(recorded: dict[str, Any]) -> list[EvaluationResult]:
+    return [EvaluationResult(**result) for result in recorded["evaluations"]]
+
+
+def test_a_replay_is_trained_on_to_the_next_recorded_digest(trainer, trial, monkeypatch):
+    recorded = dataclasses.asdict(trainer.run(unit(trial, 4)))
+    left = unit(trial, 1)
+    sampled = sampled_steps(trainer, monkeypatch)
+    made = trainer.run(extension(trial, unit(trial, 4), left), recorded=recorded)
+    assert sampled == []
+    assert [digest.step for digest in made.digests] == [1, 4]
+    assert dataclasses.asdict(made.digests[1]) == recorded["digests"][0]
+    assert [result.step for result in made.evaluations] == [1]
+
+
+@pytest.mark.parametrize("changed", ["token", "digest", "metric"])
+def test_a_replay_that_leads_elsewhere_is_measured_whole_and_anew(trainer, trial, changed):
+    short, more = unit(trial, 2), unit(trial, 3)
+    recorded = dataclasses.asdict(trainer.run(short))
+    if changed == "token":
+        ids = recorded["rollouts"][0]["token_ids"]
+        ids[0] = ids[0] - 1 if ids[0] else 1
+    elif changed == "digest":
+        recorded["digests"][0]["sha256"] = "0" * 64
+    else:
+        recorded["steps"][1]["loss"] *= 1 + 1e-15
+    made = trainer.run(extension(trial, short, more), recorded=recorded)
+    whole = Unit(trial, short.measurements + more.measurements)
+    assert made.provenance.replayed is None
+    assert reproduced(made) == reproduced(trainer.run(whole))
+
+
+def test_texts_are_kept_as_the_config_says(trainer, trial):
+    kept = {}
+    for texts in Texts:
+        evaluation = dataclasses.replace(EVALUATION, texts=texts)
+        assert evaluation.id == EVALUATION.id
+        [kept[texts]] = trainer.run(unit(trial.base, 0, evaluation=evaluation)).evaluations
+    whole = kept[Texts.all]
+    assert all(text is not None for text in whole.texts)
+    assert kept[Texts.sample].texts == [text if at % 2 == 0 else None for at, text in enumerate(whole.texts)]
+    assert kept[Texts.none].texts == [None] * 6
+    for result in kept.values():
+        assert dataclasses.replace(result, texts=whole.texts) == whole
