@@ -32,6 +32,7 @@ from sweeps.queue import Lease, Word
 LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
 REPORT_SECONDS = 1.0  # trials that are shorter are reported to Tune together
 BEAT_SECONDS = 0.5  # between two words to the queue
+SILENT_DEATHS = 3  # of workers that were given a unit; then it is the unit, or no worker can start
 IDLE_SECONDS = 0.2  # between two looks into a queue that has nothing now
 
 
@@ -124,7 +125,8 @@ class Lane(tune.Trainable):
         model = unit.trial.base.id
         if self.process is not None and self.process.model != model:
             self.end_worker()
-        while True:
+        status = 0
+        for _ in range(SILENT_DEATHS):
             if self.process is None or self.process.popen.poll() is not None:
                 self.end_worker()
                 self.process = Process.start(self.worker, model)
@@ -137,8 +139,9 @@ class Lane(tune.Trainable):
                 return message
             except (EOFError, OSError):  # its end of the pipe is closed
                 status = self.process.popen.wait()
-                if doing:  # else it fell with its last unit, which is recorded
+                if doing:  # else it may have fallen with its last unit, which is recorded
                     return self.record(unit, attempt, f"{ending(status)} while {doing}")
+        return self.record(unit, attempt, f"{ending(status)} before it said anything")
 
     def receive(self, doing: str) -> Progress | Outcome:
         """The worker's next message; the queue hears meanwhile that this lane lives."""

@@ -13,14 +13,15 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from em.checkpoint import cache_folder
 from em.claims import claim, held
@@ -121,14 +122,22 @@ class Worker:
             self.connection.send(message)
 
 
-def own_device(worker: Worker) -> Any:
-    """Wait until the worker of a launch that died has left the GPUs of this one."""
+@contextmanager
+def own_device(worker: Worker) -> Iterator[None]:
+    """The GPUs of this lane; waits until the worker of a launch that died has left them."""
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if not gpus or not worker.setup.own_device:
-        return nullcontext()
+        yield
+        return
     folder = cache_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{os.uname().nodename}-gpu-{gpus}", mode=0o666)
+    lock = FileLock(folder / f"{os.uname().nodename}-gpu-{gpus}")
+    with suppress(Timeout):
+        lock.acquire(timeout=0)
+    if not lock.is_locked:
+        worker.tell(Progress(f"waiting for GPU {gpus}, at which another worker still is"))
+    with lock:
+        yield
 
 
 def name_of(unit: Unit) -> str:

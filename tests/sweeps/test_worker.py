@@ -1,0 +1,94 @@
+"""A worker by its pipe: what it answers, and how it waits for a device that another one has."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from em.checkpoint import cache_folder
+from em.claims import claim
+from em.config import Unit
+from em.record import Status
+from em.store import Store
+from sweeps import expand
+from sweeps.config import compose_launch
+from sweeps.lane import Process
+from sweeps.protocol import Outcome, Progress, Setup
+
+
+def units() -> list[Unit]:
+    return expand.units(compose_launch(["sweep=smoke"]))
+
+
+@pytest.fixture
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("CHAOS_LOG", str(tmp_path / "starts"))
+    return Setup(
+        store=str(tmp_path / "store"),
+        lane="5",
+        log=str(tmp_path / "log"),
+        trainer="tests.poison:Trainer",
+        lease_seconds=60,
+        stall_seconds=60,
+        own_device=True,
+    )
+
+
+def answers(process: Process, unit: Unit) -> tuple[list[str], Outcome]:
+    """What the worker says while it is at the unit, and how that ended."""
+    process.connection.send((unit, 2))
+    said = []
+    while isinstance(message := process.connection.recv(), Progress):
+        said.append(message.doing)
+    return said, message
+
+
+def test_a_worker_says_what_it_does_and_commits(setup: Setup) -> None:
+    unit, store = units()[1], Store(setup.store)
+    process = Process.start(setup, "model")
+    said, outcome = answers(process, unit)
+    name = f"tiny-0 {unit.trial.id}"
+    assert said == [f"starting {name}", "loading tiny-0 and engine", f"{name}  step 0/10", f"{name}  step 0/10"]
+    assert (outcome.status, outcome.final, outcome.error) == (Status.done, False, "")
+    assert outcome.seconds > 0.04
+    assert outcome.memory > 50e6
+    made = store.record(unit.id)
+    assert (made["attempt"], made["provenance"]["lane"], made["provenance"]["pid"]) == (2, "5", process.popen.pid)
+    assert list(store.claims.glob("[!.]*")) == []
+    said, outcome = answers(process, unit)
+    assert (said, outcome.status) == ([f"starting {name}"], Status.done)  # it is recorded
+    process.close()
+    assert (process.popen.returncode, len(store.table()[0])) == (0, 1)
+    assert len(list(store.index.iterdir())) == 1
+
+
+def test_what_another_launch_is_at_is_left_to_it(setup: Setup) -> None:
+    unit = units()[1]
+    assert claim(Store(setup.store).claim_path(unit.id), "other", 60)
+    process = Process.start(setup, "model")
+    assert answers(process, unit)[1].status is None
+    process.close()
+    assert Store(setup.store).recorded_units() == set()
+
+
+def test_a_worker_whose_lane_dies_finishes_its_unit(setup: Setup) -> None:
+    unit, store = units()[1], Store(setup.store)
+    process = Process.start(setup, "model")
+    process.connection.send((unit, 1))
+    process.connection.close()
+    assert process.popen.wait(30) == 0
+    assert store.recorded_units() == {unit.id}
+
+
+def test_a_worker_waits_until_an_orphan_has_left_its_gpu(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    folder = cache_folder() / "locks"
+    folder.mkdir(parents=True)
+    node = subprocess.run(["uname", "-n"], capture_output=True, text=True, check=True).stdout.strip()
+    with FileLock(folder / f"{node}-gpu-3"):
+        process = Process.start(setup, "model")
+        assert process.connection.recv() == Progress("waiting for GPU 3, at which another worker still is")
+    assert answers(process, units()[1])[1].status is Status.done
+    process.close()
