@@ -4,7 +4,6 @@ A trial may have several records.  Their measurements are united; one that was m
 the weights that most of its step was measured with, so that a score mixes attempts only where nothing else is recorded.
 """
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from functools import reduce
@@ -18,6 +17,7 @@ from em.identity import content_id
 from em.record import Status
 from em.store import Store
 
+KEPT = ("trial_id", "unit_id", "status", "started", "environment")  # of a record, beside each of its measurements
 MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy")
 
 
@@ -69,42 +69,26 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     return frame.with_columns(pl.col("environment").replace_strict(short_ids, return_dtype=pl.String))
 
 
-def scores(records: pl.DataFrame, axes: Sequence[str] = ()) -> pl.DataFrame:
-    """One row per (trial, step, evaluation temperature, benchmark), sorted so: what was measured, with status and seed.
+def scores(records: pl.DataFrame) -> pl.DataFrame:
+    """One row per (trial, step, evaluation temperature, benchmark), sorted so: what was measured, with status.
 
-    `accuracy` is in [0, 1].  `axes` are dotted paths of the trial's config ("optimizer.lr"), a column each.
-    `weights` is the digest of the weights that were measured.
+    `accuracy` is in [0, 1].  `weights` is the digest of the weights that were measured.
     """
     digests = _unfolded(records.select("unit_id", "digests"), "digests").rename({"sha256": "weights"})
     return (
-        _unfolded(records.drop("digests"), "evaluations")
+        _unfolded(records.select(*KEPT, "evaluations"), "evaluations")
         .join(digests, on=["unit_id", "step"], how="left")
         .with_columns(measured_together=pl.len().over("trial_id", "step", "weights"))
         .sort("measured_together", "started", "unit_id", descending=[True, False, False])
         .unique(["trial_id", "step", "evaluation_id"], keep="first", maintain_order=True)
-        .with_columns(_config_columns(records, ["seed", *axes]))
         .sort("trial_id", "step", "temperature", "benchmark", "evaluation_id")
-        .select("trial_id", "seed", *axes, *MEASURED, "status", "environment", "weights", "unit_id")
+        .select("trial_id", *MEASURED, "status", "environment", "weights", "unit_id")
     )
 
 
 def _unfolded(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     """A row per entry of a column of lists of structs, their fields as columns."""
     return frame.filter(pl.col(column).list.len() > 0).explode(column).unnest(column)
-
-
-def _config_columns(records: pl.DataFrame, paths: Iterable[str]) -> list[pl.Expr]:
-    """Values of the trials' configs as columns; null where a config has no such field."""
-    configs = {row["trial_id"]: json.loads(row["trial"]) for row in records.select("trial_id", "trial").to_dicts()}
-    return [
-        pl.col("trial_id")
-        .replace_strict(
-            pl.Series(list(configs)),
-            pl.Series([reduce(lambda at, name: (at or {}).get(name), path.split("."), it) for it in configs.values()]),
-        )
-        .alias(path)
-        for path in paths
-    ]
 
 
 def headlines(scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.DataFrame:

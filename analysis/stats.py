@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+BATCH_SCORES = 1_000_000  # that are drawn at once: 8 MB
 RESAMPLES = 10_000
 
 
@@ -45,6 +46,7 @@ def interval(rng: Generator, *strata_S: NDArray) -> tuple[float, float]:
         [np.sort(scores_S) for scores_S in strata_S],
         lambda *resampled, axis: sum(np.mean(scores, axis=axis) for scores in resampled) / len(resampled),
         n_resamples=RESAMPLES,
+        batch=max(1, BATCH_SCORES // max(map(len, strata_S))),
         confidence_level=CONFIDENCE,
         method="percentile",
         vectorized=True,

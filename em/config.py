@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from omegaconf import MISSING, OmegaConf
@@ -266,6 +266,12 @@ class Trial:
         sampling = {name: getattr(self.rollout, name) for name in ("engine", *capacity_fields(Rollout))}
         return Trial(model=self.model, prompts=Prompts(), rollout=Rollout(**sampling))
 
+    def with_seed(self, seed: int) -> "Trial":
+        """Another seed of the same cell; the base model that both start from is one object, its id found once."""
+        made = dataclasses.replace(self, seed=seed)
+        made.__dict__["base"] = self.base
+        return made
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -277,6 +283,12 @@ class Measurement:
     @property
     def key(self) -> tuple[int, str]:
         return self.step, self.evaluation.id
+
+
+@cache
+def keys_id(keys: tuple[tuple[int, str], ...]) -> str:
+    """The id of a set of measurements: thousands of units of a sweep measure the same."""
+    return content_id(sorted(keys))
 
 
 @dataclass(frozen=True)
@@ -295,7 +307,7 @@ class Unit:
     @cached_property
     def id(self) -> str:
         """`<trial id>-<hash of what is measured>`: two lanes given the same work write the same name."""
-        return f"{self.trial.id}-{content_id(sorted(measurement.key for measurement in self.measurements))}"
+        return f"{self.trial.id}-{keys_id(tuple(measurement.key for measurement in self.measurements))}"
 
     @property
     def last_step(self) -> int:

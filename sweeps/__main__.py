@@ -26,7 +26,7 @@ def main(arguments: list[str], trainer: str = TRAINER) -> None:
         from sweeps.launch import launch
 
         if config.sweep.figure_axis:
-            check(config)  # what cannot be drawn is said before it is trained
+            check(config, found.trials)  # what cannot be drawn is said before it is trained
         store.set_aside(found.damaged)
         try:
             config = launch(config, arguments, found, store, console, trainer)
@@ -39,7 +39,7 @@ def main(arguments: list[str], trainer: str = TRAINER) -> None:
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
     if config.sweep.figure_axis:
-        draw(config, store, console)
+        draw(config, found.trials, store, console)
     if given_up:
         sys.exit(1)
 

@@ -18,7 +18,7 @@ def trials(launch: Launch) -> list[Trial]:
         values = typed_values(launch.trial, axis)
         cells = [with_checked_value(cell, axis, value) for cell, value in product(cells, values)]
     seeds = range(launch.seed, launch.seed + launch.sweep.seeds)
-    found = (with_value(cell, "seed", seed) for seed in seeds for cell in cells)
+    found = (cell.with_seed(seed) for seed in seeds for cell in cells)
     return list({trial.id: trial for trial in found}.values())
 
 

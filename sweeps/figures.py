@@ -3,34 +3,36 @@
 python -m sweeps.figures sweep=temperature
 """
 
+from collections.abc import Iterable
+
 import polars as pl
 from rich.console import Console
 
 from em.compose import run_command
-from em.config import Evaluation
+from em.config import Evaluation, Trial
 from em.errors import InputError
 from em.store import Store
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 
 
-def draw(config: Launch, store: Store, console: Console) -> None:
+def draw(config: Launch, trials: Iterable[Trial], store: Store, console: Console) -> None:
     """Draw the score after the last step, at the first evaluation temperature, against `sweep.figure_axis`."""
     from analysis.draw import draw_sweep
 
-    wanted, shown = of_figure(config)
+    wanted, shown = of_figure(config, trials)
     draw_sweep(store, config.sweep.name, config.sweep.figure_axis, wanted, max(config.eval.steps), shown, console)
 
 
-def check(config: Launch) -> None:
+def check(config: Launch, trials: Iterable[Trial]) -> None:
     """Raise InputError where the sweep has more to it than a figure against one axis shows."""
     from analysis import load
 
-    wanted, shown = of_figure(config)
+    wanted, shown = of_figure(config, trials)
     load.check(config.sweep.name, config.sweep.figure_axis, wanted, shown)
 
 
-def of_figure(config: Launch) -> tuple[pl.DataFrame, list[Evaluation]]:
+def of_figure(config: Launch, trials: Iterable[Trial]) -> tuple[pl.DataFrame, list[Evaluation]]:
     """The cells of the figure, and the evaluations that make its score."""
     from analysis.load import cells
 
@@ -38,12 +40,12 @@ def of_figure(config: Launch) -> tuple[pl.DataFrame, list[Evaluation]]:
     if not axis:
         raise InputError(f"sweep.figure_axis='': sweep {config.sweep.name} has no figure; name one of its axes")
     shown = [item for item in config.evaluations if item.temperature == config.eval.temperatures[0]]
-    return cells(expand.trials(config), [axis]), shown
+    return cells(trials, [axis]), shown
 
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    draw(config, Store(config.store), Console())
+    draw(config, expand.trials(config), Store(config.store), Console())
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from rich.console import Console
 
 from em.checkpoint import checkpoint_folder
+from em.errors import InputError
 from em.quiet import SETTINGS, quiet_libraries
 from em.store import Store
 from sweeps.board import Board
-from sweeps.config import Launch
+from sweeps.config import Cluster, Launch
 from sweeps.plan import Plan
 from sweeps.progress import Display
 from sweeps.protocol import TRAINER, Setup
@@ -40,47 +42,68 @@ def launch(
     Raises KeyboardInterrupt after Ctrl-C or SIGTERM, once lanes have finished what they held, and InputError where no
     trial can succeed.
     """
-    os.environ.update(RAY_SETTINGS)
     quiet_libraries()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
     prepare_models(found)
     console.print("starting Ray and lanes", style="dim")
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
     cluster = config.cluster
     board = Board(store, config.sweep.name, arguments)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    with children_ignore_interrupts():
-        if cluster.address:
-            ray.init(cluster.address, runtime_env={"env_vars": SETTINGS | RAY_SETTINGS}, **quiet)
-        else:
-            ray.init("local", include_dashboard=False, **quiet)
     try:
-        room = ray.cluster_resources()
-        lanes = cluster.lanes_in(room, len(found.todo))
-        here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
-            found.todo, config.sweep.max_attempts, found.attempts, cluster.lease_seconds
-        )
-        setup = Setup(
-            store=str(store.root.resolve()),
-            lane="",
-            log="",
-            trainer=trainer,
-            lease_seconds=cluster.lease_seconds,
-            stall_seconds=cluster.stall_seconds,
-            own_device=float(cluster.bundle(room.get("GPU", 0)).get("GPU", 0)).is_integer(),
-        )
-        tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder.name)
-        tune.start()
-        display = Display(config.sweep.name, found.recorded)
-        supervisor = Supervisor(config, store, queue, board, display, console)
-        with termination_interrupts():
-            return supervisor.watch(tune)
+        with connected(cluster):
+            import ray  # reads the settings
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            room = ray.cluster_resources()
+            lanes = cluster.lanes_in(room, len(found.todo))
+            here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
+                found.todo, config.sweep.max_attempts, found.attempts, cluster.lease_seconds
+            )
+            setup = Setup(
+                store=str(store.root.resolve()),
+                lane="",
+                log="",
+                trainer=trainer,
+                lease_seconds=cluster.lease_seconds,
+                stall_seconds=cluster.stall_seconds,
+                own_device=float(cluster.bundle(room.get("GPU", 0)).get("GPU", 0)).is_integer(),
+            )
+            tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder.name)
+            tune.start()
+            display = Display(config.sweep.name, found.recorded)
+
+            def call(method: str, *arguments: Any) -> Any:
+                return ray.get(getattr(queue, method).remote(*arguments))
+
+            supervisor = Supervisor(config, store, call, board, display, console)
+            with termination_interrupts():
+                return supervisor.watch(tune)
+    finally:
+        shutil.rmtree(store.tune / board.folder.name, ignore_errors=True)
+
+
+@contextmanager
+def connected(cluster: Cluster) -> Iterator[None]:
+    """Ray, a running one or its own for the time; raises InputError where there is none to join."""
+    os.environ.update(RAY_SETTINGS)  # before Ray is imported, which reads some of them then
+    quiet_libraries()
+    import ray
+
+    threading.Thread(target=import_module, args=["ray.tune"], daemon=True).start()  # while Ray's processes start
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    try:
+        with children_ignore_interrupts():
+            if cluster.address:
+                ray.init(cluster.address, runtime_env={"env_vars": SETTINGS | RAY_SETTINGS}, **quiet)
+            else:
+                ray.init("local", include_dashboard=False, **quiet)
+    except ConnectionError as error:
+        said = str(error).splitlines()[0]
+        raise InputError(f"cluster.address={cluster.address}: no Ray to join; `ray start --head` ({said})") from None
+    try:
+        yield
     finally:
         ray.shutdown()
-        shutil.rmtree(store.tune / board.folder.name, ignore_errors=True)
 
 
 @contextmanager

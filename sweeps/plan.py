@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from em.compose import run_command
-from em.config import Unit
+from em.config import Trial, Unit
 from em.store import Store, missing_units
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
@@ -25,6 +25,11 @@ class Plan:
     given_up: list[Unit]  # missing, but failed too often to be tried again
     attempts: Counter[str]  # failed attempts so far, by unit id
     damaged: list[Path]  # record files that cannot be read; a launch sets them aside
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trained ones, in the order of work."""
+        return [unit.trial for unit in self.wanted if not unit.trial.is_base]
 
     @property
     def recorded(self) -> int:
@@ -51,14 +56,13 @@ def compare(
 
 def describe(launch: Launch, found: Plan, store: Store) -> str:
     """The plan in words, a line a fact."""
-    trained = [unit for unit in found.wanted if not unit.trial.is_base]
     axes = [f"{len(axis.values)} {axis.field}" for axis in launch.sweep.axes]
     shape = " x ".join([*axes, f"{launch.sweep.seeds} seeds"])
     measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
     lines = [
-        f"sweep {launch.sweep.name}: {len(trained)} trials ({shape})",
+        f"sweep {launch.sweep.name}: {len(found.trials)} trials ({shape})",
         f"measured after step {steps} at temperature {temperatures}: {measured}",
         f"recorded {found.recorded} of {len(found.wanted)} units of work in {store.records}, {len(found.todo)} to do",
     ]

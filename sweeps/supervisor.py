@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ray
 from rich.console import Console
 from rich.live import Live
 
@@ -22,10 +21,18 @@ DROP_SECONDS = 10.0  # that lanes have to drop what they hold
 
 
 class Supervisor:
+    """`call` calls a method of the queue, wherever that is."""
+
     def __init__(
-        self, config: Launch, store: Store, queue: Any, board: Board, display: Display, console: Console
+        self,
+        config: Launch,
+        store: Store,
+        call: Callable[..., Any],
+        board: Board,
+        display: Display,
+        console: Console,
     ) -> None:
-        self.config, self.store, self.queue, self.board = config, store, queue, board
+        self.config, self.store, self.call, self.board = config, store, call, board
         self.display, self.console = display, console
 
     def watch(self, tune: Any) -> Launch:
@@ -61,10 +68,10 @@ class Supervisor:
         return self.config
 
     def snapshot(self) -> Snapshot:
-        return ray.get(self.queue.snapshot.remote())
+        return self.call("snapshot")
 
     def stop(self, reason: str, drop: bool = False) -> None:
-        ray.get(self.queue.stop.remote(reason, drop))
+        self.call("stop", reason, drop)
 
     def drop(self, tune: Any) -> None:
         self.stop("", drop=True)
@@ -75,17 +82,17 @@ class Supervisor:
     def do(self, action: str, arguments: list[str]) -> str:
         """What `sweeps.steer` asks for."""
         if action == "pause":
-            ray.get(self.queue.pause.remote())
+            self.call("pause")
             return "paused: lanes finish the trials they are in and wait"
         if action == "resume":
-            ray.get(self.queue.resume.remote())
+            self.call("resume")
             return "resumed"
         if action == "stop":
             self.stop("asked to stop; the same command goes on")
             return "stopping: lanes finish the trials they are in"
         config = compose_launch(arguments)
         found = plan(config, self.store)
-        new: Any = ray.get(self.queue.add.remote(found.todo, first=action == "first"))
+        new = self.call("add", found.todo, action == "first")
         if action == "add":
             self.config = config
             self.board.about["arguments"] = arguments

@@ -21,18 +21,32 @@ GOOD = "sweep.axes=[{field:rollout.temperature,values:[1,1.25,1.5,1.75,2]}]"  # 
 TINY = ["sweep=temperature", "model.pretrain.steps=30", "tracking.progress=none"]
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """A test that fails must not leave its launch behind."""
+    yield
+    while STARTED:
+        if (process := STARTED.pop()).poll() is None:
+            process.kill()
+            process.communicate()
+
+
 def start(
-    store: Path, *words: str, trainer: str = "tests.poison:Trainer", module: str = "", log: Path | None = None
+    store: Path, *words: str, trainer: str = "tests.poison:Trainer", log: Path | None = None
 ) -> subprocess.Popen[str]:
-    command = ["-m", module] if module else ["-m", "tests.sweep", trainer]
-    return subprocess.Popen(
-        [sys.executable, *command, *TINY, f"store={store}", *words],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.sweep", trainer, *TINY, f"store={store}", *words],
         env=os.environ | {"CHAOS_LOG": str(log or os.devnull)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+    STARTED.append(process)
+    return process
 
 
 def finished(process: subprocess.Popen[str], status: int) -> str:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,13 +36,28 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return os.environ | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """A test that fails must not leave its launch behind."""
+    yield
+    while STARTED:
+        if (process := STARTED.pop()).poll() is None:
+            process.kill()
+            process.communicate()
+
+
 def start(environment: dict[str, str], store: Path, *overrides: str, module: str = "sweeps") -> subprocess.Popen[str]:
     command = [sys.executable, "-m", module, *SMALL, f"store={store}", *overrides]
     if module == "em":
         command = [word for word in command if not word.startswith("sweep")]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
+    STARTED.append(process)
+    return process
 
 
 def finished(process: subprocess.Popen[str], status: int = 0) -> str:

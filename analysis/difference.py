@@ -1,0 +1,170 @@
+"""How two records differ: config, evaluations, environment, and the first place where what happened parts.
+
+What happened in a step, in this order: samples are drawn from the weights of the step before, metrics are computed on
+them, weights are updated; then, where the step is measured, weights are digested and problems answered.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+PHASES = ("prompts", "samples", "metrics", "weights", "answers")  # of a step, as they happen; prompts: of step 0
+TRAINING = ("model", "objective", "optimizer", "rollout", "seed")
+ENGINE = ("rollout.engine", "rollout.gpu_memory_utilization", "rollout.max_num_seqs", "rollout.max_model_len")
+OF_ANSWERS = ("texts", "extracted", "lengths", "truncated", "correct")  # an entry for each answer of an evaluation
+
+Row = dict[str, Any]  # a record as it is read from its file, or a part of it
+
+
+class Word(str):
+    """A value that is none of the data's own, so that it is shown without quotes."""
+
+    __repr__ = str.__str__
+
+
+ABSENT, ENDS = Word("(absent)"), Word("(ends here)")
+
+
+class Change(NamedTuple):
+    name: str
+    a: Any
+    b: Any
+
+
+class Place(NamedTuple):
+    """A part of a trajectory that is compared as one."""
+
+    step: int
+    phase: str
+    evaluation: str = ""  # its id, of answers
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first difference of two trajectories."""
+
+    place: Place
+    item: str  # within the place: "sample 3", counted from 0; empty where it has one item
+    changes: list[Change]
+    extent: str  # "3 of 64" items differ: one token flipped, or other random numbers
+
+
+@dataclass(frozen=True)
+class Difference:
+    config: list[Change]  # dotted paths of the trial's config
+    evaluations: list[Change]  # of what was to be measured: "sum at temperature 1.samples"
+    environment: list[Change]  # libraries and device, "code", "node", "replayed"
+    parting: Parting | None  # None: nothing differs in what both recorded
+    same: list[Place]  # until they part
+    only: dict[str, list[Place]]  # "A", "B": what only that one recorded
+
+
+def compare(a: Row, b: Row) -> Difference:
+    x, y = trajectory(a), trajectory(b)
+    both = [place for place in x if place in y]
+    partings = (differing(place, x[place], y[place]) for place in both)
+    parting = next((found for found in partings if found), None)
+    return Difference(
+        config=list(changes(json.loads(a["trial"]), json.loads(b["trial"]))),
+        evaluations=list(changes(evaluations(a), evaluations(b))),
+        environment=list(changes(environment(a), environment(b))),
+        parting=parting,
+        same=both[: both.index(parting.place)] if parting else both,
+        only={"A": [place for place in x if place not in y], "B": [place for place in y if place not in x]},
+    )
+
+
+def changes(a: Row, b: Row, prefix: str = "") -> Iterator[Change]:
+    """What differs between nested dictionaries, by dotted path; a list is one value."""
+    for name in {**a, **b}:
+        x, y = a.get(name, ABSENT), b.get(name, ABSENT)
+        if isinstance(x, dict) and isinstance(y, dict):
+            yield from changes(x, y, f"{prefix}{name}.")
+        elif differ(x, y):
+            yield Change(prefix + name, x, y)
+
+
+def differ(a: Any, b: Any) -> bool:
+    return a != b and repr(a) != repr(b)  # NaN is NaN
+
+
+def evaluations(row: Row) -> Row:
+    found = json.loads(row["evaluations_config"]).values()
+    return {f"{it['benchmark']['name']} at temperature {it['temperature']:g}": it for it in found}
+
+
+def environment(row: Row) -> Row:
+    made = row["provenance"]
+    also = {"code": made["code_version"], "node": made["node"], "replayed": made["replayed"]}
+    return json.loads(made["environment"]) | also
+
+
+def trajectory(row: Row) -> dict[Place, dict[str, Row]]:
+    """What a record holds, in the order that it happened: the items of each place, by name, "" where there is one."""
+    found: dict[Place, dict[str, Row]] = defaultdict(dict)
+    for index, token_ids in enumerate(row["prompts"] or []):
+        found[Place(0, "prompts")][f"prompt {index}"] = {"token_ids": token_ids}
+    for sample in row["rollouts"] or []:
+        samples = found[Place(sample["step"], "samples")]
+        samples[f"sample {len(samples)}"] = sample
+    for metrics in row["steps"] or []:
+        known = {name: value for name, value in metrics.items() if value is not None}
+        found[Place(metrics["step"], "metrics")][""] = known
+    for digest in row["digests"] or []:
+        found[Place(digest["step"], "weights")][""] = digest
+    for result in row["evaluations"] or []:
+        found[Place(result["step"], "answers", result["evaluation_id"])] = answers(result)
+    return dict(sorted(found.items(), key=lambda item: (item[0].step, PHASES.index(item[0].phase))))
+
+
+def answers(result: Row) -> dict[str, Row]:
+    """The answers of an evaluation, without the texts that were not kept."""
+    title, found = f"{result['benchmark']} at temperature {result['temperature']:g}", {}
+    for index in range(len(result["correct"])):
+        answer = {name: result[name][index] for name in OF_ANSWERS if result[name]}
+        if answer.get("texts") is None:
+            answer.pop("texts", None)
+        problem, sample = divmod(index, result["samples"])
+        found[f"{title}, problem {problem}, sample {sample}"] = answer
+    return found
+
+
+def differing(place: Place, a: dict[str, Row], b: dict[str, Row]) -> Parting | None:
+    """The first difference within a place that both trajectories hold."""
+    both = [item for item in a if item in b]
+    unlike = {item: found for item in both if (found := list(item_changes(a[item], b[item])))}
+    if unlike:
+        item = next(iter(unlike))
+        return Parting(place, item, unlike[item], f"{len(unlike)} of {len(both)}")
+    return None if len(a) == len(b) else Parting(place, "", [Change("number", len(a), len(b))], "")
+
+
+def item_changes(a: Row, b: Row) -> Iterator[Change]:
+    """What differs in the fields that both have; of token ids the first."""
+    for name, x in a.items():
+        if name == "token_ids" and x != b[name]:
+            at = alike(x, b[name])
+            yield Change(f"token {at}", *(ids[at] if at < len(ids) else ENDS for ids in (x, b[name])))
+        elif name in b and differ(x, b[name]):
+            yield Change(name, x, b[name])
+
+
+def alike(a: Sequence[Any], b: Sequence[Any]) -> int:
+    """How many items the beginnings of two sequences share."""
+    shorter = min(len(a), len(b))
+    return next((index for index in range(shorter) if a[index] != b[index]), shorter)
+
+
+def acting(place: Place) -> tuple[str, ...]:
+    """The fields of a trial's config that can make a difference in a place when everything before it is the same."""
+    if place.phase == "prompts":
+        return "model", "prompts"
+    if place.phase == "answers":
+        return "model", *ENGINE
+    if place.phase == "weights":
+        return TRAINING if place.step else ("model",)
+    if place.step > 1:
+        return TRAINING
+    return ("model", "rollout", "seed") if place.phase == "samples" else ("model", "objective")
