@@ -16,7 +16,7 @@ import polars as pl
 from em.record import EvaluationResult, Record
 from em.schema import DamagedError, read, schema_of
 
-LARGE = ("prompts", "rollouts", "evaluations_config", "error", "log", "seconds")
+LARGE = ("trial", "evaluations_config", "measurements", "error", "log", "prompts", "rollouts", "seconds")
 LARGE_OF_EVALUATIONS = ("correct", "extracted", "lengths", "truncated", "texts")
 PARTS = 64  # files, above which a reader unites them
 ROWS = 64  # records without a row, from which on a reader writes their rows down

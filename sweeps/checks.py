@@ -5,17 +5,21 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from em.config import Model
 from em.provenance import code_version, environment
 
 
 @dataclass(frozen=True)
 class Facts:
     store: str  # why a lane here could not use it; empty: it can
+    clock: float  # seconds that it is ahead of the store's
+    missing: str  # a hub model that is not in this node's cache, and cannot be asked for with a token; empty: none
     free: dict[str, int]  # bytes, by what is written there: store, temp
     code: str
     versions: dict[str, str]
@@ -24,12 +28,14 @@ class Facts:
     gpus: list[str]  # name and driver of each
 
 
-def look(folder: Path) -> Facts:
+def look(folder: Path, model: Model) -> Facts:
     """`folder` is the doctor's own, in the store; with a file `driver` in it."""
     places = {"store": folder.parent, "temp": Path(tempfile.gettempdir())}
     versions = json.loads(environment(""))
     return Facts(
         store=try_store(folder),
+        clock=clock_ahead(folder),
+        missing=missing_model(model),
         free={name: shutil.disk_usage(place).free for name, place in places.items() if place.is_dir()},
         code=code_version(),
         versions={name: version for name, version in versions.items() if name != "device"},
@@ -53,6 +59,24 @@ def try_store(folder: Path) -> str:
     except OSError as error:
         return f"cannot be written and linked: {error.strerror}"
     return "a hard link replaced a file"
+
+
+def clock_ahead(folder: Path) -> float:
+    """Seconds between this node's clock and that of the store's file system; 0 where it cannot be asked."""
+    mine = folder / f"{uuid.uuid4().hex}.clock"
+    with suppress(OSError):
+        mine.touch()
+        return time.time() - mine.stat().st_mtime
+    return 0.0
+
+
+def missing_model(model: Model) -> str:
+    if model.pretrain or model.digest:
+        return ""
+    from huggingface_hub import get_token, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
+    return "" if isinstance(cached, str) or get_token() else model.path
 
 
 def memory_limit() -> int:

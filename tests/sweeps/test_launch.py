@@ -165,9 +165,9 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
     kill_in_mid_trial(tmp_path, lane_of)
     wait_for(lambda: recorded(tmp_path) > known + 2)  # Tune started the lane again
     wait_for(lambda: bool(workers(tmp_path)))
+    at_kill = recorded(tmp_path)
     driver.kill()
     driver.communicate()
-    at_kill = recorded(tmp_path)
     wait_for(lambda: not workers(tmp_path))
     before = recorded(tmp_path)
     assert at_kill < before < PLANNED  # the orphaned worker finished what it was at
