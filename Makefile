@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 	bench-sweep chaos clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 14
+	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
 	@echo 'Options: SWEEP=$(SWEEP)  PROFILE=auto|cpu|gpu  ARGS="further arguments, such as Hydra overrides"'
 
 setup: $(READY) ## create .venv (PROFILE=cpu or gpu to choose)

@@ -10,7 +10,7 @@ from em.identity import content_id
 from em.inputs import resolve_benchmark
 from em.record import Status
 from em.store import Store
-from sweeps.lane import Process, ending
+from sweeps.lane import Process
 from sweeps.protocol import TRAINER, Progress, Setup, tail
 
 PROBLEMS = 4  # that it answers
@@ -65,10 +65,10 @@ def follow(process: Process, unit: Unit, store: Store) -> Canary:
         while isinstance(outcome := process.connection.recv(), Progress):
             doing = outcome.doing
     except (EOFError, OSError):  # its end of the pipe is closed
-        return Canary(f"{ending(process.popen.wait())} while {doing}", tail(process.log))
+        return Canary(f"{process.ending()} while {doing}", tail(process.setup.log))
     if outcome.status is not Status.done:
         tracebacks = store.scan_failed().select("error").collect()["error"]
-        return Canary(outcome.error or outcome.unwritable, "\n".join([tail(process.log), *tracebacks]).strip())
+        return Canary(outcome.error or outcome.unwritable, "\n".join([tail(process.setup.log), *tracebacks]).strip())
     record = store.record(unit.id)
     answers = [[result["texts"], result["lengths"]] for result in record["evaluations"]]
     return Canary(

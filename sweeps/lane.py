@@ -32,6 +32,7 @@ from sweeps.queue import Lease, Word
 LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
 REPORT_SECONDS = 1.0  # trials that are shorter are reported to Tune together
 BEAT_SECONDS = 0.5  # between two words to the queue
+WATCHDOG = "Timeout ("  # with this begins what faulthandler writes when it ends a process
 SILENT_DEATHS = 3  # of workers that were given a unit; then it is the unit, or no worker can start
 IDLE_SECONDS = 0.2  # between two looks into a queue that has nothing now
 
@@ -42,14 +43,13 @@ class Process:
 
     popen: subprocess.Popen[bytes]
     connection: Connection
-    log: Path
+    setup: Setup
     model: str  # id of the base model that it has loaded
 
     @classmethod
     def start(cls, setup: Setup, model: str) -> "Process":
         ours, theirs = Pipe()
-        log = Path(setup.log)
-        with log.open("wb") as output:
+        with Path(setup.log).open("wb") as output:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "sweeps.worker", str(theirs.fileno())],
                 cwd=ROOT,
@@ -62,7 +62,16 @@ class Process:
             )
         theirs.close()
         ours.send(setup)
-        return cls(popen, ours, log, model)
+        return cls(popen, ours, setup, model)
+
+    def ending(self) -> str:
+        """How it has ended, once its end of the pipe is closed."""
+        status = self.popen.wait()
+        if status < 0:
+            return f"the worker was killed by {signal.Signals(-status).name}"
+        if status == 1 and WATCHDOG in tail(self.setup.log):
+            return f"the worker made no progress for {self.setup.stall_seconds:g} s and was ended"
+        return f"the worker exited with status {status}"
 
     def close(self, seconds: float = 10.0) -> None:
         """Let it end; it finds its pipe closed.  After `seconds` it is killed."""
@@ -72,7 +81,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
-        self.log.unlink(missing_ok=True)
+        Path(self.setup.log).unlink(missing_ok=True)
 
 
 class Lane(tune.Trainable):
@@ -125,7 +134,7 @@ class Lane(tune.Trainable):
         model = unit.trial.base.id
         if self.process is not None and self.process.model != model:
             self.end_worker()
-        status = 0
+        ended = ""
         for _ in range(SILENT_DEATHS):
             if self.process is None or self.process.popen.poll() is not None:
                 self.end_worker()
@@ -138,10 +147,10 @@ class Lane(tune.Trainable):
                     doing = message.doing
                 return message
             except (EOFError, OSError):  # its end of the pipe is closed
-                status = self.process.popen.wait()
+                ended = self.process.ending()
                 if doing:  # else it may have fallen with its last unit, which is recorded
-                    return self.record(unit, attempt, f"{ending(status)} while {doing}")
-        return self.record(unit, attempt, f"{ending(status)} before it said anything")
+                    return self.record(unit, attempt, f"{ended} while {doing}")
+        return self.record(unit, attempt, f"{ended} before it said anything")
 
     def receive(self, doing: str) -> Progress | Outcome:
         """The worker's next message; the queue hears meanwhile that this lane lives."""
@@ -171,7 +180,7 @@ class Lane(tune.Trainable):
             return Outcome(Status.done)
         made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))
         failure = Record.of(
-            unit, status=Status.failed, attempt=attempt, error=error, log=tail(Path(self.worker.log)), provenance=made
+            unit, status=Status.failed, attempt=attempt, error=error, log=tail(self.worker.log), provenance=made
         )
         try:
             self.store.commit(failure)
@@ -195,10 +204,3 @@ class Enough(tune.Stopper):
 
     def stop_all(self) -> bool:
         return Enough.reached
-
-
-def ending(status: int) -> str:
-    """What a process's exit status says."""
-    if status < 0:
-        return f"the worker was killed by {signal.Signals(-status).name}"
-    return f"the worker exited with status {status}"

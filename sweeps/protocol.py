@@ -45,13 +45,13 @@ def last_line(text: str) -> str:
 
 
 def cause(error: str) -> str:
-    """The last line of an error, without the numbers and ids by which two errors of one cause differ."""
-    return re.sub(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", last_line(error))
+    """The last line of an error without the numbers and ids by which two errors of one cause differ; a status stays."""
+    return re.sub(r"(?<!status )\b(0x)?[0-9a-f]*\d[0-9a-f]*\b", "#", last_line(error))
 
 
-def tail(log: Path) -> str:
+def tail(log: str) -> str:
     """The end of what a worker wrote."""
     try:
-        return log.read_text(errors="replace")[-LOG_CHARACTERS:]
+        return Path(log).read_text(errors="replace")[-LOG_CHARACTERS:]
     except OSError as error:
         return f"no log: {error}"

@@ -75,7 +75,7 @@ class Worker:
             except Exception:  # model or engine could not be loaded
                 record, final = self.failure(unit, attempt, traceback.format_exc()), False
             if record.status is Status.failed:
-                record.log = tail(Path(self.setup.log))
+                record.log = tail(self.setup.log)
             return self.commit(record, final)
 
     def make(self, unit: Unit, attempt: int) -> Record:

@@ -30,8 +30,8 @@ from tests.poison import poison_of
 SEEDS, LANES, NODES, ATTEMPTS = 40, 2, 2, 3
 ENDS_WITHIN = 240.0  # seconds, of the last launch, which nothing disturbs
 CAUSES = {
-    "exit": "the worker exited with status # while",
-    "hang": "the worker exited with status # while",  # ended by its own watchdog
+    "exit": "the worker exited with status 3 while",
+    "hang": "the worker made no progress for # s and was ended while",
     "raise": "ValueError: poison",
     "crash": "the worker was killed by SIGSEGV while",
 }

@@ -95,11 +95,11 @@ def test_poison_in_the_real_engine(tmp_path: Path) -> None:
     )
     assert ends == {
         "the worker exited with status 3": 2,
-        "the worker exited with status 1": 2,
+        "the worker made no progress for 20 s and was ended": 2,
         "ValueError: poison": 2,
         "InputError: max_new_tokens=100000": 8,
     }
-    hung = failed.filter(pl.col("error").str.contains("status 1 "))["log"][0]
+    hung = failed.filter(pl.col("error").str.contains("no progress"))["log"][0]
     assert "Timeout (0:00:20)!" in hung
     assert "poison_engine.py" in hung
 

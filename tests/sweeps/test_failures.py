@@ -41,6 +41,7 @@ def failure(unit: Unit, error: str, status: Status = Status.failed) -> Record:
         (OOM.format(2.5, 3), "torch.OutOfMemoryError: Tried to allocate #.# GiB on GPU #"),
         ("killed by SIGKILL while tiny-0 4c2bb1a36516eaeb  step 3/10", "killed by SIGKILL while tiny-# #  step #/#"),
         ("<object at 0x7f3a>", "<object at #>"),
+        ("exited with status 3 while step 2/10", "exited with status 3 while step #/#"),
         ("", ""),
     ],
 )

@@ -213,7 +213,7 @@ def trajectories(store: Path) -> dict[str, tuple[object, ...]]:
 
 def test_an_extended_sweep_is_the_sweep_that_had_it_from_the_start(environment: dict[str, str], tmp_path: Path) -> None:
     """More steps and another evaluation temperature replay recorded tokens; nothing is recorded twice."""
-    short, long = ("eval.steps=[2]",), ("eval.steps=[2,4]", "eval.temperatures=[1.0,0.0]")
+    short, long = ("eval.steps=[10]",), ("eval.steps=[10,20]", "eval.temperatures=[1.0,0.0]")
     grown, whole = tmp_path / "grown", tmp_path / "whole"
     finished(start(environment, grown, "sweep.seeds=1", *short))
     output = finished(start(environment, grown, "sweep.seeds=1", *long))
