@@ -188,7 +188,7 @@ class Queue:
 
     def batch(self) -> int:
         """How many units a lane is given at once, so that what a call costs does not matter."""
-        mean = sum(self.unit_seconds) / len(self.unit_seconds) if self.unit_seconds else math.inf
+        mean = max(0.001, sum(self.unit_seconds) / len(self.unit_seconds)) if self.unit_seconds else math.inf
         share = len(self.pending) // (2 * len(self.lanes))  # at the end none waits for the batch of another
         return max(1, min(int(BATCH_SECONDS / mean), share))
 
