@@ -13,12 +13,13 @@ import pytest
 from em.config import Model
 from em.errors import InputError
 from em.store import Store
-from sweeps import checks, expand
-from sweeps.canary import Canary, canary_of, fly
-from sweeps.checks import Facts
+from sweeps import expand
 from sweeps.config import compose_launch
-from sweeps.doctor import named, nodes_with_room, own_folder, record_bytes
-from sweeps.verdicts import Node, Row, judge_all
+from sweeps.doctor import checks
+from sweeps.doctor.__main__ import named, nodes_with_room, own_folder, record_bytes
+from sweeps.doctor.canary import Canary, canary_of, fly
+from sweeps.doctor.checks import Facts
+from sweeps.doctor.verdicts import Node, Row, judge_all
 
 GIB = 2**30
 VERSIONS = {"python": "3.11.7", "machine": "x86_64", "torch": "2.13.0", "ray": "2.60.0", "numpy": "2.2"}

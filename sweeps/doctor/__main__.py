@@ -27,13 +27,13 @@ from em.config import Unit
 from em.errors import InputError, require
 from em.evaluation.problems import problems
 from em.store import Store
-from sweeps.canary import SILENT_SECONDS, Canary, canary_of, fly
-from sweeps.checks import Facts, look
 from sweeps.config import Cluster, compose_launch
+from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
+from sweeps.doctor.checks import Facts, look
+from sweeps.doctor.verdicts import Node, Row, judge_all
 from sweeps.launch import connected, termination_interrupts
 from sweeps.plan import plan
 from sweeps.protocol import last_line
-from sweeps.verdicts import Node, Row, judge_all
 
 FACTS_SECONDS = 120.0  # for a node to start and say what it finds
 CANARY_SECONDS = SILENT_SECONDS + 60

@@ -1,4 +1,4 @@
-"""What the doctor finds out on one node; sweeps.verdicts judges it."""
+"""What the doctor finds out on one node; sweeps.doctor.verdicts judges it."""
 
 import json
 import os

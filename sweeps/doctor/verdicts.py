@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rich.filesize import decimal
 
-from sweeps.canary import Canary
-from sweeps.checks import Facts
+from sweeps.doctor.canary import Canary
+from sweeps.doctor.checks import Facts
 
 CLOCK_SECONDS = 5.0
 MEMORY_SHARE = 0.9  # of a node's memory, that lanes may fill
