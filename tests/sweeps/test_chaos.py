@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -16,50 +16,17 @@ from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.plan import plan
 from tests.chaos import Chaos
+from tests.processes import finished, started, wait_for
 
 GOOD = "sweep.axes=[{field:rollout.temperature,values:[1,1.25,1.5,1.75,2]}]"  # cells without poison
 TINY = ["sweep=temperature", "model.pretrain.steps=30", "tracking.progress=none"]
 
 
-STARTED: list[subprocess.Popen[str]] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running() -> Iterator[None]:
-    """A test that fails must not leave its launch behind."""
-    yield
-    while STARTED:
-        if (process := STARTED.pop()).poll() is None:
-            process.kill()
-            process.communicate()
-
-
 def start(
     store: Path, *words: str, trainer: str = "tests.poison:Trainer", log: Path | None = None
 ) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.sweep", trainer, *TINY, f"store={store}", *words],
-        env=os.environ | {"CHAOS_LOG": str(log or os.devnull)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    STARTED.append(process)
-    return process
-
-
-def finished(process: subprocess.Popen[str], status: int) -> str:
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == status, output
-    return output
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+    command = [sys.executable, "-m", "tests.sweep", trainer, *TINY, f"store={store}", *words]
+    return started(command, os.environ | {"CHAOS_LOG": str(log or os.devnull)})
 
 
 def recorded(store: Path) -> int:

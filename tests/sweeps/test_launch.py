@@ -6,8 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from em.record import NOT_REPRODUCED
 from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.plan import plan
+from tests.processes import finished, started, wait_for
 
 SMALL = [
     "sweep=smoke",
@@ -36,41 +36,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return os.environ | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
 
 
-STARTED: list[subprocess.Popen[str]] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running() -> Iterator[None]:
-    """A test that fails must not leave its launch behind."""
-    yield
-    while STARTED:
-        if (process := STARTED.pop()).poll() is None:
-            process.kill()
-            process.communicate()
-
-
 def start(environment: dict[str, str], store: Path, *overrides: str, module: str = "sweeps") -> subprocess.Popen[str]:
     command = [sys.executable, "-m", module, *SMALL, f"store={store}", *overrides]
     if module == "em":
         command = [word for word in command if not word.startswith("sweep")]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    STARTED.append(process)
-    return process
-
-
-def finished(process: subprocess.Popen[str], status: int = 0) -> str:
-    output, _ = process.communicate(timeout=200)
-    assert process.returncode == status, output
-    return output
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+    return started(command, environment)
 
 
 def recorded(store: Path) -> int:
