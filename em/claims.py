@@ -41,7 +41,9 @@ def claim(path: Path, lane: str, seconds: float) -> bool:
 def cleared(path: Path, now: float, seconds: float) -> bool:
     """Whether there is no claim at `path` any more; of several that clear a void one away, one does it."""
     try:
-        if now - path.stat().st_mtime < seconds and not is_gone(path.read_text()):
+        with path.open() as file:  # opening asks a network file system for the time as it is now
+            holder, touched = file.read(), os.fstat(file.fileno()).st_mtime
+        if now - touched < seconds and not is_gone(holder):
             return False
         void = path.with_name(f".{uuid.uuid4().hex}.tmp")
         path.rename(void)
