@@ -310,6 +310,11 @@ class Unit:
         return f"{self.trial.id}-{keys_id(tuple(measurement.key for measurement in self.measurements))}"
 
     @property
+    def anew(self) -> "Unit":
+        """All that is wanted of the trial, measured from the start."""
+        return Unit(self.trial, self.whole or self.measurements)
+
+    @property
     def last_step(self) -> int:
         return max(measurement.step for measurement in self.measurements)
 

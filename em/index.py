@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from em import schema
 from em.record import EvaluationResult, Record
 from em.schema import DamagedError, read, schema_of
 
@@ -39,8 +40,11 @@ def write(folder: Path, frames: Sequence[pl.DataFrame]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{uuid.uuid4().hex}.parquet"
     temporary = part.with_suffix(".tmp")
-    pl.concat(frames).write_parquet(temporary, compression="zstd")
-    temporary.rename(part)
+    try:
+        schema.write(pl.concat(frames), temporary)
+        temporary.rename(part)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def table(folder: Path, records: Path, recorded: Collection[str]) -> tuple[pl.DataFrame, list[Path]]:
@@ -48,7 +52,7 @@ def table(folder: Path, records: Path, recorded: Collection[str]) -> tuple[pl.Da
     parts = sorted(folder.glob("*.parquet"))
     frames = []
     for part in parts:
-        with suppress(DamagedError):  # damaged, or united with others meanwhile: its records are read again
+        with suppress(DamagedError, FileNotFoundError):  # or united meanwhile: its records are read again
             frames.append(read(part, SCHEMA))
     known = pl.concat([pl.DataFrame(schema=SCHEMA), *frames]).unique("unit_id", keep="any")
     new, damaged = [], []
@@ -56,10 +60,13 @@ def table(folder: Path, records: Path, recorded: Collection[str]) -> tuple[pl.Da
         path = records / f"{unit}.parquet"
         try:
             new.append(rows_of(read(path, schema_of(Record))))
+        except FileNotFoundError:  # taken away meanwhile
+            continue
         except DamagedError:
             damaged.append(path)
     whole = pl.concat([known, *new]).filter(pl.col("unit_id").is_in(recorded))
-    if len(new) >= ROWS or len(parts) > PARTS:
+    removed = not set(known["unit_id"]) <= set(recorded)  # and perhaps made again some day, with other numbers
+    if removed or len(new) >= ROWS or len(parts) > PARTS:
         with suppress(OSError):  # one who may only read
             write(folder, [whole])
             for part in parts:

@@ -5,6 +5,7 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,16 @@ def read(path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
         return scan([path], schema).collect()
     except pl.exceptions.SchemaError as error:
         raise InputError(f"{path}: has other columns than this version reads: {str(error).splitlines()[0]}") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise DamagedError(f"{path}: damaged ({reason}); move it away, and the next launch makes it again") from None
+
+
+def write(frame: pl.DataFrame, path: Path) -> None:
+    """Raises OSError where it cannot; Polars, writing itself, calls a full disk a transport error of Thrift."""
+    buffer = BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    path.write_bytes(buffer.getbuffer())
 
 
 def read_leaves(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:

@@ -18,6 +18,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import polars as pl
 from em import index
 from em.config import Unit
 from em.record import Record, Status
-from em.schema import read, scan, schema_of
+from em.schema import DamagedError, read, scan, schema_of, write
 
 
 class Store:
@@ -72,7 +73,7 @@ class Store:
         temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
         frame = pl.DataFrame([dataclasses.asdict(record)], schema=schema_of(Record))
         try:
-            frame.write_parquet(temporary, compression="zstd")
+            write(frame, temporary)
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             os.link(temporary, target)
@@ -83,7 +84,8 @@ class Store:
         if record.status is not Status.failed:
             self.unindexed.append(index.rows_of(frame))
             if len(self.unindexed) >= index.ROWS:
-                self.flush()
+                with suppress(OSError):  # only a cache; the record is there
+                    self.flush()
         return True
 
     def flush(self) -> None:
@@ -100,7 +102,11 @@ class Store:
         """Make room for a new record in the place of a file that cannot be read; the file is kept."""
         for path in damaged:
             self.damaged.mkdir(parents=True, exist_ok=True)
-            path.rename(self.damaged / f"{path.stem}-{uuid.uuid4().hex[:8]}.parquet")
+            with suppress(FileNotFoundError):  # another launch was first ...
+                try:
+                    read(path, schema_of(Record))  # ... and may have made it again
+                except DamagedError:
+                    path.rename(self.damaged / f"{path.stem}-{uuid.uuid4().hex[:8]}.parquet")
 
     def recorded_units(self) -> set[str]:
         """The ids of all units that have a record, from one listing of the folder; no file is opened."""

@@ -8,7 +8,6 @@ import math
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -106,8 +105,7 @@ class Trainer:
         try:
             self._follow(unit, record, on_step, recorded)
         except DriftedError:
-            whole = replace(unit, measurements=unit.whole, source="", whole=())
-            return self.run(whole, attempt, lane, last_commit, on_step)
+            return self.run(unit.anew, attempt, lane, last_commit, on_step)
         except DivergedError as reason:
             status, error = Status.diverged, str(reason)
         except InputError:

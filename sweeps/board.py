@@ -49,8 +49,8 @@ class Board:
             self.folder.mkdir(parents=True)
         except OSError as error:
             raise InputError(f"store={store.root}: cannot be written: {error.strerror}") from None
-        for old in sorted(store.launches.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        for old in sorted(notices(store), key=lambda notice: notice.age, reverse=True)[:-KEPT]:
+            shutil.rmtree(old.folder, ignore_errors=True)
         self.about = {
             "sweep": sweep,
             "arguments": list(arguments),
@@ -74,13 +74,17 @@ class Board:
         for path in sorted(self.folder.glob("*.json")):
             if path.name == "status.json":
                 continue
-            request = json.loads(path.read_text())
+            try:
+                request = json.loads(path.read_text())
+            except (OSError, ValueError):  # withdrawn, or not a request
+                continue
             try:
                 said = handle(request["action"], request["arguments"])
-            except InputError as error:
+            except Exception as error:  # whatever it is, the launch goes on
                 said = f"error: {error}"
             with suppress(OSError):
                 path.with_suffix(".answer").write_text(said)
+            with suppress(OSError):
                 path.unlink()
 
 
@@ -89,9 +93,11 @@ def notices(store: Store) -> list[Notice]:
     found = []
     now = store_time(store)
     for path in store.launches.glob("*/status.json"):
-        with suppress(OSError, ValueError):
-            with path.open() as file:  # opening asks a network file system for the time as it is now
-                found.append(Notice(path.parent, now - os.fstat(file.fileno()).st_mtime, json.load(file)))
+        with (
+            suppress(OSError, ValueError),
+            path.open() as file,
+        ):  # a network file system tells the time when it is opened
+            found.append(Notice(path.parent, now - os.fstat(file.fileno()).st_mtime, json.load(file)))
     return sorted(found, key=lambda notice: notice.said["started"])
 
 
@@ -118,7 +124,7 @@ def ask(notice: Notice, action: str, arguments: Sequence[str], seconds: float = 
             request.unlink(missing_ok=True)
             raise InputError(f"{notice.folder.name}: no answer in {seconds:.0f} s; `make status` says whether it lives")
         time.sleep(0.05)
-    while request.exists():  # written before the request is taken down
+    while request.exists() and time.monotonic() < deadline + 5:  # taken down after the answer
         time.sleep(0.01)
     said = answer.read_text()
     answer.unlink()

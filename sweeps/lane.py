@@ -96,6 +96,7 @@ class Lane(tune.Trainable):
         self.process: Process | None = None
         self.ended: list[tuple[str, Outcome]] = []  # that the queue has not heard of yet
         self.last_beat = 0.0
+        self.dropped = False  # what is held is not to be finished
         ray.get(queue.join.remote(self.name, os.uname().nodename))
         if not self.store.launches.is_dir():
             raise FileNotFoundError(f"store={self.store.root}: this node does not see it; put it on a shared folder")
@@ -136,6 +137,8 @@ class Lane(tune.Trainable):
             self.end_worker()
         ended = ""
         for _ in range(SILENT_DEATHS):
+            if self.dropped:
+                return Outcome(None)
             if self.process is None or self.process.popen.poll() is not None:
                 self.end_worker()
                 self.process = Process.start(self.worker, model)
@@ -148,9 +151,9 @@ class Lane(tune.Trainable):
                 return message
             except (EOFError, OSError):  # its end of the pipe is closed
                 ended = self.process.ending()
-                if doing:  # else it may have fallen with its last unit, which is recorded
+                if doing and not self.dropped:  # else it may have fallen with its last unit, which is recorded
                     return self.record(unit, attempt, f"{ended} while {doing}")
-        return self.record(unit, attempt, f"{ended} before it said anything")
+        return Outcome(None) if self.dropped else self.record(unit, attempt, f"{ended} before it said anything")
 
     def receive(self, doing: str) -> Progress | Outcome:
         """The worker's next message; the queue hears meanwhile that this lane lives."""
@@ -166,8 +169,10 @@ class Lane(tune.Trainable):
 
     def beat(self, doing: str, started: int = 0) -> None:
         self.last_beat = time.monotonic()
-        if ray.get(self.queue.beat.remote(self.name, doing, started)) is Word.drop and self.process is not None:
-            self.process.popen.kill()
+        if ray.get(self.queue.beat.remote(self.name, doing, started)) is Word.drop:
+            self.dropped = True
+            if self.process is not None:
+                self.process.popen.kill()
 
     def lost(self, lease: Lease) -> Outcome:
         if self.store.record_path(lease.unit.id).exists():

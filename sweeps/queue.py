@@ -144,11 +144,18 @@ class Queue:
         self.row: list[str] = []  # causes of the failures since the last success, of trials tried for the first time
         self.starts = 0  # of lanes since anything was finished
         self.paused, self.stopped, self.dropped = False, "", False
+        self.ending = False  # a lane has been told that there is nothing more, and is gone
         self.add(self.units)
 
-    def add(self, units: Iterable[Unit], first: bool = False) -> int:
-        """Take in what is new of these; `first`: do all of them before everything else.  Returns how many are new."""
+    def add(self, units: Iterable[Unit], first: bool = False, failed_before: Mapping[str, int] | None = None) -> int:
+        """Take in what is new of these; `first`: do all of them before everything else.
+
+        Returns how many are new; -1 where it is too late.
+        """
+        if self.ending or self.stopped:
+            return -1
         units = list(units)
+        self.failures |= Counter(failed_before or {})
         new = [unit for unit in units if unit.id not in self.known]
         self.known.update(unit.id for unit in new)
         waiting = self.pending.withdraw({unit.id for unit in units}) if first else []
@@ -161,7 +168,7 @@ class Queue:
         state = self.lanes.setdefault(lane, LaneState())
         said, state.doing, state.node, state.seen = state.doing, "starting", node, self.clock()
         self.starts += 1
-        if self.starts > STARTS * len(self.lanes):
+        if self.starts > STARTS * len(self.lanes) and not self.running:
             self.stop(f"lanes started {self.starts} times without finishing anything, the last one said: {said}")
 
     def take_back(self, lane: str) -> None:
@@ -183,6 +190,7 @@ class Queue:
         if leases:
             return leases
         over = self.stopped or not (self.running or self.elsewhere or self.pending or self.urgent)
+        self.ending = self.ending or bool(over)
         self.lanes[lane].doing = "finished" if over else "paused" if self.paused else "waiting"
         return Word.end if over else Word.wait
 

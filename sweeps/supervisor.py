@@ -42,10 +42,10 @@ class Supervisor:
             while not tune.ended.is_set():
                 try:
                     tune.ended.wait(self.config.tracking.refresh_seconds)
+                    self.board.answer(self.do)
                     now = self.snapshot()
                     show(now)
                     self.board.post(now.plain())
-                    self.board.answer(self.do)
                     if not now.running and (now.stopped or not now.left):
                         tune.release_lanes_that_wait_for_room()
                 except KeyboardInterrupt:
@@ -92,7 +92,9 @@ class Supervisor:
             return "stopping: lanes finish the trials they are in"
         config = compose_launch(arguments)
         found = plan(config, self.store)
-        new = self.call("add", found.todo, action == "first")
+        new = self.call("add", found.todo, action == "first", found.attempts)
+        if new < 0:
+            raise InputError("the launch is ending; start the sweep again with what is to be added")
         if action == "add":
             self.config = config
             self.board.about["arguments"] = arguments

@@ -30,6 +30,7 @@ from em.errors import InputError
 from em.provenance import provenance
 from em.quiet import quiet_libraries
 from em.record import Record, Status
+from em.schema import DamagedError
 from em.store import Store
 from sweeps.protocol import Outcome, Progress, Setup, last_line, tail
 
@@ -75,6 +76,7 @@ class Worker:
             except Exception:  # model or engine could not be loaded
                 record, final = self.failure(unit, attempt, traceback.format_exc()), False
             if record.status is Status.failed:
+                record.unit_id = unit.id  # also where the whole was measured anew
                 record.log = tail(self.setup.log)
             return self.commit(record, final)
 
@@ -82,6 +84,10 @@ class Worker:
         if self.trainer is None:
             self.tell(Progress(f"loading {unit.trial.model.label} and engine"))
             self.trainer = pkgutil.resolve_name(self.setup.trainer)(unit.trial.model, unit.trial.rollout)
+        try:
+            recorded = self.store.record(unit.source) if unit.source else None
+        except DamagedError:
+            unit, recorded = unit.anew, None
         name, last = name_of(unit), unit.last_step
         return self.trainer.run(
             unit,
@@ -89,7 +95,7 @@ class Worker:
             lane=self.setup.lane,
             last_commit=self.last_commit,
             on_step=lambda step: self.tell(Progress(f"{name}  step {step}/{last}")),
-            recorded=self.store.record(unit.source) if unit.source else None,
+            recorded=recorded,
         )
 
     def failure(self, unit: Unit, attempt: int, error: str) -> Record:

@@ -187,14 +187,15 @@ def test_of_several_processes_exactly_one_wins(store):
     assert len(files(store)) == 20
 
 
-@pytest.mark.parametrize("failing", ["write_parquet", "link"])
+@pytest.mark.parametrize("failing", ["write", "link"])
 def test_a_crash_in_mid_commit_leaves_nothing(store, monkeypatch, failing):
-    def half_written(frame: pl.DataFrame, path: Path, **_: object) -> None:
-        path.write_bytes(b"PAR1 and then the power went")
+    def half_written(path: Path, _: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(b"PAR1 and then the power went")
         raise OSError("power")
 
-    if failing == "write_parquet":
-        monkeypatch.setattr(pl.DataFrame, "write_parquet", half_written)
+    if failing == "write":
+        monkeypatch.setattr(Path, "write_bytes", half_written)
     else:
         monkeypatch.setattr("os.link", lambda source, target: (_ for _ in ()).throw(OSError("power")))
     with pytest.raises(OSError, match="power"):
