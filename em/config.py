@@ -183,7 +183,7 @@ class Benchmark:
     template: str = "{problem}"  # what the model reads; {problem} stands for the problem
     stop: list[str] = field(default_factory=list)  # strings that end an answer, beside the end-of-sequence token
     max_new_tokens: int = 3072
-    grader: str = MISSING  # a name in em.evaluation.grading
+    grader: str = MISSING  # a name in em.evaluation.graders
 
     def __post_init__(self) -> None:
         owner = f"benchmarks.{self.name}"

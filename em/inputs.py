@@ -7,7 +7,7 @@ from typing import TypeVar
 from em.checkpoint import cache_folder
 from em.config import Benchmark, Config, Model, Prompts
 from em.errors import InputError
-from em.evaluation.grading import grader
+from em.evaluation import graders
 from em.evaluation.problems import problems
 from em.identity import content_id, folder_digest
 from em.jsonl import rows
@@ -58,6 +58,6 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
 
 
 def resolve_benchmark(benchmark: Benchmark) -> Benchmark:
-    grader(benchmark.grader)
+    graders.check(benchmark.grader)
     path = str(Path(benchmark.path).expanduser().resolve()) if benchmark.path else ""
     return replace(benchmark, path=path, digest=content_id(problems(benchmark)))

@@ -7,7 +7,7 @@ sample) and not on the trial: two models are compared on common random numbers.
 from collections.abc import Sequence
 
 from em.config import Evaluation, Measurement, Texts
-from em.evaluation.grading import grader
+from em.evaluation.graders import grader
 from em.evaluation.problems import problems
 from em.model import Reader
 from em.record import EvaluationResult

@@ -1,0 +1,43 @@
+"""Graders: what answer a text gives, and whether it is the right one.  A benchmark names its grader.
+
+A grader maps (answer text, reference) to a Grade and nothing else: no state, no files, no network.  The reference is
+what em.evaluation.problems makes of the benchmark's answer fields.
+"""
+
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from em.errors import require_known
+
+
+@dataclass(frozen=True)
+class Grade:
+    correct: bool | None  # None: nobody can say, and `error` tells why
+    extracted: str | None  # the answer that the text gives; None: it gives none
+    paper_rules: bool | None = None  # by the rules of the paper's grader; None: it has none of its own here
+    error: str | None = None  # "timeout", or what went wrong in the grader
+
+
+Grader = Callable[[str, str], Grade]
+
+GRADERS = {  # by name: where it is, so that a config is checked without loading sympy
+    "tiny": "em.evaluation.graders.tiny:grade",
+    "boxed": "em.evaluation.graders.boxed:grade",
+    "maths": "em.evaluation.graders.maths:grade",
+    "olympiad": "em.evaluation.graders.maths:grade_olympiad",
+    "knights": "em.evaluation.graders.knights:grade",
+    "code": "em.evaluation.graders.code:grade",
+    "code_without_sandbox": "em.evaluation.graders.code:grade_without_sandbox",
+}
+INSTANT = ("tiny", "boxed", "knights")  # take microseconds and cannot hang: not worth another process
+
+
+def check(name: str) -> None:
+    """Raise InputError, with the nearest valid name, for a grader that there is not."""
+    require_known("grader", name, GRADERS)
+
+
+def grader(name: str) -> Grader:
+    check(name)
+    return pkgutil.resolve_name(GRADERS[name])
