@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tiny smoke plan figures status watch pause resume stop add first failures why doctor check test bench \
-	bench-sweep chaos clean
+	bench-sweep bench-eval chaos clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -63,6 +63,9 @@ bench: $(READY) ## measure what README and log claim (ARGS=speed, gain or memory
 
 bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPool and Tune alone
 	$(PY) -m tests.bench_sweep $(ARGS)
+
+bench-eval: $(READY) ## what grading costs, on real problems: EM_BENCHMARK_DATA=folder of their JSONL files
+	$(PY) -m tests.bench_eval $(ARGS)
 
 chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records
 	$(PY) -m tests.chaos $(ARGS)

@@ -137,6 +137,8 @@ def warnings(table: pl.DataFrame, seeds: pl.DataFrame) -> list[str]:
         notes.append(f"{mixed} of {len(table)} cells mix hardware or library versions")
     if mixed := int((seeds["attempts"] > 1).sum()):
         notes.append(f"{mixed} scores unite attempts whose weights differ")
+    if ungraded := int(seeds["ungraded"].sum()):
+        notes.append(f"{ungraded} answers could not be graded and count as wrong")
     return notes
 
 

@@ -18,7 +18,7 @@ from em.record import Status
 from em.store import Store
 
 KEPT = ("trial_id", "unit_id", "status", "started", "environment")  # of a record, beside each of its measurements
-MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy")
+MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy", "ungraded")
 
 
 def cells(trials: Iterable[Trial], axes: Sequence[str]) -> pl.DataFrame:
@@ -72,13 +72,17 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
 def scores(records: pl.DataFrame) -> pl.DataFrame:
     """One row per (trial, step, evaluation temperature, benchmark), sorted so: what was measured, with status.
 
-    `accuracy` is in [0, 1].  `weights` is the digest of the weights that were measured.
+    `accuracy` is in [0, 1]; answers that could not be graded count as wrong, and are `ungraded`.
+    `weights` is the digest of the weights that were measured.
     """
     digests = _unfolded(records.select("unit_id", "digests"), "digests").rename({"sha256": "weights"})
     return (
         _unfolded(records.select(*KEPT, "evaluations"), "evaluations")
         .join(digests, on=["unit_id", "step"], how="left")
-        .with_columns(measured_together=pl.len().over("trial_id", "step", "weights"))
+        .with_columns(
+            measured_together=pl.len().over("trial_id", "step", "weights"),
+            ungraded=pl.sum_horizontal("timeouts", "grader_failures"),
+        )
         .sort("measured_together", "started", "unit_id", descending=[True, False, False])
         .unique(["trial_id", "step", "evaluation_id"], keep="first", maintain_order=True)
         .sort("trial_id", "step", "temperature", "benchmark", "evaluation_id")
@@ -95,7 +99,8 @@ def headlines(scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.Dat
     """One row per (trial, step, evaluation temperature): `score`, the unweighted mean over the benchmarks.
 
     `score` is null where one of the wanted evaluations is not recorded: nothing is averaged over fewer.
-    `environment`: where it was measured, several ids joined by "+"; `attempts`: how many different weights it mixes.
+    `environment`: where it was measured, several ids joined by "+"; `attempts`: how many different weights it mixes;
+    `ungraded`: answers that could not be graded.
     """
     wanted = pl.DataFrame(
         {"evaluation_id": [item.id for item in evaluations], "at": [item.temperature for item in evaluations]}
@@ -107,6 +112,7 @@ def headlines(scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.Dat
             score=pl.when(pl.len() == pl.first("wanted")).then(pl.mean("accuracy")),
             environment=pl.col("environment").unique().sort().str.join("+"),
             attempts=pl.n_unique("weights"),
+            ungraded=pl.sum("ungraded"),
         )
         .sort("trial_id", "step", "temperature")
     )
@@ -124,9 +130,10 @@ class Outcome(Enum):
 def seeds(
     cells: pl.DataFrame, headlines: pl.DataFrame, diverged: Collection[str], failed: Collection[str]
 ) -> pl.DataFrame:
-    """`cells` with score, outcome, environment and attempts: one row per wanted trial, whether it has a score or not.
+    """One row per wanted trial, whether it has a score or not.
 
-    `headlines` are of one step and temperature; `diverged` and `failed` are trial ids.
+    Beside `cells`: score, outcome, environment, attempts, ungraded.  `headlines` are of one step and temperature,
+    `diverged` and `failed` are trial ids.
     """
     outcome = (
         pl.when(pl.col("score").is_not_null())
@@ -137,7 +144,7 @@ def seeds(
         .then(pl.lit(Outcome.failed.value))
         .otherwise(pl.lit(Outcome.missing.value))
     )
-    found = headlines.select("trial_id", "score", "environment", "attempts")
+    found = headlines.select("trial_id", "score", "environment", "attempts", "ungraded")
     return cells.join(found, on="trial_id", how="left", validate="1:1", maintain_order="left").with_columns(
         outcome=outcome
     )

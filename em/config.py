@@ -12,11 +12,10 @@ from enum import Enum
 from functools import cache, cached_property
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING
 
-from em.errors import InputError, require, require_known, require_positive
-from em.identity import content_id, fields_off_default, not_identity
+from em.errors import require, require_positive
+from em.identity import capacity_fields, content_id, fields_off_default, not_identity
 from em.tiny.recipe import Recipe
 
 
@@ -31,6 +30,13 @@ class Texts(Enum):
     all = "all"
     sample = "sample"  # the first answer to each problem
     none = "none"
+
+
+class Chat(Enum):
+    """How a problem is put to the model."""
+
+    model = "model"  # through the tokenizer's chat template where `model.chat_template` is set, else as plain text
+    chatml = "chatml"  # in Qwen's markup, spelled out, whatever the model: what the paper's code evaluates with
 
 
 class Precision(Enum):
@@ -174,25 +180,36 @@ class Benchmark:
 
     name: str = MISSING
     suite: str = not_identity(default="")  # problems that the project makes itself: a suite of em.tiny.tasks ...
-    split: str = not_identity(default="test")  # ... and its split: validation or test
-    path: str = not_identity(default="")  # or a JSONL file, one problem a line
-    problem_field: str = not_identity(default="problem")
-    answer_field: str = not_identity(default="answer")
+    hub: str = not_identity(default="")  # ... or a data set of the Hugging Face hub ("HuggingFaceH4/MATH-500") ...
+    hub_config: str = not_identity(default="")  # ... in one of its configurations
+    revision: str = not_identity(default="main")  # of the data set; what was read is in `digest`
+    split: str = not_identity(default="test")  # of suite or data set; the hub takes several: "2ppl+3ppl"
+    path: str = not_identity(default="")  # a JSONL file, one problem a line, which is read instead of the hub
+    problem_fields: list[str] = not_identity(default_factory=lambda: ["problem"])  # joined by line breaks
+    answer_fields: list[str] = not_identity(default_factory=lambda: ["answer"])  # the reference
+    keep: dict[str, list[int]] = not_identity(default_factory=dict)  # only rows with the field in [first, last]
     limit: int = not_identity(default=0)  # only the first so many problems; 0: all
     digest: str = ""  # of its problems and answers, filled in when the config is composed
-    template: str = "{problem}"  # what the model reads; {problem} stands for the problem
-    stop: list[str] = field(default_factory=list)  # strings that end an answer, beside the end-of-sequence token
+    template: str = "{problem}"  # the user's message; {problem} stands for the problem
+    system: str = ""  # the system message before it
+    prefill: str = ""  # how the model's answer begins
+    chat: Chat = Chat.model
+    stop: list[str] = field(default_factory=list)  # strings or tokens that end an answer, beside the end-of-sequence
     max_new_tokens: int = 3072
     grader: str = MISSING  # a name in em.evaluation.graders
 
     def __post_init__(self) -> None:
         owner = f"benchmarks.{self.name}"
         require(
-            bool(self.suite) != bool(self.path),
+            bool(self.suite) != bool(self.path or self.hub),
             f"{owner}.path",
             repr(self.path),
-            "give the JSONL file that holds the problems" if not self.suite else "a suite has no path",
+            "a suite has no path and no hub" if self.suite else "give the JSONL file that holds the problems",
         )
+        for name in ("problem_fields", "answer_fields"):
+            require(bool(getattr(self, name)), f"{owner}.{name}", [], "name at least one field of a row")
+        for name, bounds in self.keep.items():
+            require(len(bounds) == 2, f"{owner}.keep.{name}", bounds, "give the first and the last value, [11, 510]")
         require("{problem}" in self.template, f"{owner}.template", repr(self.template), "must contain {problem}")
         require(self.limit >= 0, f"{owner}.limit", self.limit, "must be 0 (all problems) or greater")
         require_positive(owner, max_new_tokens=self.max_new_tokens)
@@ -218,9 +235,11 @@ class Evaluation:
 class Eval:
     """What is measured of every trial: each benchmark at each temperature after each of the steps."""
 
+    data: str = ""  # a folder that may hold <benchmark>.jsonl: read instead of the hub
+    chat: Chat | None = None  # of all benchmarks; None: each has its own
     steps: list[int] = field(default_factory=lambda: [10])
     temperatures: list[float] = field(default_factory=lambda: [1.0])
-    samples: int = 8  # answers a problem: avg@8
+    samples: int = 8  # answers a problem: avg@8; one is enough at temperature 0
     top_p: float = 1.0
     seed: int = 0  # of the answers' random numbers, the same for every model
     texts: Texts = Texts.all  # of answers that are kept: most of a record, some 50 MB for a 7B model at avg@8
@@ -343,11 +362,21 @@ class Config:
 
     @property
     def evaluations(self) -> list[Evaluation]:
-        shared = {name: getattr(self.eval, name) for name in ("top_p", "samples", "seed", "texts")}
-        return [
-            Evaluation(benchmark=benchmark, temperature=temperature, **shared)
-            for temperature in self.eval.temperatures
+        chosen = self.eval
+        benchmarks = [
+            dataclasses.replace(benchmark, chat=chosen.chat) if chosen.chat else benchmark
             for benchmark in self.benchmarks.values()
+        ]
+        shared = {name: getattr(chosen, name) for name in ("top_p", "seed", "texts")}
+        return [
+            Evaluation(
+                benchmark=benchmark,
+                temperature=temperature,
+                samples=chosen.samples if temperature > 0 else 1,
+                **shared,
+            )
+            for temperature in chosen.temperatures
+            for benchmark in benchmarks
         ]
 
     def measurements(self, steps: Sequence[int]) -> tuple[Measurement, ...]:
@@ -360,35 +389,3 @@ class Config:
         untrained, trained = self.measurements([0]), self.measurements([step for step in self.eval.steps if step > 0])
         first = [Unit(base, untrained) for base in bases.values()]
         return first + [Unit(trial, trained) for trial in trials if trained]
-
-
-def capacity_fields(kind: type) -> list[str]:
-    """The fields of a dataclass that do not identify it."""
-    return [item.name for item in dataclasses.fields(kind) if not item.metadata.get("identity", True)]
-
-
-def with_value(config: Any, path: str, value: Any) -> Any:
-    """`config` with the field at a dotted path replaced, every check run again; the value is of the field's type."""
-    name, _, rest = path.partition(".")
-    return dataclasses.replace(config, **{name: with_value(getattr(config, name), rest, value) if rest else value})
-
-
-def typed_value(config: Any, path: str, value: Any) -> Any:
-    """`value` as the type that the field at a dotted path has: what Hydra does with a value of the command line.
-
-    Raises InputError where the path names no field, names one that does not identify a trial, or the types disagree.
-    """
-    name, _, rest = path.partition(".")
-    fields = {item.name: item for item in dataclasses.fields(config)}
-    require_known("field", name, fields)
-    if rest:
-        require(dataclasses.is_dataclass(getattr(config, name)), name, rest, "this field has no fields of its own")
-        return typed_value(getattr(config, name), rest, value)
-    require(not dataclasses.is_dataclass(getattr(config, name)), name, value, "vary one of its fields")
-    require(name not in capacity_fields(type(config)), name, value, "it changes nothing of what a trial is")
-    node: Any = OmegaConf.structured(type(config))
-    try:
-        node[name] = value
-    except OmegaConfBaseException as error:
-        raise InputError(f"{name}={value}: {str(error).splitlines()[0]}") from None
-    return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]

@@ -4,6 +4,8 @@ import difflib
 import math
 from collections.abc import Iterable
 
+CHOICES = 50  # names that an error lists
+
 
 class InputError(ValueError):
     """Something that was asked for cannot be; the message is one line and names what to do."""
@@ -13,7 +15,8 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """The error for a name that is not among the valid ones; it suggests the nearest."""
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(names)}"
+    choice = ", ".join(names[:CHOICES]) + ", ..." * (len(names) > CHOICES)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {choice}"
     return InputError(f"unknown {kind} {name!r}: {hint}")
 
 

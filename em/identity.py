@@ -47,6 +47,11 @@ def fields_off_default(value: Any) -> dict[str, Any]:
     return {name: item for name, item, default in items if item != default}
 
 
+def capacity_fields(kind: type) -> list[str]:
+    """The fields of a dataclass that do not identify it."""
+    return [item.name for item in dataclasses.fields(kind) if not item.metadata.get("identity", True)]
+
+
 @cache
 def defaults(kind: type) -> dict[str, Any]:
     """The canonical default of each identifying field of a dataclass; MISSING where it has none."""

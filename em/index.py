@@ -18,7 +18,7 @@ from em.record import EvaluationResult, Record
 from em.schema import DamagedError, read, schema_of
 
 LARGE = ("trial", "evaluations_config", "measurements", "error", "log", "prompts", "rollouts", "seconds")
-LARGE_OF_EVALUATIONS = ("correct", "extracted", "lengths", "truncated", "texts")
+LARGE_OF_EVALUATIONS = ("correct", "paper_rules", "grading_errors", "extracted", "lengths", "truncated", "texts")
 PARTS = 64  # files, above which a reader unites them
 ROWS = 64  # records without a row, from which on a reader writes their rows down
 
@@ -72,3 +72,16 @@ def table(folder: Path, records: Path, recorded: Collection[str]) -> tuple[pl.Da
             for part in parts:
                 part.unlink(missing_ok=True)
     return whole, damaged
+
+
+def regraded(table: pl.DataFrame, regrades: pl.LazyFrame) -> pl.DataFrame:
+    """`table` with the numbers of the latest grading of each measurement."""
+    key = ["unit_id", "step", "evaluation_id"]
+    numbers = [name for name in EVALUATION if name in regrades.collect_schema() and name not in key]
+    latest = regrades.select(*key, "graded", *numbers).sort("graded").unique(key, keep="last").drop("graded").collect()
+    if latest.is_empty():
+        return table
+    measured = table.filter(pl.col("evaluations").list.len() > 0).select("unit_id", "evaluations")
+    flat = measured.explode("evaluations").unnest("evaluations").update(latest, on=key)
+    united = flat.group_by("unit_id").agg(evaluations=pl.struct(list(EVALUATION)))
+    return table.update(united, on="unit_id")

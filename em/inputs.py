@@ -26,7 +26,7 @@ def resolve(config: ConfigT) -> ConfigT:
         config,
         model=resolve_model(config.model),
         prompts=resolve_prompts(config.prompts),
-        benchmarks={name: resolve_benchmark(benchmark) for name, benchmark in config.benchmarks.items()},
+        benchmarks={name: resolve_benchmark(item, config.eval.data) for name, item in config.benchmarks.items()},
     )
 
 
@@ -49,7 +49,7 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
         if not prompts.texts:
             raise InputError("prompts.texts=[]: give prompts, or a file of them with prompts=jsonl prompts.path=...")
         return prompts
-    texts = [text for [text] in rows(prompts.path, "prompts.path", [prompts.text_field])]
+    texts = [row.text(prompts.text_field) for row in rows(prompts.path, "prompts.path")]
     for row in prompts.rows:
         if not 0 <= row < len(texts):
             raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(texts) - 1}")
@@ -57,7 +57,14 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
     return replace(prompts, texts=chosen, path=str(Path(prompts.path).expanduser().resolve()), rows=[])
 
 
-def resolve_benchmark(benchmark: Benchmark) -> Benchmark:
+def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:
+    """`data` is a folder whose <benchmark>.jsonl stands in for the hub."""
     graders.check(benchmark.grader)
+    if data and not Path(data).expanduser().is_dir():
+        raise InputError(f"eval.data={data}: no such folder")
+    local = Path(data).expanduser() / f"{benchmark.name}.jsonl"
+    if data and benchmark.hub and not benchmark.path and local.is_file():
+        benchmark = replace(benchmark, path=str(local))
+    digest = content_id(problems(benchmark))
     path = str(Path(benchmark.path).expanduser().resolve()) if benchmark.path else ""
-    return replace(benchmark, path=path, digest=content_id(problems(benchmark)))
+    return replace(benchmark, path=path, digest=digest)

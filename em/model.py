@@ -1,11 +1,12 @@
 """A checkpoint folder as a loaded model, and as the tokenizer that reads for it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from em.config import Model
+from em.config import Benchmark, Chat, Model
 from em.errors import InputError
 
 
@@ -23,19 +24,39 @@ class Reader:
         if model.chat_template and not self.tokenizer.chat_template:
             raise InputError(f"model.chat_template=true: the tokenizer of {model.label} has none; set it to false")
 
-    def encode(self, template: str, text: str, max_new_tokens: int) -> list[int]:
-        """Token ids of `text` in its template; raises InputError where the context leaves no room for the answer."""
-        text = template.replace("{problem}", text)
-        if self.model.chat_template:
-            messages = [{"role": "user", "content": text}]
+    def encode(
+        self, text: str, max_new_tokens: int, system: str = "", prefill: str = "", chat: Chat = Chat.model
+    ) -> list[int]:
+        """Token ids of a user's message, with what comes before it and how the answer begins.
+
+        Raises InputError where the context leaves no room for the answer.
+        """
+        templated = chat is Chat.model and self.model.chat_template
+        messages = [{"role": role, "content": said} for role, said in (("system", system), ("user", text)) if said]
+        if templated:
             text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        ids = list(self.tokenizer(text, add_special_tokens=not self.model.chat_template)["input_ids"])
+        elif chat is Chat.chatml:
+            turns = [f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in messages]
+            text = "".join([*turns, "<|im_start|>assistant\n"])
+        elif system:
+            text = f"{system}\n\n{text}"
+        ids = list(self.tokenizer(text + prefill, add_special_tokens=not templated)["input_ids"])
         if len(ids) + max_new_tokens > self.context:
             raise InputError(
                 f"max_new_tokens={max_new_tokens}: the prompt {text[:30]!r}... has {len(ids)} tokens and "
                 f"{self.model.label} reads {self.context} in all; at most {self.context - len(ids)} are left"
             )
         return ids
+
+    def encode_problem(self, benchmark: Benchmark, problem: str) -> list[int]:
+        """A problem in the benchmark's style; a long one leaves less room for its answer than `max_new_tokens`."""
+        text = benchmark.template.replace("{problem}", problem)
+        return self.encode(text, 1, system=benchmark.system, prefill=benchmark.prefill, chat=benchmark.chat)
+
+    def stops(self, stop: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """Stop strings, and the ids of those that are one special token: these never show in a decoded text."""
+        special: dict[str, int] = self.tokenizer.get_added_vocab()  # type: ignore[operator]
+        return tuple(s for s in stop if s not in special), tuple(special[s] for s in stop if s in special)
 
     def decode(self, answers: list[list[int]]) -> list[str]:
         return self.tokenizer.batch_decode(answers, skip_special_tokens=True)

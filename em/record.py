@@ -1,13 +1,17 @@
 """What a unit of work leaves behind, as plain data.  One Record becomes one Parquet file (em.store)."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from em.config import Unit
+from em.evaluation.graders import TIMEOUT, Grade
 
-SCHEMA_VERSION = 2  # 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
+# 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
+# 3 added: paper_rules and grading_errors of an evaluation; `correct` is null where nobody could say
+SCHEMA_VERSION = 3
 
 
 class Status(StrEnum):
@@ -61,8 +65,22 @@ class WeightDigest:
 
 
 @dataclass(kw_only=True)
-class EvaluationResult:
-    """All answers of one measurement, problem by problem: entry `problem * samples + sample` of each list."""
+class Grades:
+    """Of all answers of one measurement, problem by problem: entry `problem * samples + sample` of each list."""
+
+    accuracy: float  # share of correct answers, in [0, 1]; those that could not be graded count as wrong, and here:
+    timeouts: int | None = 0  # answers that could not be graded in time ...
+    grader_failures: int | None = 0  # ... and those at which the grader failed
+    paper_accuracy: float | None = None  # by the rules of the paper's grader, where it has its own for the benchmark
+    correct: list[bool | None]  # null: could not be graded
+    paper_rules: list[bool | None] | None = None
+    grading_errors: list[str | None] | None = None  # why an answer could not be graded
+    extracted: list[str | None]  # what the grader took for the answer
+
+
+@dataclass(kw_only=True)
+class EvaluationResult(Grades):
+    """All answers of one measurement, in the order of their grades."""
 
     step: int
     evaluation_id: str
@@ -70,12 +88,20 @@ class EvaluationResult:
     temperature: float
     problems: int
     samples: int
-    accuracy: float  # share of correct answers, in [0, 1]
-    correct: list[bool]
-    extracted: list[str | None]  # what the grader took for the answer
     lengths: list[int]  # generated tokens
-    truncated: list[bool]
+    truncated: list[bool]  # how an answer ended: at the token limit, or by itself
     texts: list[str | None]  # null: not kept (eval.texts)
+
+
+@dataclass(kw_only=True)
+class Regrade(Grades):
+    """Grades that were given later to the recorded answers of a measurement (em.evaluation.grade)."""
+
+    unit_id: str
+    step: int
+    evaluation_id: str
+    graded: str  # UTC, ISO 8601
+    code_version: str
 
 
 @dataclass(kw_only=True)
@@ -125,6 +151,24 @@ class Record:
             measurements=[MeasurementKey(step=m.step, evaluation_id=m.evaluation.id) for m in unit.measurements],
             **fields,
         )
+
+
+def grades(found: Sequence[Grade]) -> dict[str, Any]:
+    """The fields of Grades."""
+    errors = [grade.error for grade in found]
+    paper_rules = [grade.paper_rules for grade in found]
+    has_paper_rules = any(verdict is not None for verdict in paper_rules)
+    timeouts = errors.count(TIMEOUT)
+    return {
+        "accuracy": sum(grade.correct is True for grade in found) / len(found),
+        "timeouts": timeouts,
+        "grader_failures": sum(error is not None for error in errors) - timeouts,
+        "paper_accuracy": sum(verdict is True for verdict in paper_rules) / len(found) if has_paper_rules else None,
+        "correct": [grade.correct for grade in found],
+        "paper_rules": paper_rules if has_paper_rules else None,
+        "grading_errors": errors if any(errors) else None,
+        "extracted": [grade.extracted for grade in found],
+    }
 
 
 def to_json(value: Any) -> str:

@@ -3,41 +3,17 @@
 python -m em.rerun UNIT_ID [store=results]
 """
 
-import json
 import sys
-from typing import Any, TypeVar
 
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from em.__main__ import run
 from em.compose import run_command
-from em.config import Evaluation, Measurement, Trial, Unit
 from em.errors import InputError
 from em.record import Record
+from em.recorded import unit_of
 from em.schema import read, schema_of
 from em.store import Store
-
-ConfigT = TypeVar("ConfigT")
-
-
-def unit_of(record: dict[str, Any]) -> Unit:
-    """The unit of work that a record is of; raises InputError where today's config makes another trial of it."""
-    if not record["measurements"]:
-        raise InputError(f"{record['unit_id']}: recorded by a version that did not say what was to be measured")
-    evaluations = {key: config_of(Evaluation, it) for key, it in json.loads(record["evaluations_config"]).items()}
-    measurements = (Measurement(key["step"], evaluations[key["evaluation_id"]]) for key in record["measurements"])
-    unit = Unit(config_of(Trial, json.loads(record["trial"])), tuple(measurements))
-    if unit.id != record["unit_id"]:
-        raise InputError(f"{record['unit_id']}: by this version's reading it is {unit.id}; check out the older version")
-    return unit
-
-
-def config_of(kind: type[ConfigT], plain: dict[str, Any]) -> ConfigT:
-    """A dataclass of em.config from the JSON that a record keeps of it."""
-    made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain))
-    assert isinstance(made, kind)
-    return made
 
 
 def main(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
     <root>/records/<trial id>-<hash of what is measured>.parquet    results: done or diverged
     <root>/failed/<unit id>-<attempt id>.parquet                    attempts that raised, kept for inspection
     <root>/damaged/                                                 record files that could not be read, set aside
+    <root>/grades/                                                  later grades of recorded answers
     <root>/index/                                                   the records' small columns, a cache (em.index)
     <root>/claims/<unit id>                                         who is at work on what (em.claims)
     <root>/launches/<sweep>-<id>/                                   what a launch says of itself and is asked to do
@@ -26,7 +27,7 @@ import polars as pl
 
 from em import index
 from em.config import Unit
-from em.record import Record, Status
+from em.record import Record, Regrade, Status
 from em.schema import DamagedError, read, scan, schema_of, write
 
 
@@ -38,6 +39,7 @@ class Store:
         self.records = self.root / "records"
         self.failed = self.root / "failed"
         self.damaged = self.root / "damaged"
+        self.grades = self.root / "grades"
         self.index = self.root / "index"
         self.claims = self.root / "claims"
         self.launches = self.root / "launches"
@@ -95,8 +97,25 @@ class Store:
             self.unindexed = []
 
     def table(self) -> tuple[pl.DataFrame, list[Path]]:
-        """One row for each record, with the small columns (em.index.SCHEMA); and the record files that are damaged."""
-        return index.table(self.index, self.records, self.recorded_units())
+        """One row for each record, with the small columns (em.index.SCHEMA); and the record files that are damaged.
+
+        Accuracies are those of the latest grading.
+        """
+        table, damaged = index.table(self.index, self.records, self.recorded_units())
+        return index.regraded(table, scan(self.grade_paths(), schema_of(Regrade))), damaged
+
+    def grade_paths(self) -> list[Path]:
+        return sorted(self.grades.glob("*.parquet"))
+
+    def commit_grades(self, regrades: Sequence[Regrade]) -> None:
+        """Keep later grades beside the records, which stay as they are."""
+        self.grades.mkdir(parents=True, exist_ok=True)
+        temporary = self.grades / f".{uuid.uuid4().hex}.tmp"
+        try:
+            write(pl.DataFrame([dataclasses.asdict(item) for item in regrades], schema=schema_of(Regrade)), temporary)
+            temporary.rename(self.grades / f"{uuid.uuid4().hex}.parquet")
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def set_aside(self, damaged: Iterable[Path]) -> None:
         """Make room for a new record in the place of a file that cannot be read; the file is kept."""
@@ -119,6 +138,20 @@ class Store:
     def record(self, unit_id: str) -> dict[str, Any]:
         """The whole record of a unit, as plain data; raises InputError where it is damaged."""
         return read(self.record_path(unit_id), schema_of(Record)).row(0, named=True)
+
+    def evaluations(self, trial_id: str) -> list[dict[str, Any]]:
+        """All that was measured of a trial, answer by answer (em.record.EvaluationResult), with the latest grades."""
+        regrades = scan(self.grade_paths(), schema_of(Regrade)).filter(pl.col("unit_id").str.starts_with(trial_id))
+        latest = {
+            (row["unit_id"], row["step"], row["evaluation_id"]): row
+            for row in regrades.sort("graded").collect().iter_rows(named=True)
+        }
+        found = []
+        for path in self.record_paths([trial_id]):
+            for result in self.record(path.stem)["evaluations"]:
+                later = latest.get((path.stem, result["step"], result["evaluation_id"]), {})
+                found.append(result | {name: value for name, value in later.items() if name in result})
+        return found
 
     def scan(self) -> pl.LazyFrame:
         """All records, lazily, one row each, columns as in em.record.Record."""

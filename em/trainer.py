@@ -112,6 +112,7 @@ class Trainer:
             raise
         except Exception:
             status, error = Status.failed, traceback.format_exc()
+        record["evaluations"] = [measured.result() for measured in record["evaluations"]]
         return Record.of(
             unit,
             status=status,
@@ -133,7 +134,7 @@ class Trainer:
         """Train and measure step by step, filling `record`; the first steps on recorded tokens where there are some."""
         trial, replay = unit.trial, Replay.of(recorded)
         record["prompts"] = prompts = [
-            self.reader.encode(trial.prompts.template, text, trial.rollout.max_new_tokens)
+            self.reader.encode(trial.prompts.template.replace("{problem}", text), trial.rollout.max_new_tokens)
             for text in trial.prompts.texts
         ]
         if unit.last_step > 0 and not prompts:
@@ -258,6 +259,7 @@ class Trainer:
 
     def close(self) -> None:
         """Free what model and engine hold, before another Trainer asks for its own."""
+        self.evaluator.close()
         self.engine.close()
         del self.model, self.objective, self.optimizer, self.base
         self.accelerator.free_memory()

@@ -2,8 +2,9 @@
 
 from itertools import product
 
-from em.config import Trial, Unit, typed_value, with_value
+from em.config import Trial, Unit
 from em.errors import InputError
+from em.fields import typed_value, with_value
 from em.inputs import resolve_model
 from sweeps.config import Axis, Launch
 

@@ -90,7 +90,7 @@ from em.trainer import Trainer
 from em.rollout import Request
 trial = compose_trial([]).trial
 trainer = Trainer(trial.model, trial.rollout)
-prompt = trainer.reader.encode(trial.prompts.template, trial.prompts.texts[0], trial.rollout.max_new_tokens)
+prompt = trainer.reader.encode(trial.prompts.texts[0], trial.rollout.max_new_tokens)
 seconds = []
 for seed in range(20):
     start = time.perf_counter()

@@ -1,5 +1,6 @@
 """Every file of conf/ composes, and every mistake is one line that names field, value and remedy."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,20 @@ EXTRA = {  # what a choice needs beside itself
     "model/checkpoint": ["model.path=owner/model"],
     "prompts/jsonl": ["prompts.path={folder}/problems.jsonl"],
     "benchmark/jsonl": ["benchmarks.jsonl.path={folder}/problems.jsonl"],
+    "eval/paper": ["eval.data={folder}"],
+    **{
+        f"benchmark/{name}": ["eval.data={folder}"]
+        for name in ("math500", "minerva_math", "olympiadbench", "amc23", "kk", "mbpp", "mbpp_plus")
+    },
+}
+ROWS = {  # one in the shape of each published benchmark
+    "math500": {"problem": "1+1?", "answer": "2"},
+    "minerva_math": {"problem": "1+1?", "solution": r"It is $\boxed{2}$."},
+    "olympiadbench": {"question": "1+1?", "final_answer": ["$2$"], "is_multiple_answer": False, "unit": None},
+    "amc23": {"question": "1+1?", "answer": 2.0},
+    "kk": {"quiz": "You meet Zoey.", "solution_text_format": "(1) Zoey is a knave"},
+    "mbpp": {"task_id": 11, "text": "Add.", "test_list": ["assert add(1, 1) == 2"], "test_setup_code": ""},
+    "mbpp_plus": {"prompt": "Add.", "test_list": ["assert add(1, 1) == 2"], "test": "assert True", "test_imports": []},
 }
 LAUNCH = ("cluster", "tracking", "sweep")  # groups of `python -m sweeps` alone
 CHOICES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/**/*.yaml"))
@@ -24,6 +39,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "problems.jsonl").write_text(
         '{"problem": "1+1?", "answer": 2}\n\n{"problem": [{"role": "user", "content": "3?"}], "answer": "3"}\n'
     )
+    for name, row in ROWS.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "broken.jsonl").write_text('{"problem": "1+1?"}\n\n{oops\n')
     (tmp_path / "list.jsonl").write_text("[1, 2]\n")
     (tmp_path / "latin.jsonl").write_bytes(b'{"problem": "caf\xe9"}\n')
@@ -107,7 +124,7 @@ MISTAKES = [
     ("eval=avg9", "unknown eval 'avg9': did you mean 'avg8'?"),
     ("model=qwen", "unknown model 'qwen': choose from checkpoint, qwen2.5-math-7b, tiny"),
     ("benchmark=[tiny,validaton]", "unknown benchmark 'validaton': did you mean 'validation'?"),
-    ("benchmark=nothing", "unknown benchmark 'nothing': choose from jsonl, tiny"),
+    ("benchmark=nothing", "unknown benchmark 'nothing': choose from amc23, jsonl, kk, math500"),
     ("benchmark=[]", "benchmark=[]: name at least one benchmark"),
     ("optimizer.lr=-1", "optimizer.lr=-1.0: must be a number greater than 0"),
     ("optimizer.lr=fast", "optimizer.lr=fast: Value 'fast' of type 'str' could not be converted to Float"),
@@ -134,7 +151,10 @@ MISTAKES = [
     ("prompts.texts=[]", "prompts.texts=[]: give prompts, or a file of them with prompts=jsonl prompts.path=..."),
     ("prompts.template=x", "prompts.template='x': must contain {problem}"),
     ("prompts=jsonl", "prompts.path=..."),
-    ("prompts=jsonl prompts.path=problem.jsonl", "prompts.path=problem.jsonl: no such file; . holds broken.jsonl"),
+    (
+        "prompts=jsonl prompts.path=problem.jsonl",
+        "prompts.path=problem.jsonl: no such file; . holds amc23.jsonl, broken.jsonl",
+    ),
     ("prompts=jsonl prompts.path=broken.jsonl", "broken.jsonl:3: not a JSON object (Expecting property name"),
     ("prompts=jsonl prompts.path=list.jsonl", "list.jsonl:1: not a JSON object ([1, 2])"),
     ("prompts=jsonl prompts.path=latin.jsonl", "latin.jsonl:1: not UTF-8 text"),

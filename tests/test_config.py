@@ -18,10 +18,9 @@ from em.config import (
     Rollout,
     Trial,
     Unit,
-    typed_value,
-    with_value,
 )
 from em.errors import InputError
+from em.fields import typed_value, with_value
 from em.tiny.recipe import Recipe
 
 
@@ -66,7 +65,7 @@ def test_the_base_model_is_shared_by_all_trials_of_a_model_and_engine(config):
 def test_every_benchmark_is_measured_at_every_temperature_after_every_step(config):
     found = [(m.step, m.evaluation.benchmark.name, m.evaluation.temperature) for m in config.measurements([0, 10])]
     assert found == [(s, b, t) for s in (0, 10) for t in (0.0, 1.0) for b in ("sum", "max")]
-    assert {(e.samples, e.top_p, e.seed) for e in config.evaluations} == {(4, 1.0, 9)}
+    assert {(e.temperature, e.samples, e.top_p, e.seed) for e in config.evaluations} == {(0, 1, 1.0, 9), (1, 4, 1.0, 9)}
 
 
 def test_a_unit_is_followed_to_its_furthest_step(config):

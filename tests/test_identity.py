@@ -22,8 +22,8 @@ from em.config import (
     Rollout,
     Trial,
     Unit,
-    with_value,
 )
+from em.fields import with_value
 from em.identity import content_id, folder_digest, not_identity
 from em.inputs import resolve_benchmark, resolve_model, resolve_prompts
 from em.tiny.recipe import Recipe
@@ -125,6 +125,8 @@ def other(value: Any) -> Any:
             return value + "x"
         case list():
             return [*value, 0 if value and isinstance(value[0], int) else "x"]
+        case dict():
+            return value | {"x": [1, 2]}
     raise TypeError(f"no other value for {value!r}")
 
 
@@ -233,7 +235,7 @@ def test_a_benchmark_is_its_problems_and_answers(tmp_path):
     first = id_of("a.jsonl", rows)
     assert id_of("b.jsonl", [{**row, "source": "elsewhere"} for row in rows]) == first
     renamed = [{"q": row["problem"], "answer": row["answer"]} for row in rows]
-    assert id_of("c.jsonl", renamed, problem_field="q") == first
+    assert id_of("c.jsonl", renamed, problem_fields=["q"]) == first
     assert id_of("d.jsonl", [rows[0], {"problem": "2+2", "answer": "5"}]) != first
     assert id_of("e.jsonl", rows[::-1]) != first
     assert id_of("f.jsonl", rows[:1]) != first

@@ -23,9 +23,9 @@ from em.config import (
     Texts,
     Trial,
     Unit,
-    with_value,
 )
 from em.errors import InputError
+from em.fields import with_value
 from em.inputs import resolve_model
 from em.objective import EntropyObjective
 from em.record import NOT_REPRODUCED, EvaluationResult, Record, Status
@@ -306,7 +306,7 @@ def test_what_cannot_fit_the_context_is_an_input_error(trainer, trial, five_step
     with pytest.raises(InputError, match=r"max_new_tokens=8: the prompt '1+'... has 1017 tokens .* at most 7 are left"):
         trainer.run(unit(long, 1))
     wide = dataclasses.replace(EVALUATION, benchmark=dataclasses.replace(SUM, max_new_tokens=2000))
-    with pytest.raises(InputError, match=r"max_new_tokens=2000: .* at most 1016 are left"):
+    with pytest.raises(InputError, match=r"benchmarks.sum.max_new_tokens=2000: .* 1024 tokens here"):
         trainer.run(unit(trial, 1, evaluation=wide))
     assert reproduced(trainer.run(unit(trial, 5))) == reproduced(five_steps)
 

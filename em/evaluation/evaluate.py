@@ -1,79 +1,110 @@
-"""Measures the weights that an engine holds: all benchmarks of a measurement as one batch.
+"""Measures the weights that an engine holds: all benchmarks of a measurement as one batch, graded while it runs.
 
 P problems of a benchmark, K samples each.  A sample's random stream depends on (evaluation seed, benchmark, problem,
 sample) and not on the trial: two models are compared on common random numbers.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from em.config import Evaluation, Measurement, Texts
-from em.evaluation.graders import grader
+from em.errors import require
+from em.evaluation import graders
+from em.evaluation.graders import Grade
+from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import problems
 from em.model import Reader
-from em.record import EvaluationResult
+from em.record import EvaluationResult, grades
 from em.rollout import Completion, Engine, Request
 from em.seeds import stream
+
+
+@dataclass
+class Measured:
+    """Answers of one measurement, whose grades may not all be known yet."""
+
+    measurement: Measurement
+    answers: dict[int, list[Completion]] = field(default_factory=dict)  # by problem
+    texts: dict[int, list[str]] = field(default_factory=dict)
+    grades: dict[int, list[Future[Grade]]] = field(default_factory=dict)
+
+    def result(self) -> EvaluationResult:
+        """Waits for the last grade."""
+        evaluation = self.measurement.evaluation
+        order = range(len(self.answers))
+        completions = [completion for problem in order for completion in self.answers[problem]]
+        return EvaluationResult(
+            step=self.measurement.step,
+            evaluation_id=evaluation.id,
+            benchmark=evaluation.benchmark.name,
+            temperature=evaluation.temperature,
+            problems=len(order),
+            samples=evaluation.samples,
+            lengths=[len(completion.token_ids) for completion in completions],
+            truncated=[completion.truncated for completion in completions],
+            texts=kept([text for problem in order for text in self.texts[problem]], evaluation),
+            **grades([grade_of(future) for problem in order for future in self.grades[problem]]),
+        )
 
 
 class Evaluator:
     """Holds the prepared requests of every evaluation met so far: a lane measures thousands of models with the same."""
 
     def __init__(self, engine: Engine, reader: Reader) -> None:
-        self.engine, self.reader = engine, reader
+        self.engine, self.reader, self.pool = engine, reader, GradingPool()
         self.prepared: dict[str, tuple[list[Request], list[str]]] = {}
 
-    def measure(self, measurements: Sequence[Measurement]) -> list[EvaluationResult]:
-        """One result for each measurement, of the weights as they are now."""
+    def measure(self, measurements: Sequence[Measurement]) -> list[Measured]:
+        """Samples all answers of the weights as they are now; grading may go on after it."""
+        measured = [Measured(measurement) for measurement in measurements]
         prepared = [self.prepare(measurement.evaluation) for measurement in measurements]
-        answers = iter(self.engine.generate([request for requests, _ in prepared for request in requests]))
-        return [
-            self.grade(measurement, [next(answers) for _ in requests], references)
-            for measurement, (requests, references) in zip(measurements, prepared, strict=True)
+        owners = [
+            (owner, problem, reference)
+            for owner, (_, references) in zip(measured, prepared, strict=True)
+            for problem, reference in enumerate(references)
         ]
+        for index, answers in self.engine.stream([request for requests, _ in prepared for request in requests]):
+            owner, problem, reference = owners[index]
+            texts = self.reader.decode([answer.token_ids for answer in answers])
+            judge = owner.measurement.evaluation.benchmark.grader
+            graded = {text: self.pool.submit(judge, text, reference) for text in dict.fromkeys(texts)}
+            owner.answers[problem], owner.texts[problem] = answers, texts
+            owner.grades[problem] = [graded[text] for text in texts]
+        return measured
 
     def prepare(self, evaluation: Evaluation) -> tuple[list[Request], list[str]]:
-        """The P requests of an evaluation and the P reference answers."""
+        """The P requests of an evaluation and the P references."""
         if evaluation.id not in self.prepared:
             benchmark = evaluation.benchmark
+            graders.require_ready(benchmark.grader)
             pairs = problems(benchmark)
+            strings, ids = self.reader.stops(benchmark.stop)
+            require(
+                benchmark.max_new_tokens < self.reader.context,
+                f"benchmarks.{benchmark.name}.max_new_tokens",
+                benchmark.max_new_tokens,
+                f"prompt and answer together have {self.reader.context} tokens here (rollout.max_model_len)",
+            )
+            prompts = [self.reader.encode_problem(benchmark, text) for text, _ in pairs]
             requests = [
                 Request(
-                    prompt=self.reader.encode(benchmark.template, text, benchmark.max_new_tokens),
+                    prompt=prompt,
                     seed=stream("evaluation", evaluation.seed, benchmark.name, index),
                     samples=evaluation.samples,
                     temperature=evaluation.temperature,
                     top_p=evaluation.top_p,
-                    max_new_tokens=benchmark.max_new_tokens,
-                    stop=tuple(benchmark.stop),
+                    max_new_tokens=min(benchmark.max_new_tokens, self.reader.context - len(prompt)),
+                    stop=strings,
+                    stop_ids=ids,
                 )
-                for index, (text, _) in enumerate(pairs)
+                for index, prompt in enumerate(prompts)
             ]
             self.prepared[evaluation.id] = requests, [reference for _, reference in pairs]
         return self.prepared[evaluation.id]
 
-    def grade(
-        self, measurement: Measurement, answers_PK: list[list[Completion]], references_P: list[str]
-    ) -> EvaluationResult:
-        evaluation = measurement.evaluation
-        judge = grader(evaluation.benchmark.grader)
-        completions = [completion for answers_K in answers_PK for completion in answers_K]
-        texts = self.reader.decode([completion.token_ids for completion in completions])
-        references = [reference for reference in references_P for _ in range(evaluation.samples)]
-        grades = [judge(text, reference) for text, reference in zip(texts, references, strict=True)]
-        return EvaluationResult(
-            step=measurement.step,
-            evaluation_id=evaluation.id,
-            benchmark=evaluation.benchmark.name,
-            temperature=evaluation.temperature,
-            problems=len(references_P),
-            samples=evaluation.samples,
-            accuracy=sum(grade.correct for grade in grades) / len(grades),
-            correct=[grade.correct for grade in grades],
-            extracted=[grade.extracted for grade in grades],
-            lengths=[len(completion.token_ids) for completion in completions],
-            truncated=[completion.truncated for completion in completions],
-            texts=kept(texts, evaluation),
-        )
+    def close(self) -> None:
+        self.pool.close()
 
 
 def kept(texts: list[str], evaluation: Evaluation) -> list[str | None]:

@@ -1,7 +1,7 @@
 """What a rollout engine does: sample token ids from weights that are pushed into it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Request:
     top_p: float = 1.0
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()  # tokens that end an answer, beside the model's own
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,13 @@ class Engine(ABC):
     context: int  # prompt and answer together, in tokens
 
     @abstractmethod
+    def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
+        """(index of a request, its samples) as each is done; all are decoded as one batch."""
+
     def generate(self, requests: Sequence[Request], logprobs: bool = False) -> list[list[Completion]]:
-        """The samples of each request, in the order of the requests; all are decoded as one batch."""
+        """The samples of each request, in the order of the requests."""
+        done = dict(self.stream(requests, logprobs))
+        return [done[index] for index in range(len(requests))]
 
     @abstractmethod
     def push(self, weights: Mapping[str, Tensor]) -> None:

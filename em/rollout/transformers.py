@@ -1,7 +1,7 @@
 """The Hugging Face engine: `generate` with a KV cache.  Same interface, same tests; no vLLM needed."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +34,24 @@ class TransformersEngine(Engine):
         pad = self.tokenizer.pad_token_id
         self.pad_id: int = pad if pad is not None else min(self.end_ids, default=0)
 
-    def generate(self, requests: Sequence[Request], logprobs: bool = False) -> list[list[Completion]]:
+    def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         """Requests that sample alike are decoded together, at most `rollout.max_num_seqs` at a time."""
         groups = defaultdict(list)
         for index, request in enumerate(requests):
             # A penalty would take padding for repetitions: under one, only prompts of one length are decoded together.
             width = len(request.prompt) if request.repetition_penalty != 1 else 0
             sampling = request.temperature, request.top_p, request.repetition_penalty
-            alike = *sampling, width, request.max_new_tokens, request.stop
+            alike = *sampling, width, request.max_new_tokens, request.stop, request.stop_ids
             groups[alike] += [(index, request, request.seed + sample) for sample in range(request.samples)]
         results: list[list[Completion]] = [[] for _ in requests]
         for rows in groups.values():
             for start in range(0, len(rows), self.max_num_seqs):
                 batch = rows[start : start + self.max_num_seqs]
                 completions = self._decode([row[1] for row in batch], [row[2] for row in batch], logprobs)
-                for (index, _, _), completion in zip(batch, completions, strict=True):
+                for (index, request, _), completion in zip(batch, completions, strict=True):
                     results[index].append(completion)
-        return results
+                    if len(results[index]) == request.samples:
+                        yield index, results[index]
 
     @torch.inference_mode()
     def _decode(self, requests: list[Request], seeds: list[int], logprobs: bool) -> list[Completion]:
@@ -69,7 +70,7 @@ class TransformersEngine(Engine):
         settings = GenerationConfig(
             do_sample=False,  # the argmax, of logits plus noise: a sample
             max_new_tokens=first.max_new_tokens,
-            eos_token_id=sorted(self.end_ids) or None,
+            eos_token_id=sorted(self.end_ids.union(first.stop_ids)) or None,
             pad_token_id=self.pad_id,
             return_dict_in_generate=True,
             output_logits=logprobs,
@@ -89,13 +90,16 @@ class TransformersEngine(Engine):
             scores_BT = logits_BTV.log_softmax(-1).gather(-1, output.sequences[:, width:, None])[..., 0]
             scores = scores_BT.tolist()
         return [
-            self._completion(ids, stopping.lengths.get(row), scores[row] if scores else None)
+            self._completion(ids, first, stopping.lengths.get(row), scores[row] if scores else None)
             for row, ids in enumerate(sampled_BT)
         ]
 
-    def _completion(self, ids: list[int], stopped: int | None, scores: list[float] | None) -> Completion:
+    def _completion(
+        self, ids: list[int], request: Request, stopped: int | None, scores: list[float] | None
+    ) -> Completion:
         """Cut a row of a batch at its end-of-sequence token or where a stop string ended it; the rest is padding."""
-        ends = [position + 1 for position, token in enumerate(ids[:stopped]) if token in self.end_ids]
+        end_ids = self.end_ids.union(request.stop_ids)
+        ends = [position + 1 for position, token in enumerate(ids[:stopped]) if token in end_ids]
         length = ends[0] if ends else stopped
         return Completion(ids[:length], truncated=length is None, logprobs=scores[:length] if scores else None)
 

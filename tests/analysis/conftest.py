@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Trial, Unit, with_value
+from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Trial, Unit
+from em.fields import with_value
 from em.record import EvaluationResult, Provenance, Record, Status, WeightDigest
 from em.store import Store
 
@@ -42,6 +43,8 @@ def commit(store: Store) -> Commit:
         weights: str = "same",
         environment: str = "{}",
         started: str = "2026-01-01T00:00:00+00:00",
+        timeouts: int | None = 0,
+        grader_failures: int | None = 0,
     ) -> None:
         record = Record.of(
             Unit(trial, tuple(Measurement(step, evaluation) for evaluation in evaluations)),
@@ -62,6 +65,8 @@ def commit(store: Store) -> Commit:
                     lengths=[1],
                     truncated=[False],
                     texts=["2"],
+                    timeouts=timeouts,
+                    grader_failures=grader_failures,
                 )
                 for evaluation, accuracy in zip(evaluations, accuracies, strict=False)
             ],

@@ -80,6 +80,14 @@ def test_mixed_environments_and_attempts_are_warned_of(swept: Store, commit: Com
     assert "warning: 1 scores unite attempts whose weights differ" in output.getvalue()
 
 
+def test_answers_that_could_not_be_graded_are_warned_of(swept: Store, commit: Commit):
+    third = trial(0.5, seed=3)
+    commit(third, [0.2, 0.6], timeouts=2)
+    output = StringIO()
+    draw(swept, trials=[*TRIALS, third], output=output)
+    assert "warning: 4 answers could not be graded and count as wrong" in output.getvalue()
+
+
 def test_without_the_base_model_there_is_no_gain(store: Store, commit: Commit):
     commit(TRIALS[0], [0.2, 0.4])
     assert draw(store).table["gain"].to_list() == [None, None]

@@ -31,7 +31,8 @@ def test_a_row_per_benchmark(store: Store, commit: Commit):
 def test_answers_are_not_read(store: Store, commit: Commit):
     commit(trial(), [0.2, 0.6])
     records = load.records(store, [trial().id])
-    assert [field.name for field in records.schema["evaluations"].inner.fields] == list(load.MEASURED)  # type: ignore
+    kept = {field.name for field in records.schema["evaluations"].inner.fields}  # type: ignore[attr-defined]
+    assert kept == {*load.MEASURED, "paper_accuracy", "timeouts", "grader_failures"} - {"ungraded"}
     assert not {"rollouts", "prompts"} & set(records.columns)
 
 
@@ -64,7 +65,16 @@ def test_records_of_one_trial_are_united(store: Store, commit: Commit):
         "score": pytest.approx(0.4),
         "environment": "",
         "attempts": 1,
+        "ungraded": 0,
     }
+
+
+def test_answers_that_could_not_be_graded_are_counted(store: Store, commit: Commit):
+    commit(trial(), [0.2, 0.6], timeouts=2, grader_failures=1)
+    commit(trial(seed=1), [0.2, 0.6], timeouts=None, grader_failures=None)  # as a version before wrote it
+    found = load.scores(load.records(store, [trial().id, trial(seed=1).id]))
+    assert dict(found.select("trial_id", "ungraded").iter_rows()) == {trial().id: 3, trial(seed=1).id: 0}
+    assert sorted(load.headlines(found, EVALUATIONS)["ungraded"]) == [0, 6]
 
 
 def test_a_measurement_made_twice_counts_once(store: Store, commit: Commit):

@@ -14,8 +14,9 @@ import pytest
 from analysis import why
 from analysis.difference import ABSENT, ENDS, Change, Parting, Place, acting, compare
 from analysis.why import resolve
-from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Trial, Unit, with_value
+from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Trial, Unit
 from em.errors import InputError
+from em.fields import with_value
 from em.record import EvaluationResult, Provenance, Record, Sample, Status, StepMetrics, WeightDigest
 from em.store import Store
 

@@ -354,3 +354,31 @@ def test_the_context_is_the_checkpoints(engine):
     assert engine.context == 1024
     [[sample]] = engine.generate([greedy(LONG * 2 + LONG[:208], max_new_tokens=16)])
     assert len(sample.token_ids) == 16 or sample.token_ids[-1] == EOS
+
+
+def test_a_token_of_the_request_ends_an_answer_beside_the_models_own(engine: Engine) -> None:
+    """And only there: the request beside it goes on."""
+    [[free]] = engine.generate([greedy()])
+    token = free.token_ids[3]
+    first = free.token_ids.index(token)
+    [[stopped]], [[other]] = (
+        engine.generate([greedy(stop_ids=(token,)), greedy()])[place : place + 1] for place in (0, 1)
+    )
+    assert stopped == Completion(free.token_ids[: first + 1], truncated=False)
+    assert other.token_ids == free.token_ids
+
+
+def test_answers_come_as_they_are_done_and_all_of_them(engine: Engine) -> None:
+    requests = [request(max_new_tokens=16), request(samples=2, max_new_tokens=1), greedy(samples=3, max_new_tokens=4)]
+    whole = engine.generate(requests)
+    streamed = list(engine.stream(requests))
+    assert sorted(index for index, _ in streamed) == [0, 1, 2]
+    assert [samples for _, samples in sorted(streamed, key=lambda item: item[0])] == whole
+
+
+def test_who_stops_reading_leaves_no_request_behind(engine: Engine) -> None:
+    [whole] = engine.generate([greedy()])
+    answers = engine.stream([request(max_new_tokens=200), greedy(max_new_tokens=1)])
+    next(answers)
+    answers.close()  # type: ignore[attr-defined]
+    assert engine.generate([greedy()]) == [whole]

@@ -13,7 +13,7 @@ from em.config import Unit
 from em.errors import InputError
 from em.provenance import provenance
 from em.record import Record, Status
-from em.rerun import unit_of
+from em.recorded import unit_of
 from em.schema import read, schema_of
 from em.store import Store
 from sweeps import expand

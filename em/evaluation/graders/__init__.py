@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from em.errors import require_known
 
+TIMEOUT = "timeout"
+
 
 @dataclass(frozen=True)
 class Grade:
     correct: bool | None  # None: nobody can say, and `error` tells why
     extracted: str | None  # the answer that the text gives; None: it gives none
     paper_rules: bool | None = None  # by the rules of the paper's grader; None: it has none of its own here
-    error: str | None = None  # "timeout", or what went wrong in the grader
+    error: str | None = None  # TIMEOUT, or what went wrong in the grader
 
 
 Grader = Callable[[str, str], Grade]
@@ -30,12 +32,20 @@ GRADERS = {  # by name: where it is, so that a config is checked without loading
     "code": "em.evaluation.graders.code:grade",
     "code_without_sandbox": "em.evaluation.graders.code:grade_without_sandbox",
 }
+NEEDS = {"code": "em.evaluation.sandbox:check"}  # what raises InputError where this machine lacks something
 INSTANT = ("tiny", "boxed", "knights")  # take microseconds and cannot hang: not worth another process
 
 
 def check(name: str) -> None:
     """Raise InputError, with the nearest valid name, for a grader that there is not."""
     require_known("grader", name, GRADERS)
+
+
+def require_ready(name: str) -> None:
+    """Raise InputError where this machine cannot grade so."""
+    check(name)
+    if name in NEEDS:
+        pkgutil.resolve_name(NEEDS[name])()
 
 
 def grader(name: str) -> Grader:

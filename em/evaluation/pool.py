@@ -1,0 +1,77 @@
+"""Grading beside generation: answers go to a pool of processes as they come, each with a hard time limit.
+
+Symbolic mathematics on what a model writes may take for ever, use up the stack or the memory.  The graders limit
+themselves (math-verify by an alarm, which needs the main thread of a process: here it has one); whatever outlives
+HARD_SECONDS all the same is killed with its process, and counted.  What cannot hang is graded on the spot.
+"""
+
+import ctypes
+import os
+import pkgutil
+import signal
+from concurrent.futures import Future, TimeoutError
+from functools import partial
+from multiprocessing import get_context
+
+from pebble import ProcessPool
+
+from em.evaluation.graders import GRADERS, INSTANT, TIMEOUT, Grade, check
+
+HARD_SECONDS = 60.0  # of one answer; a generated program has ten of them (em.evaluation.sandbox), a formula five
+PROCESSES = min(4, os.cpu_count() or 1)  # grading is faster than generation; lanes share a node
+PR_SET_PDEATHSIG = 1
+
+
+class GradingPool:
+    """Starts its processes when the first answer comes that needs one, and keeps them."""
+
+    def __init__(self, processes: int = PROCESSES, hard_seconds: float = HARD_SECONDS) -> None:
+        self.processes, self.hard_seconds = processes, hard_seconds
+        self.pool: ProcessPool | None = None
+
+    def submit(self, name: str, text: str, reference: str) -> "Future[Grade]":
+        """Grade a text by the grader of that name; `grade_of` waits for it."""
+        check(name)
+        if name in INSTANT:
+            return at_once(GRADERS[name], text, reference)
+        if self.pool is None:
+            start = partial(end_with, os.getpid())
+            self.pool = ProcessPool(self.processes, initializer=start, context=get_context("spawn"))
+        return self.pool.schedule(grade, args=(GRADERS[name], text, reference), timeout=self.hard_seconds)
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.stop()
+            self.pool.join()
+            self.pool = None
+
+
+def grade_of(future: "Future[Grade]") -> Grade:
+    """Waits for a grade; what kept the grader from one is in its `error`, and nothing is scored 0 silently."""
+    try:
+        return future.result()
+    except TimeoutError:
+        return Grade(None, None, error=TIMEOUT)
+    except Exception as error:  # of the grader, or its process has died
+        return Grade(None, None, error=f"{type(error).__name__}: {error}")
+
+
+def grade(where: str, text: str, reference: str) -> Grade:
+    return pkgutil.resolve_name(where)(text, reference)
+
+
+def at_once(where: str, text: str, reference: str) -> "Future[Grade]":
+    future: Future[Grade] = Future()
+    try:
+        future.set_result(grade(where, text, reference))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def end_with(parent: int) -> None:
+    """Of a process of the pool: end when the process that grades is gone, however it went; leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)

@@ -1,0 +1,140 @@
+"""Grading recorded answers again: new grades beside records that stay as they are, and the latest ones count."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Texts, Trial, Unit
+from em.errors import InputError
+from em.evaluation import grade
+from em.identity import content_id
+from em.provenance import provenance
+from em.record import EvaluationResult, Record, Status
+from em.recorded import evaluations_of
+from em.store import Store
+from tests.evaluation.test_problems import jsonl
+
+TEXTS = [r"it is $\boxed{1/2}$", r"it is \boxed{3}", r"\boxed{0.50}", "no answer", r"\boxed{7}", r"x \boxed{6}"]
+RIGHT = [True, False, False, False, True, False]  # of two problems, three answers each: 1/2 and 7
+
+
+def evaluation(path: str, pairs: list[tuple[str, str]], **settings: Any) -> Evaluation:
+    benchmark = Benchmark(name="mine", path=path, grader="maths", digest=content_id(pairs))
+    return Evaluation(benchmark=benchmark, temperature=1.0, top_p=1.0, samples=3, seed=0, **settings)
+
+
+@pytest.fixture
+def problems(tmp_path: Path) -> str:
+    return jsonl(tmp_path / "mine.jsonl", {"problem": "a?", "answer": "1/2"}, {"problem": "b?", "answer": "7"})
+
+
+def recorded(store: Store, measured: Evaluation, texts: list[str | None]) -> Unit:
+    """A record whose grades are wrong: as if an old grader had compared strings."""
+    unit = Unit(Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), (Measurement(1, measured),))
+    result = EvaluationResult(
+        step=1,
+        evaluation_id=measured.id,
+        benchmark="mine",
+        temperature=1.0,
+        problems=2,
+        samples=3,
+        accuracy=2 / 6,
+        correct=list(RIGHT),
+        extracted=[None] * 6,
+        lengths=[1] * 6,
+        truncated=[False] * 6,
+        texts=texts,
+    )
+    made = provenance(lane="0", device="none", started=datetime.now(UTC))
+    store.commit(Record.of(unit, status=Status.done, attempt=1, evaluations=[result], provenance=made))
+    return unit
+
+
+PAIRS = [("a?", "1/2"), ("b?", "7")]
+
+
+def test_new_grades_count_and_the_record_stays(tmp_path, problems, capsys):
+    store = Store(tmp_path / "store")
+    unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    before = store.record_path(unit.id).read_bytes()
+    grade.main([f"store={store.root}"])
+    row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
+    assert row == ["mine", "6", "2", "3", "1", "0", "0", "0"]  # 0.50 is 1/2
+    assert store.record_path(unit.id).read_bytes() == before
+    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
+    [result] = store.evaluations(unit.trial.id)
+    assert result["correct"] == [True, False, True, False, True, False]
+    assert result["extracted"] == ["1/2", "3", "0.50", None, "7", "6"]
+    assert result["paper_rules"] == [True, False, True, False, True, False]
+    assert result["texts"] == TEXTS
+
+
+def test_the_latest_grading_counts(tmp_path, problems):
+    store = Store(tmp_path / "store")
+    unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    grade.main([f"store={store.root}"])
+    first = store.evaluations(unit.trial.id)
+    grade.main([f"store={store.root}", "benchmark=mine", f"trial={unit.trial.id}"])
+    assert len(store.grade_paths()) == 2
+    assert store.evaluations(unit.trial.id) == first
+    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
+
+
+def test_answers_whose_text_was_not_kept_keep_their_grades(tmp_path, problems, capsys):
+    store = Store(tmp_path / "store")
+    unit = recorded(
+        store, evaluation(problems, PAIRS, texts=Texts.sample), [TEXTS[0], None, None, TEXTS[3], None, None]
+    )
+    grade.main([f"store={store.root}"])
+    assert capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()[-1] == "6"
+    assert store.grade_paths() == []
+    assert store.evaluations(unit.trial.id)[0]["correct"] == RIGHT
+
+
+def test_other_problems_than_those_that_were_answered_are_refused(tmp_path, problems):
+    store = Store(tmp_path / "store")
+    recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    Path(problems).rename(kept / "mine.jsonl")
+    jsonl(Path(problems), {"problem": "a?", "answer": "2"}, {"problem": "b?", "answer": "7"})
+    with pytest.raises(InputError, match=r"benchmarks.mine: .*mine.jsonl holds other problems than those"):
+        grade.main([f"store={store.root}"])
+    assert store.grade_paths() == []
+    grade.main([f"store={store.root}", f"data={kept}"])
+    assert len(store.grade_paths()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["benchmrk=mine"], "unknown option 'benchmrk': did you mean 'benchmark'?"),
+        (["trial=feed"], "unknown trial 'feed': choose from "),
+        (["benchmark=other"], "benchmark=other: store="),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, problems, words, message):
+    store = Store(tmp_path / "store")
+    recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    with pytest.raises(InputError) as raised:
+        grade.main([f"store={store.root}", *words])
+    assert str(raised.value).startswith(message)
+
+
+def test_an_empty_store_is_said(tmp_path):
+    with pytest.raises(InputError, match="holds no records"):
+        grade.main([f"store={tmp_path}"])
+
+
+def test_a_record_of_the_version_before_is_read_and_graded(tmp_path, problems):
+    """Its benchmark has problem_field and answer_field, its answers no rules of the paper."""
+    measured = evaluation(problems, PAIRS)
+    old: dict[str, Any] = dataclasses.asdict(measured)
+    for name in ("problem_fields", "answer_fields"):
+        [old["benchmark"][name.removesuffix("s")]] = old["benchmark"].pop(name)
+    text = json.dumps({measured.id: old}, default=lambda item: item.value)
+    assert evaluations_of({"evaluations_config": text})[measured.id] == measured

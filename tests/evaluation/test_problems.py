@@ -1,0 +1,163 @@
+"""Where problems come from: files, the hub, the published benchmarks; and a benchmark that somebody adds."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from em import compose
+from em.compose import CONF, compose_trial
+from em.config import Benchmark
+from em.errors import InputError
+from em.evaluation.evaluate import Evaluator
+from em.evaluation.problems import problems
+from em.model import Reader
+from em.rollout.engine import Completion, Engine, Request
+
+PUBLISHED = {"math500": 500, "minerva_math": 272, "olympiadbench": 675, "amc23": 40, "kk": 700, "mbpp": 500}
+
+
+def jsonl(path: Path, *rows: Any) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def benchmark(**settings: Any) -> Benchmark:
+    return Benchmark(**{"name": "mine", "grader": "boxed", **settings})
+
+
+def test_a_reference_is_one_text_or_json_of_several_fields(tmp_path):
+    rows = [("1+1?", 2), ("2+2?", "4"), ("x?", ["1", "2"])]
+    path = jsonl(tmp_path / "a.jsonl", *({"problem": problem, "answer": answer} for problem, answer in rows))
+    assert problems(benchmark(path=path)) == [("1+1?", "2"), ("2+2?", "4"), ("x?", '{"answer": ["1", "2"]}')]
+    several = benchmark(path=path, answer_fields=["answer", "problem"], limit=1)
+    assert problems(several) == [("1+1?", '{"answer": 2, "problem": "1+1?"}')]
+
+
+def test_several_fields_make_a_problem_and_lists_are_lines(tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", {"text": "Add.", "tests": ["assert a", "assert b"], "answer": "x"})
+    assert problems(benchmark(path=path, problem_fields=["text", "tests"])) == [("Add.\nassert a\nassert b", "x")]
+
+
+def test_only_rows_within_the_bounds_are_kept(tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", *({"id": n, "problem": f"{n}?", "answer": n} for n in range(20)))
+    assert [text for text, _ in problems(benchmark(path=path, keep={"id": [3, 5]}))] == ["3?", "4?", "5?"]
+    with pytest.raises(InputError, match=r"benchmarks.mine.keep=\{'id': \[50, 60\]\}: leaves no problem of"):
+        problems(benchmark(path=path, keep={"id": [50, 60]}))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ('{"problem": "1?", "answer": 1}\n{"problem": "2?"}\n', "a.jsonl:2: unknown field 'answer'"),
+        ('{"problem": "1?", "answer": 1}\n{oops\n', "a.jsonl:2: not a JSON object"),
+        ('{"problem": {"a": 1}, "answer": 1}\n', "a.jsonl:1: problem={'a': 1}: must be text, a number"),
+        ("\n", "the file holds no rows"),
+    ],
+)
+def test_a_bad_row_is_named_by_file_and_line(tmp_path, rows, message):
+    (tmp_path / "a.jsonl").write_text(rows)
+    with pytest.raises(InputError) as raised:
+        problems(benchmark(path=str(tmp_path / "a.jsonl")))
+    assert message in str(raised.value)
+
+
+def test_the_hub_is_read_through_datasets(tmp_path, monkeypatch):
+    """A folder in the hub's layout, with two splits, is loaded by the code that loads hub ids."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "set").mkdir()
+    jsonl(tmp_path / "set" / "train.jsonl", {"problem": "never", "answer": "0"})
+    jsonl(tmp_path / "set" / "test.jsonl", *({"problem": f"{n}?", "answer": n} for n in range(3)))
+    found = benchmark(hub=str(tmp_path / "set"), split="test")
+    assert problems(found) == [("0?", "0"), ("1?", "1"), ("2?", "2")]
+    assert len(problems(benchmark(hub=str(tmp_path / "set"), split="test+train"))) == 4
+    with pytest.raises(InputError, match=r"set test\[0\]: unknown field 'answr': did you mean 'answer'\?"):
+        problems(benchmark(hub=str(tmp_path / "set"), answer_fields=["answr"]))
+
+
+def test_what_the_hub_does_not_have_is_one_line_with_the_way_out(tmp_path):
+    missing = str(tmp_path / "nowhere")
+    with pytest.raises(InputError) as raised:
+        problems(benchmark(hub=missing))
+    assert str(raised.value).startswith(f"benchmarks.mine.hub={missing}: not to be had (")
+    assert "benchmarks.mine.path=..., or a folder of such with eval.data=..." in str(raised.value)
+
+
+def test_a_file_in_a_folder_stands_in_for_the_hub(tmp_path):
+    jsonl(tmp_path / "math500.jsonl", {"problem": "1+1?", "answer": "2"})
+    found = compose_trial(["benchmark=[math500]", f"eval.data={tmp_path}"]).benchmarks["math500"]
+    assert found.path == str(tmp_path / "math500.jsonl")
+    assert problems(found) == [("1+1?", "2")]
+    with pytest.raises(InputError, match=r"eval.data=.*nowhere: no such folder"):
+        compose_trial(["benchmark=[math500]", f"eval.data={tmp_path}/nowhere"])
+
+
+def test_the_published_benchmarks_have_as_many_problems_as_the_paper_says():
+    if "EM_BENCHMARK_DATA" not in os.environ:
+        pytest.skip("set EM_BENCHMARK_DATA to a folder with the six benchmarks' JSONL files")
+    config = compose_trial(["eval=paper", f"eval.data={os.environ['EM_BENCHMARK_DATA']}"])
+    assert {name: len(problems(item)) for name, item in config.benchmarks.items()} == PUBLISHED
+    asked = {(e.benchmark.name, e.temperature, e.samples) for e in config.evaluations}
+    assert asked == {(name, 0.0, 1) for name in PUBLISHED} | {(name, 0.6, 8) for name in PUBLISHED}
+    assert sum(PUBLISHED.values()) * 8 == 21_496
+
+
+class Parrot(Engine):
+    """Answers every prompt with its own text."""
+
+    context = 512
+
+    def stream(self, requests, logprobs=False):
+        for index, request in reversed(list(enumerate(requests))):
+            yield index, [Completion(request.prompt, truncated=False)] * request.samples
+
+    def push(self, weights): ...
+
+    def clear_cache(self): ...
+
+    def close(self): ...
+
+
+MINE = """
+# @package benchmarks.mine
+name: mine
+path: {path}
+problem_fields: [question]
+answer_fields: [gold]
+system: Be brief.
+template: "Q: {{problem}}"
+prefill: "A:"
+chat: chatml
+stop: ["\\n\\n"]
+max_new_tokens: 8
+grader: boxed
+"""
+
+
+def test_a_new_benchmark_is_one_file(tmp_path, monkeypatch, checkpoint: Callable[..., Path]):
+    """What docs/design.md shows: a YAML file, and nothing else, makes a benchmark that is asked and graded."""
+    shutil.copytree(CONF, tmp_path / "conf")
+    monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
+    path = jsonl(tmp_path / "mine.jsonl", {"question": r"\boxed{7}", "gold": "7"}, {"question": "none", "gold": "8"})
+    (tmp_path / "conf" / "benchmark" / "mine.yaml").write_text(MINE.format(path=path))
+    config = compose_trial(["benchmark=[tiny,mine]", "eval.samples=2"])
+    [measurement] = [m for m in config.measurements([0]) if m.evaluation.benchmark.name == "mine"]
+    evaluator = Evaluator(Parrot(), Reader(checkpoint(tied=True), config.model, 512))
+    [request, _], _ = evaluator.prepare(measurement.evaluation)
+    asked = (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nQ: \\boxed{7}<|im_end|>\n<|im_start|>assistant\nA:"
+    )
+    assert bytes(request.prompt).decode() == asked
+    assert isinstance(request, Request)
+    assert (request.stop, request.samples, request.max_new_tokens) == (("\n\n",), 2, 8)
+    [result] = [measured.result() for measured in evaluator.measure([measurement])]
+    assert (result.correct, result.extracted, result.accuracy) == (
+        [True, True, False, False],
+        ["7", "7", None, None],
+        0.5,
+    )
+    assert result.texts == [asked, asked, asked.replace(r"\boxed{7}", "none"), asked.replace(r"\boxed{7}", "none")]
