@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 
 from em.evaluation.graders import Grade, expressions, maths
-from em.evaluation.graders.normal_form import boxes, elements, normal, number
+from em.evaluation.graders.boxed import boxes
+from em.evaluation.graders.normal_form import elements, normal, number
 
 CASES = Path(__file__).with_name("math_verify_cases.json")
 FIELDS = {"math500": "answer", "amc23": "answer", "minerva_math": "solution", "olympiadbench": "final_answer"}
@@ -159,6 +160,9 @@ def test_no_spoilt_gold_is_right():
         (r"8.7 \times 10^8", "8.7e8"),
         (r"8.7 \times 10^{8} \text{ m}", "8.7e8"),
         (r"8.7 \cdot 10^{8}~\mathrm{erg/s}", "8.7e8"),
+        (r"8.7 \times 10^{8} \mathrm{J\,m^{-1}}", "8.7e8"),
+        (r"8.7 \times 10^{8}\ \frac{\text{m}}{\text{s}}", "8.7e8"),
+        ("8.7e8 m/s", "8.7e8"),
         ("870000000", "8.7e8"),
         ("870,000,000 erg", "8.7e8"),
         ("100000", "1e5"),
@@ -191,6 +195,8 @@ def test_no_spoilt_gold_is_right():
         (r"v \approx 86", "86"),
         ("-y = -2x - 3", "y = 2x + 3"),
         ("52", "52_8"),
+        (r"\log_2 8", "3"),
+        ("x = 1, y = 2", "(1,2)"),
         ("C", r"\text{(C)}"),
         ("Even", r"\text{even}"),
         (r"\begin{bmatrix} 0.2 \\ -3.6 \end{bmatrix}", r"\begin{pmatrix} 1/5 \\ -18/5 \end{pmatrix}"),
@@ -212,6 +218,8 @@ def test_right(answer, gold):
         ("2800", r"28\%"),
         ("32, 349", "32349"),
         ("5 million", "5"),
+        (r"2\text{pi}", "2"),
+        ("y = 1, x = 2", "(1,2)"),
         ("6", "6m"),
         (r"\frac{1}{m}", r"\frac{1}{m} t"),
         ("7.6z", "7.6Z"),

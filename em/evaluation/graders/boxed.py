@@ -1,6 +1,10 @@
 r"""The content of the last \boxed{...}, compared as a string without white space."""
 
+import re
+
 from em.evaluation.graders import Grade
+
+BOX_OR_BRACE = re.compile(r"(\\++)(?:(boxed|fbox)\s*+\{|[{}])?|[{}]")
 
 
 def grade(text: str, reference: str) -> Grade:
@@ -10,13 +14,22 @@ def grade(text: str, reference: str) -> Grade:
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last complete \boxed{...}, braces balanced."""
-    start = text.rfind(r"\boxed{")
-    while start >= 0:
-        depth, begin = 1, start + len(r"\boxed{")
-        for position in range(begin, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                return text[begin:position]
-        start = text.rfind(r"\boxed{", 0, start)
-    return None
+    found = boxes(text)
+    return found[-1][2] if found else None
+
+
+def boxes(text: str) -> list[tuple[int, int, str]]:
+    r"""(start, end, content) of every complete innermost \boxed{...} or \fbox{...}, in order; linear in the text."""
+    found: list[tuple[int, int, str]] = []
+    opened: list[tuple[int, int] | None] = []
+    for match in BOX_OR_BRACE.finditer(text):
+        slashes, box = match.groups(default="")
+        if box:
+            opened.append(match.span())
+        elif len(slashes) % 2 == 0 and match[0].endswith("{"):
+            opened.append(None)
+        elif len(slashes) % 2 == 0 and match[0].endswith("}") and opened:
+            begun = opened.pop()
+            if begun and not (found and found[-1][0] > begun[0]):
+                found.append((begun[0], match.end(), text[begun[1] : match.start()].strip()))
+    return found

@@ -38,7 +38,7 @@ HUGE_POWER = re.compile(r"\^\s*\{?\s*-?\d{6}|\^\s*\d+\s*\^|\^\s*\{[^{}]*\^[^{}]*
 HUGE_FUNCTION = re.compile(r"\\(?:binom|Gamma)[^a-zA-Z]*\d{5}")
 RELATION = re.compile(r"[<>]|\\(?:leq|geq|neq|in|cup|cap|setminus)(?![a-zA-Z])")
 UNDONE = r"\int", r"\lim"
-TWO_NUMBERS = re.compile(r"\d \d")  # latex2sympy adds them
+TWO_NUMBERS = re.compile(r"(?<!_)\d \d")  # latex2sympy adds them
 TOWER = re.compile(r"\^\{?(\d+)\^\{?(\d+)")
 CHAIN = re.compile(r"\^\{?(\d+)\}?(?=[)}\]]+\^\{?(\d+))")
 
@@ -145,12 +145,12 @@ def _value(expression: Any, point: dict[Any, Any], digits: int) -> Any:
     """As a number of mpmath; None where there is none, or no finite one."""
     try:
         value = expression.evalf(digits, subs=point)
+        if value.is_number and value.is_finite:
+            with mpmath.workdps(digits):
+                return mpmath.mpc(*map(mpmath.mpmathify, value.as_real_imag()))
     except (ArithmeticError, TypeError, ValueError):  # \lfloor 1/0 \rfloor
-        return None
-    if not value.is_number or not value.is_finite:
-        return None
-    with mpmath.workdps(digits):
-        return mpmath.mpc(*map(mpmath.mpmathify, value.as_real_imag()))
+        pass
+    return None
 
 
 def _points(expressions: Any) -> list[dict[Any, Any]]:

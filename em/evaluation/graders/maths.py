@@ -14,9 +14,9 @@ from math_verify.errors import TimeoutException
 from math_verify.utils import timeout
 
 from em.evaluation.graders import Grade, expressions, paper_rules
+from em.evaluation.graders.boxed import boxes
 from em.evaluation.graders.normal_form import (
     Number,
-    boxes,
     bracketed,
     closes_last,
     elements,
@@ -150,6 +150,8 @@ def _equal(answer: str, gold: str) -> bool:
     if answer.isalpha() and gold.isalpha() and max(len(answer), len(gold)) > 2:
         return False  # words: as products of letters, east would be seat
     answers, golds = _members(answer), _members(gold)
+    if len(answers) > 1 and len(golds) == 1 and (coordinates := _coordinates(answers)):
+        answers = [coordinates]
     if len(answers) > 1 or len(golds) > 1:
         return _equal_lists(answers, golds)
     return _equal_elements(answers[0], golds[0])
@@ -180,6 +182,14 @@ def _members(form: str) -> list[str]:
         for element in elements(form)
         for sign in ("+-" if r"\pm" in element else "+")
     ]
+
+
+def _coordinates(members: list[str]) -> str | None:
+    """(1,2) for x=1 and y=2."""
+    sides = [elements(member, EQUALS) for member in members]
+    names = [side[0] for side in sides if len(side) > 1 and NAME.fullmatch(side[0])]
+    in_order = len(names) == len(members) and names == sorted(set(names))
+    return f"({','.join(side[-1] for side in sides)})" if in_order else None
 
 
 def _equal_lists(answers: list[str], golds: list[str]) -> bool:

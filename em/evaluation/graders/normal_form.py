@@ -1,4 +1,4 @@
-r"""Answers of maths in one spelling: what is boxed, its normal form, the numbers and the elements in it.
+r"""Answers of maths in one spelling: their normal form, the numbers and the elements in it.
 
 A normal form is LaTeX still.  Two spellings of one answer, as \dfrac12 and \frac{1}{2} \text{ cm}, have the same; what
 has to be worked out, as 0.5, has its own.
@@ -10,20 +10,19 @@ from fractions import Fraction
 
 LARGEST_EXPONENT, LONGEST_NUMBER = 5000, 1000  # of a power of ten, and in characters, of what is read as a number
 
-BOX_OR_BRACE = re.compile(r"(\\++)(?:(boxed|fbox)\s*+\{|[{}])?|[{}]")
 CHARACTERS = str.maketrans(
     {"−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "π": r"\pi ", "∞": r"\infty ", "≤": r"\leq ", "≥": r"\geq "}
     | {"≠": r"\neq ", "∪": r"\cup ", "∈": r"\in ", "±": r"\pm ", "√": r"\sqrt ", "°": "", "²": "^2", "³": "^3"}
 )
 DIGITS = r"(?:\d+\.?\d*|\.\d+)"
-SCALED = rf"(?:{DIGITS}(?:[eE][+-]?\d+| ?(?:\\times|\\cdot|\*|x) ?10 ?\^ ?(?:\{{ ?[+-]?\d+ ?\}}|\d))?"
-SCALED += r"|10 ?\^ ?(?:\{ ?[+-]?\d+ ?\}|\d))"
-RATIO = rf"(?:\d+ ?)?\\[dtc]?frac ?\{{?-?{DIGITS}\}}? ?\{{?{DIGITS}\}}?|{DIGITS} ?/ ?{DIGITS}|{SCALED}"
+TEN = r"10 ?\^ ?(?:\{ ?[+-]?\d+ ?\}|\d)"
+SCIENTIFIC = rf"(?:{DIGITS}(?:[eE][+-]?\d+| ?(?:\\times|\\cdot|\*|x) ?{TEN})|{TEN})"
+FRACTION = rf"(?:\d+ ?)?\\[dtc]?frac ?\{{?-?{DIGITS}\}}? ?\{{?{DIGITS}\}}?|{DIGITS} ?/ ?{DIGITS}"
 POWER = r"(?:\^(?:\{-?\d+\}|\d))?"
-WORD = rf"(?:[a-zA-Z]{{3,}}|[cmk]m|kg|ft|eV|Hz|in|hr|[a-zA-Z]+/[a-zA-Z]+){POWER}"
-TEXT = rf"\\text ?\{{[^{{}}]*\}}{POWER}"
-NO_UNIT = r"(?!.*\b(?:hundred|thousand|million|billion|trillion|dozen|sqrt|and|or|mod)s?\b)"
-UNITS = rf"(?: +{NO_UNIT}(?:{WORD}(?: |$))+| ?{NO_UNIT}(?:{TEXT}(?:[ /*]|\\cdot)*)+)"
+WORD = rf"(?:[a-zA-Z]{{3,}}|[cmk]m|kg|ft|eV|Hz|in|hr|[a-zA-Z]+/[a-zA-Z]+){POWER}"  # but m and t may be variables
+TEXT = rf"\\text ?\{{(?:[^{{}}]|\{{[^{{}}]*\}})*\}}{POWER}"
+TEXTS = rf"(?:(?:{TEXT}|\\[dt]?frac ?\{{ ?{TEXT} ?\}} ?\{{ ?{TEXT} ?\}})(?:[ /*]|\\cdot)*)+"
+NO_UNIT = r"(?!.*\b(?:hundred|thousand|million|billion|trillion|dozen|pi|sqrt|and|or|mod)s?\b)"
 
 REWRITES = [
     (re.compile(pattern), replacement)
@@ -40,8 +39,10 @@ REWRITES = [
         (r"\\text ?\{ ?(?:and|or) ?\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])", ","),
         (r" ?([,;])(?: ?[,;])* ?", r"\1"),
         (r"^[ :,;]+|[ .,:;]+$", ""),
-        (rf"^([+-]? ?(?:{RATIO})%?){UNITS}$", r"\1"),
-        (rf"^((?!\\text).*[0-9a-zA-Z)}}]) ?{NO_UNIT}(?:(?:\\cdot|/)? ?{TEXT} ?)+$", r"\1"),
+        (r"^\\text ?\{([^{}]*)\}$", r"\1"),
+        (rf"^([+-]? ?{SCIENTIFIC}) +{NO_UNIT}[a-zA-Z][\w ^/*.{{}}-]*$", r"\1"),
+        (rf"^([+-]? ?(?:{FRACTION}|{SCIENTIFIC}|{DIGITS})%?) +{NO_UNIT}(?:{WORD}(?: |$))+$", r"\1"),
+        (rf"^((?!\\text).*?[0-9a-zA-Z)}}%]) ?(?:\\cdot|/)? ?{NO_UNIT}{TEXTS}$", r"\1"),
         (r"\\[dtc]frac", r"\\frac"),
         (r"<=|\\leqslant|\\le(?![a-zA-Z])", r"\\leq "),
         (r">=|\\geqslant|\\ge(?![a-zA-Z])", r"\\geq "),
@@ -80,23 +81,6 @@ class Number:
 
     def scaled(self) -> Fraction:
         return self.value / 100 if self.percent else self.value
-
-
-def boxes(text: str) -> list[tuple[int, int, str]]:
-    r"""(start, end, content) of every complete innermost \boxed{...} or \fbox{...}, in order; linear in the text."""
-    found: list[tuple[int, int, str]] = []
-    opened: list[tuple[int, int] | None] = []
-    for match in BOX_OR_BRACE.finditer(text):
-        slashes, box = match.groups(default="")
-        if box:
-            opened.append(match.span())
-        elif len(slashes) % 2 == 0 and match[0].endswith("{"):
-            opened.append(None)
-        elif len(slashes) % 2 == 0 and match[0].endswith("}") and opened:
-            begun = opened.pop()
-            if begun and not (found and found[-1][0] > begun[0]):
-                found.append((begun[0], match.end(), text[begun[1] : match.start()].strip()))
-    return found
 
 
 def unescaped(latex: str) -> str:

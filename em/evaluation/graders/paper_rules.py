@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from em.evaluation.graders.normal_form import boxes, bracketed, elements, number
+from em.evaluation.graders.boxed import boxes
+from em.evaluation.graders.normal_form import bracketed, elements, number
 
 RELATIVE = 1e-4
 
