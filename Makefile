@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tiny smoke plan figures status watch pause resume stop add first failures why doctor check test bench \
-	bench-sweep chaos clean
+	bench-sweep bench-wandb chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -44,6 +44,12 @@ add first: $(READY) ## give the running launch more to do: ARGS="sweep.seeds=32"
 failures: $(READY) ## what failed, by cause, and how to run it again
 	$(PY) -m sweeps.failures $(ARGS)
 
+wandb: $(READY) ## SWEEP as W&B runs, on disk or sent where there is an API key; follows a running launch
+	$(PY) -m sweeps.wandb sweep=$(SWEEP) $(ARGS)
+
+wandb-sync wandb-dashboard: $(READY) ## send the W&B runs of SWEEP that wait on disk; build its workspace and report
+	$(PY) -m sweeps.wandb $(patsubst wandb-%,%,$@) sweep=$(SWEEP) $(ARGS)
+
 why: $(READY) ## how two trials or attempts differ: A=id B=id
 	$(PY) -m analysis.why $(A) $(B) $(ARGS)
 
@@ -63,6 +69,9 @@ bench: $(READY) ## measure what README and log claim (ARGS=speed, gain or memory
 
 bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPool and Tune alone
 	$(PY) -m tests.bench_sweep $(ARGS)
+
+bench-wandb: $(READY) ## what 13,440 trials cost as W&B runs, offline
+	$(PY) -m tests.bench_wandb $(ARGS)
 
 chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records
 	$(PY) -m tests.chaos $(ARGS)
