@@ -10,7 +10,6 @@ again writes and sends only what is new.
 """
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Score against an axis as a W&B run: its rows are the axis's values, so that a line chart can show the band of seeds."""
+"""Score against an axis as a W&B run: its rows are the axis's values, so that a line chart shows the band of seeds."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -193,13 +193,13 @@ def table(name: str) -> wr.WeavePanelSummaryTable:
     return wr.WeavePanelSummaryTable(table_name=name, layout=wr.Layout(w=WIDE, h=12))
 
 
-def shown(config: Launch, kinds: Sequence[str]) -> list[Any]:
-    """The filters of a run set: the sweep's runs of these job types, without superseded ones."""
-    return [
+def shown(config: Launch, kinds: Sequence[str]) -> expr.And:
+    """The filter of a run set: the sweep's runs of these job types, without superseded ones."""
+    return expr.And(
         expr.Config("sweep_name") == config.sweep.name,
         expr.Metric("JobType").isin(list(kinds)),
         expr.Tags().notin([SUPERSEDED]),
-    ]
+    )
 
 
 def workspace(config: Launch, entity: str) -> ws.Workspace:

@@ -47,8 +47,8 @@ def credentials() -> tuple[str, str]:
 
 def is_wanted(config: Launch) -> bool:
     """Whether runs are sent as they are written."""
-    upload = config.tracking.upload
-    return upload is Upload.online or (upload is Upload.auto and bool(credentials()[1]))
+    upload, mode = config.tracking.upload, os.environ.get("WANDB_MODE", "online")
+    return upload is Upload.online or (upload is Upload.auto and mode == "online" and bool(credentials()[1]))
 
 
 def command(config: Launch, folder: Folder) -> list[str]:
@@ -71,7 +71,9 @@ def sync(config: Launch, folder: Folder) -> str:
         words = [sys.executable, "-m", *command(config, folder), "-n", str(PARALLEL)]
         staging = str(folder.staging.resolve())
         environment = SETTINGS | os.environ | {"WANDB_DATA_DIR": staging, "WANDB_DIR": staging}  # its logs too
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         left = len(folder.waiting())
         if not left:
             shutil.rmtree(folder.staging, ignore_errors=True)

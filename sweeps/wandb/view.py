@@ -9,8 +9,8 @@ import polars as pl
 from analysis import load
 from em.config import Evaluation, Trial, Unit
 from em.identity import content_id
-from em.schema import scan, schema_of
 from em.record import Record, Status
+from em.schema import scan, schema_of
 from em.store import Store
 from sweeps import failures
 from sweeps.config import Launch

@@ -15,7 +15,7 @@ from em.store import Store
 from sweeps.wandb.folder import generation_of, run_of
 from sweeps.wandb.runs import SUPERSEDED, planned
 from sweeps.wandb.transaction_log import is_whole
-from tests.processes import started
+from tests.processes import started, wait_for
 from tests.sweeps.wandb.conftest import NO_KEY, Filled, command, composed, folder_of, read_back, run, viewed
 
 WANDBS_OWN = ("_runtime", "_timestamp", "_step", "_wandb")
@@ -87,7 +87,7 @@ def test_the_older_version_of_a_cell_is_superseded(filled: Filled) -> None:
 
 def test_the_monitor_run_has_the_figure_the_cells_and_some_answers(filled: Filled) -> None:
     store = filled()
-    run(store)
+    run(store, "sweep.figure_axis=rollout.temperature")
     [path] = [path for path in folder_of(store).runs().values() if run_of(path).job_type == "monitor"]
     monitor = run_of(path)
     assert monitor.tables["responses"].rows[0][-3:] == ["#1", "1", True]
@@ -102,15 +102,19 @@ def test_the_monitor_run_has_the_figure_the_cells_and_some_answers(filled: Fille
 def test_an_exporter_that_is_killed_neither_loses_nor_repeats_a_run(filled: Filled) -> None:
     store, rng = filled("sweep.seeds=20"), random.Random(0)
     words = ["sweep.seeds=20", "tracking.runs=trial"]
-    for _ in range(6):
-        process = started(command(store, *words), os.environ | NO_KEY)
-        time.sleep(2.0 + 1.5 * rng.random())
+    folder = folder_of(store)
+    for _ in range(4):
+        process, there = started(command(store, *words), os.environ | NO_KEY), len(folder.runs())
+        wait_for(lambda there=there: len(folder.runs()) > there)
+        time.sleep(0.2 * rng.random())
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    assert 0 < len(folder_of(store).runs()) < 63
+        for path in folder.runs().values():
+            assert is_whole(next(path.glob("*.wandb")), len(run_of(path).history))
+    assert len(folder.runs()) < 61
     run(store, *words)
     assert_equal_to_the_store(store, *words)
-    assert not folder_of(store).writing.exists()
+    assert not folder.writing.exists()
 
 
 def test_a_file_that_was_cut_short_is_not_whole(filled: Filled, tmp_path: Path) -> None:
@@ -134,8 +138,8 @@ def test_a_full_disk_is_said_in_one_line(filled: Filled, tmp_path: Path) -> None
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120k", "tmpfs", str(disk)], check=True)
     try:
         said = run(store, "tracking.runs=trial", status=2)
-        whole = [path for path in folder_of(store).runs().values()]
-        assert all(is_whole(next(path.glob("*.wandb")), len(run_of(path).history)) for path in whole)
+        for path in folder_of(store).runs().values():
+            assert is_whole(next(path.glob("*.wandb")), len(run_of(path).history))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
     assert said.startswith("error: ")
@@ -145,5 +149,7 @@ def test_a_full_disk_is_said_in_one_line(filled: Filled, tmp_path: Path) -> None
 
 def test_a_full_project_is_refused(filled: Filled) -> None:
     store = filled()
-    said = run(store, "tracking.runs_per_project=2", status=2)
-    assert "holds 2 runs, more than W&B advises: name another with tracking.project" in said
+    run(store, "tracking.runs_per_project=4")
+    filled("sweep.seeds=4")
+    said = run(store, "sweep.seeds=4", "tracking.runs_per_project=4", status=2)
+    assert "project=em-smoke: it holds 4 runs, more than W&B advises: name another with tracking.project" in said
