@@ -5,6 +5,7 @@
 The store is filled with near-empty records of 10 steps and 6 measurements; then the exporter is timed from outside.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -52,7 +53,7 @@ def measure(store: Path, trials: int, kind: str) -> tuple[float, float, int]:
         time.sleep(0.5)
         try:
             memory = resident_mib(process.pid)
-        except OSError:
+        except (OSError, StopIteration):  # it has just ended
             continue
         most = max(most, memory)
         if not warm and len(folder.runs()) >= enough:

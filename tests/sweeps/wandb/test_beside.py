@@ -87,6 +87,8 @@ def test_it_follows_what_is_added_and_goes_on_after_a_kill(filled: Filled, store
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     process = started(command(store, "tracking.export_seconds=0.2"), os.environ | NO_KEY)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("0 cell runs written")
     board.about["arguments"] = [*words, "sweep.seeds=4"]
     board.posted = -10.0
     board.post(queue.snapshot().plain())
