@@ -47,8 +47,11 @@ failures: $(READY) ## what failed, by cause, and how to run it again
 wandb: $(READY) ## SWEEP as W&B runs, on disk or sent where there is an API key; follows a running launch
 	$(PY) -m sweeps.wandb sweep=$(SWEEP) $(ARGS)
 
-wandb-sync wandb-dashboard: $(READY) ## send the W&B runs of SWEEP that wait on disk; build its workspace and report
-	$(PY) -m sweeps.wandb $(patsubst wandb-%,%,$@) sweep=$(SWEEP) $(ARGS)
+wandb-sync: $(READY) ## send the W&B runs of SWEEP that wait on disk
+	$(PY) -m sweeps.wandb sync sweep=$(SWEEP) $(ARGS)
+
+wandb-dashboard: $(READY) ## build W&B workspace and report of SWEEP
+	$(PY) -m sweeps.wandb dashboard sweep=$(SWEEP) $(ARGS)
 
 why: $(READY) ## how two trials or attempts differ: A=id B=id
 	$(PY) -m analysis.why $(A) $(B) $(ARGS)

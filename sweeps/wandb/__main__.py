@@ -64,7 +64,7 @@ class Mirror:
                     self.compose(asked[-1])
                 try:
                     self.look(live, launches)
-                except InputError as error:
+                except (InputError, OSError) as error:
                     if not live:
                         raise
                     self.say(f"error: {error}")  # and the next look tries again
@@ -108,10 +108,7 @@ class Mirror:
             return None
         try:
             figures.draw(self.config, self.trials, self.store, Console(quiet=True))
-        except (
-            InputError,
-            OSError,
-        ):  # nothing is scored yet, the sweep is none for a figure, or the store is read-only
+        except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
             return None
         return self.store.figure_path(self.config.sweep.name, "png")
 

@@ -7,9 +7,9 @@
     <store>/wandb/<project>-2/ ...                                 where there are too many for one project
     <store>/wandb/<project>.lock                                   who writes or sends holds it
     <store>/wandb/<project>.writing/                               what is being written; left over: thrown away
-    <store>/wandb/<project>.jsonl                                  rows of the monitor run (sweeps.wandb.monitor)
+    <store>/wandb/<project>.staging/                               copies of tables, until they are sent
+    <store>/wandb/<project>-<sweep>.jsonl                          rows of the monitor run (sweeps.wandb.monitor)
     <store>/wandb/<project>.log                                    of the exporter beside a sweep
-    <store>/wandb/staging/                                         copies of tables, until they are sent
 
 A run appears by `rename`, whole; its generation tells it from what was written of the same run before, and only the
 newest stays.  So whatever is killed, nothing is half there, and the next exporter writes what is not listed.
@@ -37,9 +37,7 @@ class Folder:
     def __init__(self, store: Store, project: str) -> None:
         self.root, self.project = store.root / "wandb", project
         self.writing = self.root / f"{project}.writing"
-        self.staging = self.root / "staging"
-        self.journal = self.root / f"{project}.jsonl"
-        self.log = self.root / f"{project}.log"
+        self.staging = self.root / f"{project}.staging"
         self.lock = FileLock(self.root / f"{project}.lock")
 
     @contextmanager

@@ -25,7 +25,7 @@ VERSION_CHARACTERS = 8
 COLUMNS = 2_000  # names of one run, of some 10,000 that W&B advises for a project
 ROWS = 10_000  # of a table: W&B's limit
 ROOM = 0.9  # of a project, that is filled: new versions need some
-BATCH = 200  # cells or trials that are unfolded at once
+BATCH = 500  # trials that are unfolded at once
 CURRENT, SUPERSEDED = "current", "superseded"  # tags
 
 
@@ -85,8 +85,9 @@ def cell_runs(view: View, exported: Collection[str]) -> Iterator[Run]:
             run_id = f"{cell.key}-{version_of(view, [*cell.trials, cell.base])}"
             if run_id not in exported:
                 new.append((cell, run_id, project_of(view.config, position)))
-    for start in range(0, len(new), BATCH):
-        some = new[start : start + BATCH]
+    size = max(1, BATCH // view.config.sweep.seeds)
+    for start in range(0, len(new), size):
+        some = new[start : start + size]
         found = Found.of(view, [cell for cell, _, _ in some])
         for cell, run_id, project in some:
             version = before[cell.key] + 1

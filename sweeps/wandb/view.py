@@ -49,13 +49,14 @@ def cells(config: Launch, trials: Iterable[Trial]) -> list[Cell]:
     """The cells of a sweep, in the order of work; a cell's key is its content and the sweep's name."""
     axes = [axis.field for axis in config.sweep.axes]
     frame = load.cells(trials := list(trials), axes)
-    found: dict[tuple[object, ...], list[Trial]] = {}
-    for trial, values in zip(trials, frame.select("model", *axes).iter_rows(), strict=True):
-        found.setdefault(values, []).append(trial)
-    return [
-        Cell(key_of(config, of[0].with_seed(0).id), dict(zip(axes, values[1:], strict=True)), of)
-        for values, of in found.items()
-    ]
+    found: dict[str, Cell] = {}
+    for trial, (_, *values) in zip(trials, frame.select("trial_id", *axes).iter_rows(), strict=True):
+        place = repr(values)  # a value may be a list
+        if place not in found:
+            key = key_of(config, trial.with_seed(0).id)
+            found[place] = Cell(key, dict(zip(axes, values, strict=True)), [])
+        found[place].trials.append(trial)
+    return list(found.values())
 
 
 def key_of(config: Launch, identity: str) -> str:

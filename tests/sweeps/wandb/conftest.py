@@ -73,7 +73,7 @@ def command(store: Store, *words: str, action: str = "") -> list[str]:
     return [sys.executable, "-m", "sweeps.wandb", *([action] * bool(action)), *SMALL, f"store={store.root}", *words]
 
 
-def run(store: Store, *words: str, action: str = "", status: int = 0, **environment: str) -> str:
+def run(store: Store, *words: str, action: str = "", status: int = 0, **environment: Any) -> str:
     """What the command says, once it has ended with this status."""
     done = subprocess.run(
         command(store, *words, action=action),
