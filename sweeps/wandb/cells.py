@@ -65,8 +65,12 @@ def named(frame: pl.DataFrame, name: pl.Expr, value: str, evaluations: Sequence[
 
 
 def statistics(values: pl.DataFrame) -> pl.DataFrame:
-    """One row per (cell, step, name): STATISTICS over its trials; `std` is the sample's, null for one trial."""
-    found = values.group_by("cell", "step", "name", maintain_order=True).agg(**over_seeds("value"))
+    """One row per (cell, step, name): STATISTICS over its trials; `std` is the sample's, null for one trial.
+
+    What is not finite, in the last step of a trial that diverged, is left out: `n` says of how many they are.
+    """
+    finite = values.filter(pl.col("value").is_finite())
+    found = finite.group_by("cell", "step", "name", maintain_order=True).agg(**over_seeds("value"))
     return found.sort("cell", "step", maintain_order=True)
 
 

@@ -1,7 +1,7 @@
 """Writes planned runs through wandb, offline, one after another in this process.
 
-Of what `wandb.init` does by itself (365 ms a run, most of it probing the machine) only what a run needs is left: some
-20 ms.  Nothing here waits for a network: a run is a folder, and `sweeps.wandb.upload` sends folders.
+Of what `wandb.init` does by itself (125 ms a run, most of it probing the machine) only what a run needs is left: some
+20 ms.  Nothing here waits for a network: a run is a folder, and `sweeps.wandb.sync` sends folders.
 """
 
 import dataclasses

@@ -39,18 +39,20 @@ class Journal:
             whole = [{"id": f"{uuid.uuid4().hex[:10]}-monitor", "started": time.time()}]
             self.path.write_text(json.dumps(whole[0]) + "\n")
         elif len(whole) < len(lines):
-            self.path.write_text("".join(json.dumps(line) + "\n" for line in whole))
+            mended = self.path.with_suffix(".tmp")
+            mended.write_text("".join(json.dumps(line) + "\n" for line in whole))
+            mended.replace(self.path)
         self.id: str = whole[0]["id"]
         self.started: float = whole[0]["started"]
         self.rows: list[dict[str, Any]] = whole[1:]
 
     def add(self, facts: dict[str, Any], seconds: float) -> None:
-        """Add a row, unless it says what the last one did or comes sooner after it than this."""
+        """Add a row, unless it says what the last did or comes sooner after it than this (0: at the end)."""
         now = time.time()
         last = self.rows[-1] if self.rows else {}
         if facts == {name: last.get(name) for name in last if name not in ("_step", "_timestamp", "hours")}:
             return
-        if last and now - last["_timestamp"] < max(seconds, THINNING * (now - self.started)):
+        if last and seconds and now - last["_timestamp"] < max(seconds, THINNING * (now - self.started)):
             return
         row = {"_step": len(self.rows), "_timestamp": now, "hours": (now - self.started) / 3600, **facts}
         with self.path.open("a") as file:

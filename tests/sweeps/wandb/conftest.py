@@ -4,7 +4,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,13 @@ def command(store: Store, *words: str, action: str = "") -> list[str]:
     return [sys.executable, "-m", "sweeps.wandb", *([action] * bool(action)), *SMALL, f"store={store.root}", *words]
 
 
-def run(store: Store, *words: str, action: str = "", status: int = 0, **environment: Any) -> str:
+def run(
+    store: Store, *words: str, action: str = "", status: int = 0, environment: Mapping[str, str] | None = None
+) -> str:
     """What the command says, once it has ended with this status."""
     done = subprocess.run(
         command(store, *words, action=action),
-        env=os.environ | NO_KEY | environment,
+        env=os.environ | NO_KEY | dict(environment or {}),
         capture_output=True,
         text=True,
         check=False,

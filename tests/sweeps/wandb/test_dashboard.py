@@ -55,9 +55,9 @@ def test_without_a_key_the_specifications_lie_on_disk(store: Store) -> None:
 
 
 def test_workspace_and_report_are_sent_and_replaced_when_sent_again(store: Store, server: Server) -> None:
-    said = run(store, action="dashboard", **server.environment())
+    said = run(store, action="dashboard", environment=server.environment())
     assert f"workspace {server.url}/me/em-smoke?nw=" in said
     assert f"report {server.url}/me/em-smoke/reports/" in said
-    assert run(store, action="dashboard", **server.environment()) == said
+    assert run(store, action="dashboard", environment=server.environment()) == said
     assert {view["displayName"] for view in server.views.values()} == {"Sweep smoke"}
     assert len(server.views) == 2

@@ -12,7 +12,7 @@ from sweeps.wandb import runs
 from sweeps.wandb.curves import curve_runs
 from sweeps.wandb.monitor import facts, scores_of_cells
 from sweeps.wandb.runs import CURRENT, Run, planned, project_of
-from tests.sweeps.wandb.conftest import Filled, composed, fill, units_of, viewed
+from tests.sweeps.wandb.conftest import Filled, composed, fill, record_of, units_of, viewed
 
 
 def cells(store: Store, *words: str) -> dict[str, Run]:
@@ -153,6 +153,29 @@ def test_a_trial_that_diverged_is_a_result_and_says_how(store: Store) -> None:
         run for run in cells(store, "tracking.runs=trial").values() if run.config["trial_id"] == first.trial.id
     )
     assert (trial.exit_code, trial.summary["status"]) == (0, "diverged")
+
+
+def test_what_is_not_finite_is_left_out_of_a_cell_and_kept_of_a_trial(store: Store) -> None:
+    base, first, *others = units_of(composed(store))
+    fill(store, [base, *others])
+    record = record_of(first, Status.diverged)
+    record.steps[1].loss = float("nan")
+    store.commit(record)
+    row = next(iter(cells(store).values())).history[2]
+    assert (row["loss/n"], row["entropy/n"]) == (2, 3)
+    assert np.isfinite(row["loss/mean"])
+    of_trials = cells(store, "tracking.runs=trial").values()
+    [trial] = [run for run in of_trials if run.config["trial_id"] == first.trial.id]
+    assert np.isnan(trial.history[1]["loss"])
+
+
+def test_the_values_of_an_axis_may_be_lists(store: Store) -> None:
+    axis = "sweep.axes=[{field: prompts.texts, values: [['1+1='], ['1+1=', '2+2=']]}]"
+    config = composed(store, axis)
+    fill(store, units_of(config))
+    found = list(planned(viewed(config), []))
+    assert [run.config["prompts_texts"] for run in found] == [["1+1="], ["1+1=", "2+2="]]
+    assert not curve_runs(viewed(config))
 
 
 def test_too_many_runs_go_on_in_further_projects(store: Store) -> None:

@@ -49,27 +49,29 @@ def test_cells_tables_and_monitor_arrive_once(filled: Filled, server: Server) ->
     store = filled()
     said = run(store)
     assert "5 not sent yet" in said
-    assert "5 runs sent to the entity of the key, em-smoke" in run(store, action="sync", **server.environment())
+    assert "5 runs sent to the entity of the key, em-smoke" in run(
+        store, action="sync", environment=server.environment()
+    )
     assert_received(server, plans_of(store))
     assert {path for path, _ in server.runs} == {"em-smoke"}
     [monitor] = [sent for (_, name), sent in server.runs.items() if name.endswith("monitor")]
     assert monitor.table("cells")["data"][0][1] == 0.5
     assert not folder_of(store).staging.exists()
     before = server.requests
-    assert "nothing to send: W&B has all 5 runs" in run(store, action="sync", **server.environment())
+    assert "nothing to send: W&B has all 5 runs" in run(store, action="sync", environment=server.environment())
     assert server.requests == before
 
 
 def test_with_a_key_runs_are_sent_as_they_are_written(filled: Filled, server: Server) -> None:
     store = filled()
     environment = server.environment() | {"WANDB_MODE": "online"}
-    assert "5 runs sent" in run(store, **environment)
+    assert "5 runs sent" in run(store, environment=environment)
     filled("sweep.seeds=4")
-    run(store, "sweep.seeds=4", **environment)
+    run(store, "sweep.seeds=4", environment=environment)
     tags = sorted(sent.about["tags"][0] for sent in server.runs.values())
     assert tags == ["current"] * 3 + ["curve", "monitor"] + ["superseded"] * 3
     before = server.requests
-    run(store, "sweep.seeds=4", **environment)
+    run(store, "sweep.seeds=4", environment=environment)
     assert server.requests == before
 
 
@@ -91,11 +93,11 @@ def test_500_trials_arrive_exactly_whatever_is_killed(filled: Filled, server: Se
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert len(folder.waiting()) > 0
-    run(store, *words, action="sync", **server.environment())
+    run(store, *words, action="sync", environment=server.environment())
     assert len(server.runs) == 502 + 2
     assert_received(server, plans_of(store, *words))
     before = server.requests
-    assert "nothing to send" in run(store, *words, action="sync", **server.environment())
+    assert "nothing to send" in run(store, *words, action="sync", environment=server.environment())
     assert server.requests == before
 
 
@@ -106,7 +108,7 @@ def test_a_run_that_was_deleted_at_wandb_is_named_and_the_others_arrive(
     run(store)
     server.deleted.add(next(iter(plans_of(store))))
     monkeypatch.setenv("WANDB__GRAPHQL_RETRY_MAX", "1")
-    said = run(store, action="sync", status=2, **server.environment())
+    said = run(store, action="sync", status=2, environment=server.environment())
     assert said.startswith("error: W&B has taken 4 of 5 runs: they were deleted at W&B, which takes no id twice")
     assert said.count("\n") == 1
     assert len(server.runs) == 4
@@ -131,7 +133,7 @@ def test_a_wrong_key_and_no_network_are_one_line(
     folder: Folder = folder_of(store)
     for number in range(5):
         (folder.root / "em-smoke" / f"offline-run-{number}.current").mkdir(parents=True)
-    said = run(store, action="sync", status=2, **(server.environment() | environment))
+    said = run(store, action="sync", status=2, environment=server.environment() | environment)
     assert said.startswith("error: ")
     assert expected in said
     assert said.count("\n") == 1
