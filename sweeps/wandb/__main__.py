@@ -87,7 +87,7 @@ class Mirror:
         stopped = "" if live or not launches else (launches[-1].said["snapshot"] or {}).get("stopped", "")
         with self.folder.alone():
             written = export(planned(found, self.folder.runs()), self.folder, tracking.runs_per_project)
-            monitor = monitor_run(found, self.folder, live, stopped, tracking.upload_seconds * bool(live), figure)
+            monitor = monitor_run(found, self.folder, live, stopped, tracking.export_seconds * bool(live), figure)
             for run, generation in [monitor, *curve_runs(found)] if monitor else []:
                 save(run, self.folder, generation)
         waiting = len(self.folder.waiting())
