@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tiny smoke plan figures status watch pause resume stop add first failures why doctor check test bench \
-	bench-sweep bench-eval chaos clean
+	bench-sweep bench-eval bench-wandb chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -44,6 +44,15 @@ add first: $(READY) ## give the running launch more to do: ARGS="sweep.seeds=32"
 failures: $(READY) ## what failed, by cause, and how to run it again
 	$(PY) -m sweeps.failures $(ARGS)
 
+wandb: $(READY) ## SWEEP as W&B runs, on disk or sent where there is an API key; follows a running launch
+	$(PY) -m sweeps.wandb sweep=$(SWEEP) $(ARGS)
+
+wandb-sync: $(READY) ## send the W&B runs of SWEEP that wait on disk
+	$(PY) -m sweeps.wandb sync sweep=$(SWEEP) $(ARGS)
+
+wandb-dashboard: $(READY) ## build W&B workspace and report of SWEEP
+	$(PY) -m sweeps.wandb dashboard sweep=$(SWEEP) $(ARGS)
+
 why: $(READY) ## how two trials or attempts differ: A=id B=id
 	$(PY) -m analysis.why $(A) $(B) $(ARGS)
 
@@ -66,6 +75,9 @@ bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPoo
 
 bench-eval: $(READY) ## what grading costs, on real problems: EM_BENCHMARK_DATA=folder of their JSONL files
 	$(PY) -m tests.bench_eval $(ARGS)
+
+bench-wandb: $(READY) ## what 13,440 trials cost as W&B runs, offline
+	$(PY) -m tests.bench_wandb $(ARGS)
 
 chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records
 	$(PY) -m tests.chaos $(ARGS)

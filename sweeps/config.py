@@ -1,5 +1,6 @@
 """What a launch is: the config of its trials, the axes that are varied, the machines, the display."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,6 +18,21 @@ class Progress(Enum):
     live = "live"  # a table that is redrawn
     plain = "plain"  # a line now and then
     none = "none"
+
+
+class Upload(Enum):
+    """Whether W&B runs are sent as they are written; they always lie on disk first."""
+
+    auto = "auto"  # where there is an API key
+    online = "online"
+    offline = "offline"
+
+
+class Grain(Enum):
+    """What one W&B run shows."""
+
+    cell = "cell"  # all seeds of a combination of the axes' values
+    trial = "trial"
 
 
 @dataclass(kw_only=True)
@@ -99,9 +115,29 @@ class Cluster:
 class Tracking:
     progress: Progress = Progress.auto
     refresh_seconds: float = 0.5
+    wandb: bool = False  # a W&B exporter, a process of its own, follows the sweep
+    entity: str = ""  # W&B user or team; empty: the API key's own
+    project: str = ""  # of W&B; empty: em-<name of the sweep>
+    upload: Upload = Upload.auto
+    runs: Grain = Grain.cell  # one W&B run for each
+    runs_per_project: int = 10_000  # what W&B advises; more go on in <project>-2 and so on
+    export_seconds: float = 15.0  # between two looks at the store
+    upload_seconds: float = 60.0  # between two uploads
 
     def __post_init__(self) -> None:
-        require_positive("tracking", refresh_seconds=self.refresh_seconds)
+        require_positive(
+            "tracking",
+            refresh_seconds=self.refresh_seconds,
+            runs_per_project=self.runs_per_project,
+            export_seconds=self.export_seconds,
+            upload_seconds=self.upload_seconds,
+        )
+        named = re.fullmatch(r"[\w.-]{0,100}", self.project, re.ASCII) is not None
+        require(named, "tracking.project", repr(self.project), "W&B takes letters, digits, '_', '-' and '.'")
+
+    @property
+    def by_trial(self) -> bool:
+        return self.runs is Grain.trial
 
 
 @dataclass(kw_only=True)
@@ -111,6 +147,11 @@ class Launch(Config):
     sweep: Sweep = MISSING
     cluster: Cluster = MISSING
     tracking: Tracking = MISSING
+
+    @property
+    def project(self) -> str:
+        """The W&B project, or the first of them."""
+        return self.tracking.project or f"em-{re.sub(r'[^A-Za-z0-9_.-]', '-', self.sweep.name)}"
 
 
 def compose_launch(arguments: list[str]) -> Launch:

@@ -23,6 +23,7 @@ from sweeps.progress import Display
 from sweeps.protocol import TRAINER, Setup
 from sweeps.queue import Queue
 from sweeps.supervisor import Supervisor
+from sweeps.wandb.start import start_exporter
 
 LANE_STARTS = 200  # times that Tune starts one lane again
 RAY_SETTINGS = {
@@ -48,6 +49,8 @@ def launch(
     console.print("starting Ray and lanes", style="dim")
     cluster = config.cluster
     board = Board(store, config.sweep.name, arguments)
+    if config.tracking.wandb:
+        console.print(start_exporter(config, arguments, store), style="dim", soft_wrap=True)
     try:
         with connected(cluster):
             import ray  # reads the settings

@@ -97,6 +97,19 @@ def test_em_never_imports_ray():
         assert not tops(imported(path)) & {"ray", "wandb"}, name
 
 
+def test_only_the_exporter_imports_wandb():
+    """Not the launch, the lanes, the trainer: whatever wandb does, it does in a process of its own."""
+    found = modules("em") | modules("sweeps") | modules("analysis") | modules("cluster")
+    using = {name for name, path in found.items() if tops(imported(path)) & {"wandb", "wandb_workspaces"}}
+    assert using == {f"sweeps.wandb.{name}" for name in ("dashboard", "export", "sync", "transaction_log")}
+    outside = [name for name in found if not name.startswith("sweeps.wandb")]
+    used = {used for name in outside for used in imported(found[name]) if used.startswith("sweeps.wandb")}
+    assert used == {"sweeps.wandb.start", "sweeps.wandb.start.start_exporter"}
+    pure = ["cells", "view", "runs", "curves", "folder", "monitor", "start"]
+    loaded, _ = probe(["sweeps.launch", *(f"sweeps.wandb.{name}" for name in pure)])
+    assert "wandb" not in tops(loaded)
+
+
 def test_analysis_needs_no_model():
     for name, path in modules("analysis").items():
         used = {used for used in imported(path) if used.startswith("em.")}

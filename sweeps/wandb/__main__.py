@@ -1,0 +1,137 @@
+"""Mirrors a sweep's records as W&B runs: what is finished now and, while a launch of the sweep is live, what follows.
+
+    python -m sweeps.wandb sweep=temperature                         # a run for each finished cell, and a monitor run
+    python -m sweeps.wandb sweep=temperature tracking.runs=trial     # a run for each trial
+    python -m sweeps.wandb sync sweep=temperature                  # send what waits on disk
+    python -m sweeps.wandb dashboard sweep=temperature               # workspace and report
+
+Runs lie on disk first and are sent from there: at once where there is an API key, else by `sync`.  The same command
+again writes and sends only what is new.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from em.compose import run_command
+from em.errors import InputError
+from em.store import Store
+from sweeps import expand, figures
+from sweeps.board import Notice, notices
+from sweeps.config import Launch, compose_launch
+from sweeps.wandb import view
+from sweeps.wandb.folder import Folder
+
+IDLE = 4.0  # times what a look took, that pass before the next
+NICENESS = 10  # the exporter yields to the lanes
+
+
+class Mirror:
+    """One sweep and its folder of W&B runs."""
+
+    def __init__(self, arguments: Sequence[str], console: Console) -> None:
+        self.console, self.uploaded, self.said = console, 0.0, ""
+        self.compose(arguments)
+        self.store = Store(self.config.store)
+        self.folder = Folder(self.store, self.config.project)
+
+    def compose(self, arguments: Sequence[str]) -> None:
+        self.arguments = list(arguments)
+        self.config: Launch = compose_launch(self.arguments)
+        self.trials = expand.trials(self.config)
+        self.units, self.cells = self.config.units(self.trials), view.cells(self.config, self.trials)
+
+    def launches(self) -> list[Notice]:
+        return [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
+
+    def follow(self) -> None:
+        """Until no launch of the sweep is live."""
+        from sweeps.wandb.export import session
+
+        launches = self.launches()
+        if any(notice.is_live for notice in launches):
+            os.nice(NICENESS)
+        own = [notice.folder for notice in launches if notice.said["arguments"] == self.arguments]
+        with session(self.folder):
+            while True:
+                start, launches = time.monotonic(), self.launches()
+                live = [notice for notice in launches if notice.is_live]
+                asked = [notice.said["arguments"] for notice in live if notice.folder in own]
+                if asked and asked[-1] != self.arguments:  # more was added to it
+                    self.compose(asked[-1])
+                try:
+                    self.look(live, launches)
+                except (InputError, OSError) as error:
+                    if not live:
+                        raise
+                    self.say(f"error: {error}")  # and the next look tries again
+                if not live:
+                    return
+                took = time.monotonic() - start
+                time.sleep(max(self.config.tracking.export_seconds, IDLE * took))
+
+    def look(self, live: Sequence[Notice], launches: Sequence[Notice]) -> None:
+        """Write what is new and, where there is a key, send it."""
+        from sweeps.wandb import sync
+        from sweeps.wandb.curves import curve_runs
+        from sweeps.wandb.export import export, save
+        from sweeps.wandb.monitor import monitor_run
+        from sweeps.wandb.runs import planned
+
+        tracking = self.config.tracking
+        found = view.look(self.config, self.store, self.cells, self.units)
+        figure = self.figure() if not live else None
+        stopped = "" if live or not launches else (launches[-1].said["snapshot"] or {}).get("stopped", "")
+        with self.folder.alone():
+            written = export(planned(found, self.folder.runs()), self.folder, tracking.runs_per_project)
+            monitor = monitor_run(found, self.folder, live, stopped, tracking.export_seconds * bool(live), figure)
+            for run, generation in [monitor, *curve_runs(found)] if monitor else []:
+                save(run, self.folder, generation)
+        waiting = len(self.folder.waiting())
+        kind = tracking.runs.value
+        total = len(self.folder.runs())
+        self.say(f"{written} {kind} runs written, {total} in {self.folder.root}, {waiting} not sent yet")
+        if sync.is_wanted(self.config):
+            if not live or time.monotonic() - self.uploaded > tracking.upload_seconds:
+                self.uploaded = time.monotonic()
+                self.say(sync.sync(self.config, self.folder))
+        elif waiting and not live:
+            self.say(f"send them with `make wandb-sync SWEEP={self.config.sweep.name}`, which runs:")
+            self.say(f"  {sync.command_line(self.config, self.folder)}")
+
+    def figure(self) -> Path | None:
+        """The sweep's picture, drawn from what is recorded now; None where there is none to draw."""
+        if not self.config.sweep.figure_axis:
+            return None
+        try:
+            figures.draw(self.config, self.trials, self.store, Console(quiet=True))
+        except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
+            return None
+        return self.store.figure_path(self.config.sweep.name, "png")
+
+    def say(self, text: str) -> None:
+        if text != self.said:
+            self.said = text
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def main(arguments: list[str]) -> None:
+    action = arguments[0] if arguments and arguments[0] in ("sync", "dashboard") else ""
+    mirror = Mirror(arguments[bool(action) :], Console())
+    if action == "sync":
+        from sweeps.wandb.sync import sync
+
+        mirror.say(sync(mirror.config, mirror.folder))
+    elif action == "dashboard":
+        from sweeps.wandb.dashboard import save
+
+        mirror.say(save(mirror.config, mirror.folder))
+    else:
+        mirror.follow()
+
+
+if __name__ == "__main__":
+    run_command(main, __doc__)

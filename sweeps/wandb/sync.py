@@ -1,0 +1,113 @@
+"""Sends runs that wait on disk, with `wandb sync`, which marks each that W&B has taken."""
+
+import base64
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+from em.errors import InputError
+from sweeps.config import Launch, Upload
+from sweeps.wandb.folder import Folder
+
+PARALLEL = 8  # runs that are sent at once; wandb itself slows down where W&B says that it is too much
+TIMEOUT_SECONDS = 20.0  # of the question whether W&B is there
+SETTINGS = {  # of wandb, which else tries for hours
+    "WANDB__GRAPHQL_RETRY_MAX": "4",
+    "WANDB__GRAPHQL_RETRY_WAIT_MAX_SECONDS": "10",
+    "WANDB__FILE_STREAM_RETRY_MAX": "6",
+    "WANDB__FILE_TRANSFER_RETRY_MAX": "6",
+}
+ADVICE = {
+    "previously created and deleted": "they were deleted at W&B, which takes no id twice: undelete them there, or "
+    "send all to another project (`tracking.project=NAME`, then `make wandb` and `make wandb-sync`)",
+    "permission denied": "the key may not write there: check tracking.entity and tracking.project",
+    "429": "W&B's rate limit is reached: try again later",
+}
+
+
+def credentials() -> tuple[str, str]:
+    """The address of W&B and the API key, as `wandb login` or the environment have them; the key may be empty."""
+    import wandb
+    from wandb.errors import AuthenticationError
+    from wandb.sdk.lib import wbauth
+
+    address = wandb.setup(wandb.Settings(silent=True)).settings.base_url
+    try:
+        found = wbauth.authenticate_session(host=address, source="sweeps", prompt=False)
+    except AuthenticationError as error:
+        raise InputError(f"WANDB_API_KEY: {error}") from None
+    return address, found.api_key if isinstance(found, wbauth.AuthApiKey) else ""
+
+
+def is_wanted(config: Launch) -> bool:
+    """Whether runs are sent as they are written."""
+    upload, mode = config.tracking.upload, os.environ.get("WANDB_MODE", "online")
+    return upload is Upload.online or (upload is Upload.auto and mode == "online" and bool(credentials()[1]))
+
+
+def command(config: Launch, folder: Folder) -> list[str]:
+    entity = ["--entity", config.tracking.entity] if config.tracking.entity else []
+    return ["wandb", "sync", *entity, *(str(folder.root / project) for project in folder.projects())]
+
+
+def command_line(config: Launch, folder: Folder) -> str:
+    return shlex.join([".venv/bin/python", "-m", *command(config, folder)])
+
+
+def sync(config: Launch, folder: Folder) -> str:
+    """Send what waits, and say how it went; raises InputError, one line, where W&B has not taken all."""
+    waiting = len(folder.waiting())
+    if not waiting:
+        return f"nothing to send: W&B has all {len(folder.runs())} runs of {folder.root / folder.project}"
+    later = f"what waits ({waiting} runs) stays in {folder.root}; `make wandb-sync SWEEP={config.sweep.name}` sends it"
+    ask(*credentials(), later)
+    with folder.alone():
+        words = [sys.executable, "-m", *command(config, folder), "-n", str(PARALLEL)]
+        staging = str(folder.staging.resolve())
+        environment = SETTINGS | os.environ | {"WANDB_DATA_DIR": staging, "WANDB_DIR": staging}  # its logs too
+        done = subprocess.run(
+            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        left = len(folder.waiting())
+        if not left:
+            shutil.rmtree(folder.staging, ignore_errors=True)
+    if left:
+        raise InputError(f"W&B has taken {waiting - left} of {waiting} runs: {reason(done.stdout + done.stderr)}")
+    return f"{waiting} runs sent to {config.tracking.entity or 'the entity of the key'}, {', '.join(folder.projects())}"
+
+
+def ask(address: str, key: str, later: str) -> str:
+    """The entity of the key; raises InputError unless W&B is there and knows it."""
+    if not key:
+        raise InputError(f"WANDB_API_KEY: there is none; set it, or run `.venv/bin/python -m wandb login` ({later})")
+    body = json.dumps({"query": "query Viewer { viewer { id entity } }", "operationName": "Viewer"}).encode()
+    token = base64.b64encode(f"api:{key}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
+    request = urllib.request.Request(f"{address}/graphql", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            known = (json.load(answer).get("data") or {}).get("viewer")
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 403):
+            raise InputError(f"{address}: W&B answers {error.code} {error.reason}; {later}") from None
+        known = None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{address}: no way to W&B ({getattr(error, 'reason', error)}); {later}") from None
+    if not known:
+        raise InputError(f"WANDB_API_KEY: {address} does not know this key; copy it from {address}/authorize ({later})")
+    return known["entity"]
+
+
+def reason(said: str) -> str:
+    """What is to be done about what `wandb sync` said, in one line."""
+    for phrase, advice in ADVICE.items():
+        if phrase in said.lower():
+            return advice
+    lines = [line for line in said.splitlines() if re.search(r"error|failed|denied|refused", line, re.IGNORECASE)]
+    return (lines or said.strip().splitlines() or ["`wandb sync` said nothing"])[-1].removeprefix("wandb: ")

@@ -1,0 +1,63 @@
+"""Workspace and report of a sweep, as W&B is sent them."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from em.store import Store
+from sweeps.wandb.dashboard import report, specification, workspace
+from tests.sweeps.wandb.conftest import composed, run
+from tests.wandb_server import Server
+
+IDS = ("__id__", "id", "ref")  # random
+TEMPERATURE = "{field: rollout.temperature, values: [0.5, 1.0]}"
+AXES = f"sweep.axes=[{TEMPERATURE}, {{field: objective.first_token, values: [true, false]}}]"
+TABLES = ("seeds", "responses", "cells")
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Leaf by dotted path, without random ids and without the query language of table panels but its table's name."""
+    if isinstance(value, dict):
+        if "panel2Config" in value:
+            return {f"{path}.table": [name for name in TABLES if f'"{name}"' in json.dumps(value)]}
+        items = {key: item for key, item in value.items() if key not in IDS}.items()
+        return {name: leaf for key, item in items for name, leaf in flat(item, f"{path}.{key}").items()}
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return {name: leaf for place, item in enumerate(value) for name, leaf in flat(item, f"{path}.{place}").items()}
+    return {path.removeprefix("."): value}
+
+
+@pytest.mark.parametrize("runs", ["cell", "trial"])
+@pytest.mark.parametrize("make", [workspace, report])
+def test_the_specification_is_the_accepted_one(
+    store: Store, golden: Callable[..., None], runs: str, make: Callable[..., Any]
+) -> None:
+    config = composed(store, AXES, f"tracking.runs={runs}")
+    golden(f"wandb_{make.__name__}_{runs}", flat(specification(make(config, ""))))
+
+
+def test_every_chart_sets_its_number_of_runs_and_its_grouping(store: Store) -> None:
+    for runs in ("cell", "trial"):
+        found = flat(specification(workspace(composed(store, AXES, f"tracking.runs={runs}"), "")))
+        charts = [path.removesuffix(".xAxis") for path in found if path.endswith("config.xAxis")]
+        lines = [path for path in charts if f"{path}.metrics" in found]
+        assert len(lines) == 1 + 4 + 4
+        assert all(f"{path}.limit" in found and f"{path}.aggregate" in found for path in lines)
+
+
+def test_without_a_key_the_specifications_lie_on_disk(store: Store) -> None:
+    said = run(store, action="dashboard")
+    path = store.root / "wandb" / "em-smoke-smoke-specification.json"
+    assert said.startswith(f"no API key: the specifications are in {path}")
+    assert set(json.loads(path.read_text())) == {"workspace", "report"}
+
+
+def test_workspace_and_report_are_sent_and_replaced_when_sent_again(store: Store, server: Server) -> None:
+    said = run(store, action="dashboard", environment=server.environment())
+    assert f"workspace {server.url}/me/em-smoke?nw=" in said
+    assert f"report {server.url}/me/em-smoke/reports/" in said
+    assert run(store, action="dashboard", environment=server.environment()) == said
+    assert {view["displayName"] for view in server.views.values()} == {"Sweep smoke"}
+    assert len(server.views) == 2
