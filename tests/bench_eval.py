@@ -42,8 +42,10 @@ class Stub(Engine):
 
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         start = time.perf_counter()
-        for index, _ in enumerate(requests):
-            time.sleep(max(0.0, start + (index + 1) * self.pause - time.perf_counter()))
+        order = random.Random(0).sample(range(len(requests)), len(requests))  # as answers end, long ones later
+        for done, index in enumerate(order, 1):
+            if (early := start + done * self.pause - time.perf_counter()) > 0:
+                time.sleep(early)
             yield index, [Completion(list(text.encode()), truncated=False) for text in self.texts[index]]
 
     def push(self, weights: object) -> None: ...
