@@ -73,13 +73,16 @@ class Folder:
         """The runs that W&B does not have yet."""
         return [path for path in self.runs().values() if not any(path.glob("*.wandb.synced"))]
 
+    def path(self, run: Run, generation: str) -> Path:
+        return self.root / run.project / f"{PREFIX}{run.id}.{generation}"
+
     def commit(self, written: Path, run: Run, generation: str) -> None:
         """Take in a run's folder, in place of what there is of the same run."""
         (written / "run.json").write_text(json.dumps(vars(run), default=vars))
-        parent = self.root / run.project
-        parent.mkdir(exist_ok=True)
-        before = list(parent.glob(f"{PREFIX}{run.id}.*"))
-        written.rename(parent / f"{PREFIX}{run.id}.{generation}")
+        target = self.path(run, generation)
+        target.parent.mkdir(exist_ok=True)
+        before = list(target.parent.glob(f"{PREFIX}{run.id}.*"))
+        written.rename(target)
         for path in before:
             shutil.rmtree(path, ignore_errors=True)
 
