@@ -88,7 +88,7 @@ class Mirror:
         with self.folder.alone():
             written = export(planned(found, self.folder.runs()), self.folder, tracking.runs_per_project)
             monitor = monitor_run(found, self.folder, live, stopped, tracking.export_seconds * bool(live), figure)
-            for run, generation in [monitor, *curve_runs(found)] if monitor else []:
+            for run, generation in [*monitor, *curve_runs(found)]:
                 save(run, self.folder, generation)
         waiting = len(self.folder.waiting())
         kind = tracking.runs.value

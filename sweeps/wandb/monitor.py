@@ -119,19 +119,21 @@ def responses(view: View) -> Table:
 
 def monitor_run(
     view: View, folder: Folder, live: Sequence[Notice], stopped: str, seconds: float, figure: Path | None
-) -> tuple[Run, str] | None:
-    """The monitor run as it is to be written, and its generation; None where it is written so already.
+) -> list[tuple[Run, str]]:
+    """The monitor run as it is to be written, and its generation; nothing where it is written so already.
 
-    Adds a row to the journal where something has changed, at least `seconds` after the last one.
+    Adds a row to the journal where something has changed, at least `seconds` after the last one.  Answers, which lie in
+    large files, are shown once no launch is live.
     """
     config, cells = view.config, scores_of_cells(view)
     journal = Journal(folder, config.sweep.name)
     journal.add(facts(view, cells, live), seconds)
     picture = hashlib.sha256(figure.read_bytes()).hexdigest()[:8] if figure else ""
-    generation = f"{len(journal.rows)}-{picture}{'-stopped' * bool(stopped)}"
+    generation = f"{len(journal.rows)}-{picture}{'-live' * bool(live)}{'-stopped' * bool(stopped)}"
     known = folder.runs(config.project).get(journal.id)
     if known and generation_of(known) == generation:
-        return None
+        return []
+    tables = {"cells": Table(columns=cells.columns, rows=[list(row) for row in cells.iter_rows()])}
     run = Run(
         id=journal.id,
         project=config.project,
@@ -142,12 +144,9 @@ def monitor_run(
         config={"sweep_name": config.sweep.name, "cells": len(view.cells), "seeds": config.sweep.seeds},
         history=journal.rows,
         summary={"stopped": stopped} if stopped else {},
-        tables={
-            "cells": Table(columns=cells.columns, rows=[list(row) for row in cells.iter_rows()]),
-            "responses": responses(view),
-        },
+        tables=tables if live else tables | {"responses": responses(view)},
         images={"figure": str(figure)} if figure else {},
         step_metric="hours",
         exit_code=int(bool(stopped or view.plan.given_up)),
     )
-    return run, generation
+    return [(run, generation)]
