@@ -6,7 +6,7 @@ READY := .venv/ready-$(PROFILE)
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny smoke plan figures status watch pause resume stop add first failures why doctor check test bench \
+.PHONY: help setup tiny smoke plan figures status watch pause resume stop add first failures why doctor check test test-slow bench \
 	bench-sweep bench-eval bench-wandb chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
@@ -64,8 +64,11 @@ check: $(READY) ## lint, format, types
 	$(PY) -m ruff format --check .
 	$(PY) -m pyright
 
-test: check ## check, then the tests
-	$(PY) -m pytest $(ARGS)
+test: check ## check, then the tests (without those of a minute: test-slow)
+	$(PY) -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## accidents, whole sweeps and whole data sets: some minutes
+	$(PY) -m pytest -m slow $(ARGS)
 
 bench: $(READY) ## measure what README and log claim (ARGS=speed, gain or memory for a part)
 	$(PY) -m tests.bench $(ARGS)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
-BATCH_SCORES = 1_000_000  # that are drawn at once: 8 MB
+BATCH_SCORES = 250_000  # that are drawn at once: 2 MB, of which several copies live
 RESAMPLES = 10_000
 
 
