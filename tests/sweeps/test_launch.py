@@ -6,8 +6,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -56,14 +56,32 @@ def workers(store: Path) -> list[int]:
     return [pid for pid in found if Path(f"/proc/{pid}").exists()]
 
 
-def kill_in_mid_trial(store: Path, whom: Callable[[int], int]) -> None:
-    wait_for(lambda: bool(workers(store)))
-    os.kill(whom(workers(store)[0]), signal.SIGKILL)
+@contextmanager
+def in_mid_trial(store: Path) -> Iterator[int]:
+    """A worker that surely is at a unit, not yet at its end; it stands still for the body."""
+    caught: list[int] = []
+
+    def catch() -> bool:
+        for claim in (store / "claims").glob("[!.]*"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                pid = json.loads(claim.read_text())["pid"]
+                os.kill(pid, signal.SIGSTOP)
+                wait_for(lambda pid=pid: state_and_parent(pid)[0] == "T")
+                if claim.exists() and not Store(store).record_path(claim.name).exists():
+                    caught.append(pid)
+                    return True
+                os.kill(pid, signal.SIGCONT)
+        return False
+
+    wait_for(catch)
+    yield caught[0]
+    with suppress(ProcessLookupError):  # where the body killed it
+        os.kill(caught[0], signal.SIGCONT)
 
 
-def lane_of(worker: int) -> int:
-    """The Ray actor that started the worker."""
-    return int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+def state_and_parent(pid: int) -> tuple[str, int]:
+    state, parent, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return state, int(parent)
 
 
 def reproduced(store: Path) -> pl.DataFrame:
@@ -129,14 +147,16 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
 ) -> None:
     driver = start(environment, tmp_path, "cluster.lanes=1")
     wait_for(lambda: recorded(tmp_path) >= 2)
-    kill_in_mid_trial(tmp_path, lambda worker: worker)
+    with in_mid_trial(tmp_path) as worker:
+        os.kill(worker, signal.SIGKILL)
     known = recorded(tmp_path)
     wait_for(lambda: recorded(tmp_path) > known)  # the lane started another
-    kill_in_mid_trial(tmp_path, lane_of)
+    with in_mid_trial(tmp_path) as worker:
+        os.kill(state_and_parent(worker)[1], signal.SIGKILL)
     wait_for(lambda: recorded(tmp_path) > known + 2)  # Tune started the lane again
-    wait_for(lambda: bool(workers(tmp_path)))
-    at_kill = recorded(tmp_path)
-    driver.kill()
+    with in_mid_trial(tmp_path):
+        at_kill = recorded(tmp_path)
+        driver.kill()
     driver.communicate()
     wait_for(lambda: not workers(tmp_path))
     before = recorded(tmp_path)
