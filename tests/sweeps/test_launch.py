@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,43 +15,19 @@ from em.record import NOT_REPRODUCED
 from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.plan import plan
-from tests.processes import finished, started, wait_for
+from tests.processes import finished, wait_for
+from tests.smallest import SMALL, recorded, start
 
-SMALL = [
-    "sweep=smoke",
-    "sweep.seeds=6",
-    "model.pretrain.steps=30",
-    "eval.steps=[2,4]",
-    "eval.samples=2",
-    *(f"benchmarks.{suite}.limit=4" for suite in ("sum", "difference", "product", "max", "bit", "mixed")),
-]
 PLANNED = 19
 
 
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A cache of its own, so that the tests pretrain as a new user does."""
-    return os.environ | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
-
-
-def start(environment: dict[str, str], store: Path, *overrides: str, module: str = "sweeps") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", module, *SMALL, f"store={store}", *overrides]
-    if module == "em":
-        command = [word for word in command if not word.startswith("sweep")]
-    return started(command, environment)
-
-
-def recorded(store: Path) -> int:
-    return len(list((store / "records").glob("*.parquet")))
-
-
-def workers(store: Path) -> list[int]:
-    """The processes that are at a unit of work."""
-    found = []
+def at_work(store: Path) -> dict[str, int]:
+    """The living processes that hold claims, by the unit that they are at."""
+    found = {}
     for claim in (store / "claims").glob("[!.]*"):
         with suppress(FileNotFoundError):
-            found.append(json.loads(claim.read_text())["pid"])
-    return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+            found[claim.name] = json.loads(claim.read_text())["pid"]
+    return {unit: pid for unit, pid in found.items() if Path(f"/proc/{pid}").exists()}
 
 
 @contextmanager
@@ -62,12 +36,11 @@ def in_mid_trial(store: Path) -> Iterator[int]:
     caught: list[int] = []
 
     def catch() -> bool:
-        for claim in (store / "claims").glob("[!.]*"):
+        for unit, pid in at_work(store).items():
             with suppress(FileNotFoundError, ProcessLookupError):
-                pid = json.loads(claim.read_text())["pid"]
                 os.kill(pid, signal.SIGSTOP)
                 wait_for(lambda pid=pid: state_and_parent(pid)[0] == "T")
-                if claim.exists() and not Store(store).record_path(claim.name).exists():
+                if unit in at_work(store) and not Store(store).record_path(unit).exists():
                     caught.append(pid)
                     return True
                 os.kill(pid, signal.SIGCONT)
@@ -158,7 +131,7 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
         at_kill = recorded(tmp_path)
         driver.kill()
     driver.communicate()
-    wait_for(lambda: not workers(tmp_path))
+    wait_for(lambda: not at_work(tmp_path))
     before = recorded(tmp_path)
     assert at_kill < before < PLANNED  # the orphaned worker finished what it was at
 
@@ -178,40 +151,3 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
     assert not list(tmp_path.rglob("*.tmp"))
     config = compose_launch([*SMALL, f"store={tmp_path}"])
     assert plan(config, Store(tmp_path)).todo == []
-
-
-def test_a_setting_that_no_trial_can_meet_ends_the_sweep_in_one_line(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    output = finished(start(environment, tmp_path, "rollout.max_new_tokens=100000", "rollout=transformers"), status=2)
-    reason = "error: the last 6 trials all failed alike: InputError: max_new_tokens=100000: the prompt '"
-    assert output.splitlines()[-1].startswith(reason)
-    assert recorded(tmp_path) <= 1
-
-
-def trajectories(store: Path) -> dict[str, tuple[object, ...]]:
-    """What is recorded of every trial, over all of its records."""
-    found: dict[str, tuple[object, ...]] = {}
-    for rows in Store(store).scan().sort(pl.col("steps").list.len()).collect().partition_by("trial_id"):
-        records = rows.to_dicts()
-        measured = [(r["step"], r["evaluation_id"], r) for record in records for r in record["evaluations"]]
-        digests = {(digest["step"], digest["sha256"]) for record in records for digest in record["digests"]}
-        longest = [records[-1][name] for name in ("status", "trial", "prompts", "steps", "rollouts")]
-        found[records[0]["trial_id"]] = (longest, sorted(digests), sorted(measured, key=lambda it: it[:2]))
-    return found
-
-
-def test_an_extended_sweep_is_the_sweep_that_had_it_from_the_start(environment: dict[str, str], tmp_path: Path) -> None:
-    """More steps and another evaluation temperature replay recorded tokens; nothing is recorded twice."""
-    short, long = ("eval.steps=[10]",), ("eval.steps=[10,20]", "eval.temperatures=[1.0,0.0]")
-    grown, whole = tmp_path / "grown", tmp_path / "whole"
-    finished(start(environment, grown, "sweep.seeds=1", *short))
-    output = finished(start(environment, grown, "sweep.seeds=1", *long))
-    assert "3 of these go on from a recorded trial: its tokens are trained on again, not sampled again" in output
-    finished(start(environment, whole, "sweep.seeds=1", *long))
-    assert trajectories(grown) == trajectories(whole)
-    provenance = Store(grown).scan().select("unit_id", "provenance").unnest("provenance").collect()
-    assert (provenance["replayed"].null_count(), len(provenance)) == (4, 8)
-    assert set(provenance["replayed"].drop_nulls()) <= set(provenance["attempt_id"])
-    measured = Store(grown).scan().select(pl.col("evaluations").list.len().sum()).collect().item()
-    assert measured == (1 + 3 * 2) * 12
