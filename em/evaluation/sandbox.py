@@ -44,6 +44,7 @@ ENVIRONMENT = {
 }
 LIBRARIES = tuple(map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64")))
 LOADER_CACHE = Path("/etc/ld.so.cache")  # where libraries are
+PACKAGES = Path("/packages")  # in the sandbox: wherever NumPy lies here, a program finds it at one place
 
 _serial = itertools.count()
 
@@ -124,7 +125,7 @@ def _run(
         (resource.RLIMIT_NOFILE, OPEN_FILES),
         (resource.RLIMIT_CORE, 0),
     ]
-    packages = [str(path.parent) for path in _packages()[:1]]
+    packages = [str(PACKAGES if prefix else path.parent) for path in _packages()[:1]]
     nonce = os.urandom(NONCE_BYTES // 2).hex().encode()
     with os.fdopen(os.memfd_create("request"), "w+b") as request:  # unlike a pipe it takes any length at once
         request.write(nonce + marshal.dumps((program, tests, packages, uid, limited)))
@@ -238,15 +239,18 @@ def _bubblewrap(folder_bytes: int, with_uid: bool) -> tuple[str, ...]:
         raise SandboxError("bubblewrap is not installed")
     mounts: list[str] = []
     prefix = Path(sys.base_prefix).resolve()
-    wanted = dict.fromkeys([*LIBRARIES, _executable(), prefix / "lib", prefix / "lib64", *_packages()])
+    wanted = dict.fromkeys([*LIBRARIES, _executable(), prefix / "lib", prefix / "lib64"])
     paths = [path for path in wanted if path.exists() and not any(known in path.parents for known in LIBRARIES)]
-    for folder in sorted({parent for path in (*paths, LOADER_CACHE) for parent in path.parents} - {Path("/")}):
+    folders = {PACKAGES, *(parent for path in (*paths, LOADER_CACHE) for parent in path.parents)} - {Path("/")}
+    for folder in sorted(folders):
         mounts += ["--dir", str(folder)]  # bubblewrap would make it, for root alone
     for path in paths:
         if path.is_symlink():
             mounts += ["--symlink", str(path.readlink()), str(path)]
         else:
             mounts += ["--ro-bind", str(path), str(path)]
+    for path in _packages():
+        mounts += ["--ro-bind", str(path), str(PACKAGES / path.name)]
     if with_uid:
         privileges = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
