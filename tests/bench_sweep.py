@@ -20,6 +20,7 @@ from em.store import Store
 from tests.bench import Row, resident_mib
 
 TRIALS, FEW, LANES = 13_440, 504, 2
+MISSING = 100  # records that the sweep that is resumed lacks
 TUNE_TRIALS = 500  # that Tune with one trial a model can finish in a minute or two
 TEMPERATURES = 8
 TICK = os.sysconf("SC_CLK_TCK")
@@ -166,12 +167,31 @@ def rows(folder: Path, trials: int) -> Iterator[Row]:
     yield Row("planning", seconds("sweeps.plan", *again, f"store={folder / 'fresh'}"), 2, True, "s")
     yield Row("planning, all recorded", seconds("sweeps.plan", *again, f"store={folder / 'many'}"), 2, True, "s")
     yield Row("the finished sweep again", seconds("sweeps", *again, f"store={folder / 'many'}"), 5, True, "s")
+    yield Row("resuming until a worker starts, Ray included", resume(folder / "many", trials), 5, True, "s")
 
 
 def seconds(*words: str) -> float:
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", *words], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start
+
+
+def resume(store: Path, trials: int) -> float:
+    """Seconds from the command until the process that makes the first of some missing trials is started."""
+    for path in sorted((store / "records").glob("*.parquet"))[:MISSING]:
+        path.unlink()
+    with tempfile.TemporaryDirectory() as folder:  # where a lane puts its worker's log, and nobody else anything
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench_sweep", "lanes", str(store), str(trials)],
+            env=os.environ | {"TMPDIR": folder},
+            stdout=subprocess.DEVNULL,
+        )
+        while process.poll() is None and not list(Path(folder).glob("em-lane-*.log")):
+            time.sleep(0.02)
+        took = time.perf_counter() - start
+        assert process.wait() == 0
+    return took
 
 
 def main(arguments: list[str]) -> int:
