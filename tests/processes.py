@@ -17,12 +17,12 @@ def started(command: list[str], environment: dict[str, str]) -> subprocess.Popen
 
 def finished(process: subprocess.Popen[str], status: int = 0) -> str:
     """What it has said, once it has ended with this status."""
-    output, _ = process.communicate(timeout=200)
+    output, _ = process.communicate(timeout=400)
     assert process.returncode == status, output
     return output
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -2,7 +2,7 @@
 
     python -m sweeps.wandb sweep=temperature                         # a run for each finished cell, and a monitor run
     python -m sweeps.wandb sweep=temperature tracking.runs=trial     # a run for each trial
-    python -m sweeps.wandb sync sweep=temperature                  # send what waits on disk
+    python -m sweeps.wandb sync sweep=temperature                    # send what waits on disk
     python -m sweeps.wandb dashboard sweep=temperature               # workspace and report
 
 Runs lie on disk first and are sent from there: at once where there is an API key, else by `sync`.  The same command

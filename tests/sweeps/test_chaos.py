@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -113,7 +114,7 @@ def test_a_full_disk_stops_the_sweep_and_costs_nothing(small_disk: Path) -> None
 
 def test_a_read_only_store_is_said_at_once_and_in_mid_sweep(small_disk: Path) -> None:
     remount(small_disk, "size=50m,ro")
-    words = ["sweep.seeds=40", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figure_axis=''"]
+    words = [GOOD, "sweep.seeds=40", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figure_axis=''"]
     output = finished(start(small_disk, *words), status=2)
     assert output.splitlines()[-1] == f"error: store={small_disk}: cannot be written: Read-only file system"
     remount(small_disk, "rw")
@@ -128,12 +129,17 @@ def steer(store: Path, action: str, *words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def posted(store: Path) -> dict[str, Any]:
+    """What the store's only launch last said of itself."""
+    return json.loads(next(Store(store).launches.glob("*/status.json")).read_text())
+
+
 def test_a_running_sweep_is_paused_resumed_given_more_and_stopped(tmp_path: Path) -> None:
     few = [GOOD, "sweep.seeds=400", "cluster.lanes=1", "sweep.figure_axis=''"]
     driver = start(tmp_path, *few)
     wait_for(lambda: recorded(tmp_path) > 2)
     assert "paused: lanes finish the trials they are in and wait" in steer(tmp_path, "pause")
-    time.sleep(1.5)  # what it holds are half a second's trials
+    wait_for(lambda: posted(tmp_path)["snapshot"]["paused"] and not posted(tmp_path)["snapshot"]["running"])
     known = recorded(tmp_path)
     time.sleep(1.0)
     assert recorded(tmp_path) == known < 1000
@@ -148,7 +154,7 @@ def test_a_running_sweep_is_paused_resumed_given_more_and_stopped(tmp_path: Path
     assert ": 5 units of work added" in said
     assert "stopping: lanes finish" in steer(tmp_path, "stop")
     assert finished(driver, status=2).splitlines()[-1] == "error: asked to stop; the same command goes on"
-    status = json.loads(next(Store(tmp_path).launches.glob("*/status.json")).read_text())
+    status = posted(tmp_path)
     assert (status["over"], status["snapshot"]["planned"]) == (True, 2001 + 2 + 5)
     config = compose_launch([*TINY, f"store={tmp_path}", *few])
     assert plan(config, Store(tmp_path)).recorded == recorded(tmp_path) - 2
