@@ -26,7 +26,7 @@ from em.provenance import ROOT, provenance
 from em.quiet import SETTINGS
 from em.record import Record, Status
 from em.store import Store
-from sweeps.protocol import Outcome, Progress, Setup, last_line, tail
+from sweeps.protocol import Outcome, Progress, Setup, insist, last_line, tail
 from sweeps.queue import Lease, Word
 
 LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
@@ -99,7 +99,8 @@ class Lane(tune.Trainable):
         self.dropped = False  # what is held is not to be finished
         ray.get(queue.join.remote(self.name, os.uname().nodename))
         if not self.store.launches.is_dir():
-            raise FileNotFoundError(f"store={self.store.root}: this node does not see it; put it on a shared folder")
+            self.beat(unseen := f"store={self.store.root}: this node does not see it; put it on a shared folder")
+            raise FileNotFoundError(unseen)
 
     def step(self) -> dict[str, Any]:
         try:
@@ -188,7 +189,7 @@ class Lane(tune.Trainable):
             unit, status=Status.failed, attempt=attempt, error=error, log=tail(self.worker.log), provenance=made
         )
         try:
-            self.store.commit(failure)
+            insist(lambda: self.store.commit(failure), self.worker.lease_seconds, self.beat)
         except OSError as reason:
             return Outcome(None, unwritable=str(reason))
         return Outcome(Status.failed, error=last_line(error))

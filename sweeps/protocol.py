@@ -1,12 +1,18 @@
-"""What a lane and its worker say to each other over their pipe."""
+"""What a lane and its worker have in common: what they say over their pipe, and how they write to the store."""
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from em.record import Status
 
+T = TypeVar("T")
+
 TRAINER = "em.trainer:Trainer"  # what holds model and engine in a worker
+RETRY_SECONDS = 2.0  # between two tries to write to the store
 LOG_CHARACTERS = 8_000  # of what a process wrote, that a failed attempt keeps
 
 
@@ -33,11 +39,24 @@ class Outcome:
     """How a unit of work ended."""
 
     status: Status | None  # None: nothing was recorded, another launch is at it
-    seconds: float = 0.0
+    seconds: float = 0.0  # that it took, claim and commit included; 0 where it was recorded already
     error: str = ""
     final: bool = False  # no other attempt would do better
     unwritable: str = ""  # why the store takes no record
     memory: int = 0  # bytes that the worker holds
+
+
+def insist(write: Callable[[], T], seconds: float, say: Callable[[str], None]) -> T:
+    """What `write` returns, tried again for so long while the store cannot be written; then its OSError is raised."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return write()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise
+            say(f"cannot write to the store, trying again: {error}")
+            time.sleep(RETRY_SECONDS)
 
 
 def last_line(text: str) -> str:

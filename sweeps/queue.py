@@ -110,10 +110,10 @@ class Pending:
             del self.by_model[model]
         return unit
 
-    def withdraw(self, ids: set[str]) -> list[Unit]:
-        """Take out the units of these ids."""
-        found = [unit for units in self.by_model.values() for unit in units if unit.id in ids]
-        kept = {model: deque(u for u in units if u.id not in ids) for model, units in self.by_model.items()}
+    def withdraw(self, wanted: Callable[[Unit], bool]) -> list[Unit]:
+        """Take out the units that are `wanted`."""
+        found = [unit for units in self.by_model.values() for unit in units if wanted(unit)]
+        kept = {model: deque(u for u in units if not wanted(u)) for model, units in self.by_model.items()}
         self.by_model = {model: units for model, units in kept.items() if units}
         return found
 
@@ -150,16 +150,26 @@ class Queue:
     def add(self, units: Iterable[Unit], first: bool = False, failed_before: Mapping[str, int] | None = None) -> int:
         """Take in what is new of these; `first`: do all of them before everything else.
 
-        Returns how many are new; -1 where it is too late.
+        A unit that waits for less of a trial than a new one does is left out.  Returns how many are new; -1 where it is
+        too late.
         """
         if self.ending or self.stopped:
             return -1
         units = list(units)
         self.failures |= Counter(failed_before or {})
         new = [unit for unit in units if unit.id not in self.known]
+        measured = {unit.trial.id: {measurement.key for measurement in unit.measurements} for unit in new}
+
+        def is_covered(unit: Unit) -> bool:
+            keys = measured.get(unit.trial.id)
+            return keys is not None and keys.issuperset(measurement.key for measurement in unit.measurements)
+
+        for waiting in (self.pending, self.urgent):
+            self.known -= {unit.id for unit in waiting.withdraw(is_covered)}
         self.known.update(unit.id for unit in new)
-        waiting = self.pending.withdraw({unit.id for unit in units}) if first else []
-        (self.urgent if first else self.pending).put(waiting + new)
+        ids = {unit.id for unit in units}
+        known = self.pending.withdraw(lambda unit: unit.id in ids) if first else []
+        (self.urgent if first else self.pending).put(known + new)
         return len(new)
 
     def join(self, lane: str, node: str = "") -> None:
@@ -255,7 +265,8 @@ class Queue:
                 self.fail(unit, outcome)
             else:
                 self.lanes[lane].done += 1
-                self.unit_seconds.append(outcome.seconds)
+                if outcome.seconds:  # else it was recorded already, and says nothing of what the next will take
+                    self.unit_seconds.append(outcome.seconds)
                 self.row.clear()
         self.tried.add(unit.id)
 

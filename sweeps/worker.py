@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,9 +32,7 @@ from em.quiet import quiet_libraries
 from em.record import Record, Status
 from em.schema import DamagedError
 from em.store import Store
-from sweeps.protocol import Outcome, Progress, Setup, last_line, tail
-
-RETRY_SECONDS = 2.0  # between two tries to write to the store
+from sweeps.protocol import Outcome, Progress, Setup, T, insist, last_line, tail
 
 
 class Worker:
@@ -49,9 +47,8 @@ class Worker:
             while True:
                 unit, attempt = self.connection.recv()
                 self.tell(Progress(f"starting {name_of(unit)}"))
-                start = time.monotonic()
                 outcome = self.work(unit, attempt)
-                self.send(replace(outcome, seconds=time.monotonic() - start))
+                self.send(outcome)
                 if self.trainer is None and outcome.status is Status.failed:
                     break
                 if self.trainer is not None:
@@ -60,25 +57,26 @@ class Worker:
         self.store.flush()
 
     def work(self, unit: Unit, attempt: int) -> Outcome:
-        path, seconds = self.store.claim_path(unit.id), self.setup.lease_seconds
+        start, path, seconds = time.monotonic(), self.store.claim_path(unit.id), self.setup.lease_seconds
         try:
-            if not claim(path, self.setup.lane, seconds):
+            if not self.insist(lambda: claim(path, self.setup.lane, seconds)):
                 return Outcome(None)
-        except OSError as error:
+            with held(path, seconds):
+                if self.store.record_path(unit.id).exists():  # by another launch, meanwhile
+                    return Outcome(Status.done)
+                try:
+                    record, final = self.make(unit, attempt), False
+                except InputError as error:
+                    record, final = self.failure(unit, attempt, f"InputError: {error}"), True
+                except Exception:  # model or engine could not be loaded
+                    record, final = self.failure(unit, attempt, traceback.format_exc()), False
+                if record.status is Status.failed:
+                    record.unit_id = unit.id  # also where the whole was measured anew
+                    record.log = tail(self.setup.log)
+                outcome = self.commit(record, final)
+        except OSError as error:  # of the store
             return Outcome(None, unwritable=str(error))
-        with held(path, seconds):
-            if self.store.record_path(unit.id).exists():  # by another launch, meanwhile
-                return Outcome(Status.done)
-            try:
-                record, final = self.make(unit, attempt), False
-            except InputError as error:
-                record, final = self.failure(unit, attempt, f"InputError: {error}"), True
-            except Exception:  # model or engine could not be loaded
-                record, final = self.failure(unit, attempt, traceback.format_exc()), False
-            if record.status is Status.failed:
-                record.unit_id = unit.id  # also where the whole was measured anew
-                record.log = tail(self.setup.log)
-            return self.commit(record, final)
+        return replace(outcome, seconds=time.monotonic() - start)
 
     def make(self, unit: Unit, attempt: int) -> Record:
         if self.trainer is None:
@@ -103,20 +101,12 @@ class Worker:
         return Record.of(unit, status=Status.failed, attempt=attempt, error=error, provenance=made)
 
     def commit(self, record: Record, final: bool) -> Outcome:
-        """Write the record, again and again for `lease_seconds` while the store cannot be written."""
-        deadline = time.monotonic() + self.setup.lease_seconds
-        while True:
-            try:
-                self.store.commit(record)
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    return Outcome(None, unwritable=str(error))
-                self.tell(Progress(f"cannot write to the store, trying again: {error}"))
-                time.sleep(RETRY_SECONDS)
-            else:
-                break
+        self.insist(lambda: self.store.commit(record))
         self.last_commit = time.monotonic()
         return Outcome(record.status, error=last_line(record.error or ""), final=final, memory=resident_bytes())
+
+    def insist(self, write: Callable[[], T]) -> T:
+        return insist(write, self.setup.lease_seconds, lambda said: self.tell(Progress(said)))
 
     def tell(self, progress: Progress) -> None:
         """Say what is being done; who says nothing for `stall_seconds` is ended, and its log shows where it hung."""

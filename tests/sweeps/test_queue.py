@@ -258,3 +258,24 @@ def test_short_units_are_leased_by_the_batch_and_fairly() -> None:
     assert isinstance(again := queue.exchange("1"), list)
     assert [lease.unit for lease in again] == wanted[9 : 9 + 92 // 4]
     assert len(repr(queue)) < 200  # Ray asks for it at every call
+
+
+def test_what_was_recorded_already_does_not_make_batches_long() -> None:
+    """Else a launch that catches up with another one would hand a lane hundreds of long units at once."""
+    queue = queue_of(units(101))
+    work(queue, Outcome(Status.done, 60.0))
+    for _ in range(64):
+        work(queue, Outcome(Status.done))
+    assert len(queue.exchange("0")) == 1  # type: ignore[arg-type]
+    assert queue.snapshot().unit_seconds == [60.0]
+
+
+def test_a_unit_that_waits_for_less_of_a_trial_than_what_is_added_is_left_out() -> None:
+    short, long = units(6, "eval.steps=[1]"), units(6, "eval.steps=[1,2]")
+    queue = queue_of(short)
+    held = leased(queue)
+    assert held == short[0]
+    assert queue.add(long[1:4]) == 3
+    assert queue.snapshot().planned == 6
+    assert queue.exchange("0", [(held.id, DONE)]) == [Lease(short[4], 1)]
+    assert [work(queue).id for _ in range(4)] == [unit.id for unit in (short[5], *long[1:4])]
