@@ -32,10 +32,11 @@ def main(arguments: list[str]) -> None:
     )
     table, damaged = store.table()
     store.set_aside(damaged)
-    missing = missing_units(config.units([trial]), table)
+    units = config.units([trial])
+    missing = missing_units(units, table)
     if missing:
         run(missing, store, console)
-    console.print(summary(store, trial.id, trial.base.id))
+    console.print(summary(store, trial.id, trial.base.id, [unit.id for unit in units]))
 
 
 def run(units: list[Unit], store: Store, console: Console) -> None:
@@ -64,13 +65,17 @@ def tell(status: rich.status.Status, name: str, last_step: int, step: int) -> No
     status.update(f"{name}: step {step}/{last_step}")
 
 
-def summary(store: Store, trial_id: str, base_id: str) -> Table:
-    """Accuracy of each benchmark, base model and trial side by side."""
+def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Table:
+    """Accuracy of each benchmark, base model and trial side by side; from the records of the units `asked` for first.
+
+    Several records may hold one measurement, of different attempts.
+    """
     scores = (
         store.table()[0]
         .lazy()
         .filter(pl.col("trial_id").is_in([trial_id, base_id]))
-        .select("trial_id", pl.col("evaluations"))
+        .sort(~pl.col("unit_id").is_in(asked), "unit_id")
+        .select("trial_id", "evaluations")
         .explode("evaluations")
         .drop_nulls()
         .unnest("evaluations")

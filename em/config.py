@@ -355,6 +355,12 @@ class Config:
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "must be 0 or greater")
         require(bool(self.store), "store", repr(self.store), "name the folder of the records")
+        plain = self.eval.chat is Chat.model and not self.model.chat_template
+        require(not plain, "eval.chat", "model", "would be plain text: set model.chat_template=true, or leave it out")
+        names = [benchmark.name for benchmark in self.benchmarks.values()]
+        for key, benchmark in self.benchmarks.items():
+            own = names.count(benchmark.name) == 1
+            require(own, f"benchmarks.{key}.name", benchmark.name, "another benchmark has it; give each its own")
 
     @property
     def trial(self) -> Trial:

@@ -76,12 +76,13 @@ def table(folder: Path, records: Path, recorded: Collection[str]) -> tuple[pl.Da
 
 def regraded(table: pl.DataFrame, regrades: pl.LazyFrame) -> pl.DataFrame:
     """`table` with the numbers of the latest grading of each measurement."""
-    key = ["unit_id", "step", "evaluation_id"]
+    key = ["unit_id", "attempt_id", "step", "evaluation_id"]
     numbers = [name for name in EVALUATION if name in regrades.collect_schema() and name not in key]
     latest = regrades.select(*key, "graded", *numbers).sort("graded").unique(key, keep="last").drop("graded").collect()
     if latest.is_empty():
         return table
-    measured = table.filter(pl.col("evaluations").list.len() > 0).select("unit_id", "evaluations")
+    attempt = pl.col("provenance").struct.field("attempt_id")
+    measured = table.filter(pl.col("evaluations").list.len() > 0).select("unit_id", attempt, "evaluations")
     flat = measured.explode("evaluations").unnest("evaluations").update(latest, on=key)
     united = flat.group_by("unit_id").agg(evaluations=pl.struct(list(EVALUATION)))
     return table.update(united, on="unit_id")

@@ -65,6 +65,10 @@ def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:
     local = Path(data).expanduser() / f"{benchmark.name}.jsonl"
     if data and benchmark.hub and not benchmark.path and local.is_file():
         benchmark = replace(benchmark, path=str(local))
-    digest = content_id(problems(benchmark))
+    try:
+        digest = content_id(problems(benchmark))
+    except InputError as error:
+        from_hub = data and benchmark.hub and not benchmark.path
+        raise InputError(f"eval.data={data}: has no {local.name}, and {error}") if from_hub else error from None
     path = str(Path(benchmark.path).expanduser().resolve()) if benchmark.path else ""
     return replace(benchmark, path=path, digest=digest)

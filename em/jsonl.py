@@ -19,6 +19,12 @@ class Row:
             raise InputError(f"{self.where}: {unknown_name('field', name, self.values)}")
         return self.values[name]
 
+    def number(self, name: str) -> float:
+        value = self.value(name)
+        if not isinstance(value, int | float):
+            raise InputError(f"{self.where}: {name}={value!r}: must be a number")
+        return value
+
     def text(self, name: str) -> str:
         """A text or a number as text, texts as lines, a chat that is one message of the user as that message."""
         match value := self.value(name):
@@ -35,9 +41,10 @@ def rows(path: str, config_field: str) -> Iterator[Row]:
     """The objects of a JSONL file; raises InputError with file and line where one is none."""
     file = Path(path).expanduser()
     if not file.is_file():
-        near = sorted(str(item.name) for item in file.parent.glob("*.jsonl")) if file.parent.is_dir() else []
-        found = f"; {file.parent} holds {', '.join(near)}" if near else ""
-        raise InputError(f"{config_field}={path}: no such file{found}")
+        folder, wrong = (file, "is a folder, name a file") if file.is_dir() else (file.parent, "no such file")
+        near = sorted(item.name for item in folder.glob("*.jsonl"))
+        found = f"; {folder} holds {', '.join(near)}" if near else ""
+        raise InputError(f"{config_field}={path}: {wrong}{found}")
     empty = True
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):

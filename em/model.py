@@ -1,5 +1,6 @@
 """A checkpoint folder as a loaded model, and as the tokenizer that reads for it."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from em.config import Benchmark, Chat, Model
 from em.errors import InputError
+from em.rollout.engine import own_context
 
 
 def load(folder: Path) -> PreTrainedModel:
@@ -20,7 +22,7 @@ class Reader:
 
     def __init__(self, folder: Path, model: Model, context: int) -> None:
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        self.model, self.context = model, context
+        self.model, self.context, self.own_context = model, context, own_context(folder)
         if model.chat_template and not self.tokenizer.chat_template:
             raise InputError(f"model.chat_template=true: the tokenizer of {model.label} has none; set it to false")
 
@@ -58,5 +60,7 @@ class Reader:
         special: dict[str, int] = self.tokenizer.get_added_vocab()  # type: ignore[operator]
         return tuple(s for s in stop if s not in special), tuple(special[s] for s in stop if s in special)
 
-    def decode(self, answers: list[list[int]]) -> list[str]:
-        return self.tokenizer.batch_decode(answers, skip_special_tokens=True)
+    def decode(self, answers: list[list[int]], stop: Sequence[str] = ()) -> list[str]:
+        """The answers' texts, each up to the first of the stop strings, whose tokens are among the ids."""
+        ends = re.compile("|".join(map(re.escape, stop)) or "(?!)")  # the latter matches nowhere
+        return [ends.split(text, 1)[0] for text in self.tokenizer.batch_decode(answers, skip_special_tokens=True)]

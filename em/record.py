@@ -98,6 +98,7 @@ class Regrade(Grades):
     """Grades that were given later to the recorded answers of a measurement (em.evaluation.grade)."""
 
     unit_id: str
+    attempt_id: str | None = None  # whose texts were graded; null, of a version before: these grades count no more
     step: int
     evaluation_id: str
     graded: str  # UTC, ISO 8601

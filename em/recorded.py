@@ -1,23 +1,53 @@
 """Configs as records keep them, read back as what they were: trials, evaluations, units of work."""
 
 import json
-from typing import Any, TypeVar
-
-from omegaconf import OmegaConf
+import types
+import typing
+from dataclasses import is_dataclass, replace
+from enum import Enum
+from typing import Any
 
 from em.config import Evaluation, Measurement, Trial, Unit
-from em.errors import InputError
-
-ConfigT = TypeVar("ConfigT")
+from em.errors import InputError, require
+from em.inputs import resolve_model
 
 RENAMED = {
     "problem_field": "problem_fields",
     "answer_field": "answer_fields",
 }  # of a benchmark: one became several
 
+OLDER = "check out the older version"
+
 
 def trial_of(record: dict[str, Any]) -> Trial:
-    return config_of(Trial, json.loads(record["trial"]))
+    """The trial that a record is of; raises InputError where today's config makes another one of it."""
+    trial = config_of(Trial, json.loads(record["trial"]))
+    if trial.id != record["trial_id"]:
+        raise InputError(f"trial {record['trial_id']}: by this version's reading it is {trial.id}; {OLDER}")
+    return trial
+
+
+def with_weights(trial: Trial, folder: str = "") -> Trial:
+    """A recorded trial, its local checkpoint found in `folder` or where it lay.
+
+    Raises InputError where other files lie there by now: they would be measured under the recorded id.
+    """
+    model = trial.model
+    if not model.digest:
+        require(not folder, "model.path", folder, f"trial {trial.id} is not of a local checkpoint; leave it out")
+        return trial
+    path = folder or model.path
+    try:
+        found = resolve_model(replace(model, path=path, digest=""))
+    except InputError:
+        found = None
+    require(
+        found is not None and found.digest == model.digest,
+        "model.path",
+        path,
+        f"does not hold the weights of trial {trial.id}; put them back, or name where they are with model.path=...",
+    )
+    return replace(trial, model=found)
 
 
 def evaluations_of(record: dict[str, Any]) -> dict[str, Evaluation]:
@@ -39,12 +69,22 @@ def unit_of(record: dict[str, Any]) -> Unit:
     measurements = (Measurement(key["step"], evaluations[key["evaluation_id"]]) for key in record["measurements"])
     unit = Unit(trial_of(record), tuple(measurements))
     if unit.id != record["unit_id"]:
-        raise InputError(f"{record['unit_id']}: by this version's reading it is {unit.id}; check out the older version")
+        raise InputError(f"{record['unit_id']}: by this version's reading it is {unit.id}; {OLDER}")
     return unit
 
 
-def config_of(kind: type[ConfigT], plain: dict[str, Any]) -> ConfigT:
-    """A dataclass of em.config from the JSON that a record keeps of it."""
-    made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), plain))
-    assert isinstance(made, kind)
-    return made
+def config_of(kind: Any, plain: Any) -> Any:
+    """A value of a type of em.config from the JSON that a record keeps of it.
+
+    Not by OmegaConf, which takes `${` in a prompt for an interpolation, and `???` for a value that is missing.
+    """
+    if typing.get_origin(kind) is types.UnionType:  # T | None
+        kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
+    if plain is None:
+        return None
+    if is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        if unknown := sorted(set(plain) - set(hints)):
+            raise InputError(f"{unknown[0]}: no field of this version, a later one recorded it; check that out")
+        return kind(**{name: config_of(hints[name], value) for name, value in plain.items()})  # type: ignore[operator]
+    return kind(plain) if isinstance(kind, type) and issubclass(kind, Enum) else plain

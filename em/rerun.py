@@ -4,6 +4,7 @@ python -m em.rerun UNIT_ID [store=results]
 """
 
 import sys
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -11,7 +12,7 @@ from em.__main__ import run
 from em.compose import run_command
 from em.errors import InputError
 from em.record import Record
-from em.recorded import unit_of
+from em.recorded import unit_of, with_weights
 from em.schema import read, schema_of
 from em.store import Store
 
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> None:
     unit = unit_of(read(paths[-1], schema_of(Record)).row(0, named=True))
     if store.record_path(unit.id).exists():
         sys.exit(f"{unit.id}: has succeeded since, in {store.record_path(unit.id)}")
+    unit = replace(unit, trial=with_weights(unit.trial))
     run([unit], store, Console())
     print(f"recorded in {store.record_path(unit.id)}")
 

@@ -27,6 +27,7 @@ import polars as pl
 
 from em import index
 from em.config import Unit
+from em.errors import InputError
 from em.record import Record, Regrade, Status
 from em.schema import DamagedError, read, scan, schema_of, write
 
@@ -131,6 +132,13 @@ class Store:
         """The ids of all units that have a record, from one listing of the folder; no file is opened."""
         return {path.stem for path in self.records.glob("*.parquet")}
 
+    def recorded_trials(self) -> set[str]:
+        """The ids of all trials that have a record; raises InputError where there are none."""
+        trials = {unit.partition("-")[0] for unit in self.recorded_units()}
+        if not trials:
+            raise InputError(f"store={self.root}: holds no records")
+        return trials
+
     def failed_attempts(self) -> Counter[str]:
         """How many failed attempts each unit has, by unit id."""
         return Counter(path.stem.rpartition("-")[0] for path in self.failed.glob("*.parquet"))
@@ -139,19 +147,29 @@ class Store:
         """The whole record of a unit, as plain data; raises InputError where it is damaged."""
         return read(self.record_path(unit_id), schema_of(Record)).row(0, named=True)
 
-    def evaluations(self, trial_id: str) -> list[dict[str, Any]]:
-        """All that was measured of a trial, answer by answer (em.record.EvaluationResult), with the latest grades."""
-        regrades = scan(self.grade_paths(), schema_of(Regrade)).filter(pl.col("unit_id").str.starts_with(trial_id))
-        latest = {
-            (row["unit_id"], row["step"], row["evaluation_id"]): row
-            for row in regrades.sort("graded").collect().iter_rows(named=True)
-        }
-        found = []
-        for path in self.record_paths([trial_id]):
-            for result in self.record(path.stem)["evaluations"]:
-                later = latest.get((path.stem, result["step"], result["evaluation_id"]), {})
-                found.append(result | {name: value for name, value in later.items() if name in result})
-        return found
+    def latest_grades(self, unit_ids: Collection[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
+        """The latest later grades (em.record.Regrade) of these units, by unit, attempt, step and evaluation."""
+        regrades = scan(self.grade_paths(), schema_of(Regrade)).filter(pl.col("unit_id").is_in(list(unit_ids)))
+        rows = regrades.sort("graded").collect().iter_rows(named=True)
+        return {(row["unit_id"], row["attempt_id"], row["step"], row["evaluation_id"]): row for row in rows}
+
+    def graded(self, unit_id: str, latest: dict[tuple[Any, ...], dict[str, Any]]) -> dict[str, Any]:
+        """The record of a unit with the latest grades of its answers."""
+        record = self.record(unit_id)
+        attempt = record["provenance"]["attempt_id"]
+        for result in record["evaluations"]:
+            later = latest.get((unit_id, attempt, result["step"], result["evaluation_id"]), {})
+            result.update({name: value for name, value in later.items() if name in result})
+        return record
+
+    def evaluations(self, trial_id: str, first: str = "") -> list[dict[str, Any]]:
+        """All that was measured of a trial, answer by answer (em.record.EvaluationResult), with the latest grades.
+
+        Several records may hold one measurement: those of the unit `first` come first.
+        """
+        units = sorted((path.stem for path in self.record_paths([trial_id])), key=lambda unit: unit != first)
+        latest = self.latest_grades(units)
+        return [result for unit in units for result in self.graded(unit, latest)["evaluations"]]
 
     def scan(self) -> pl.LazyFrame:
         """All records, lazily, one row each, columns as in em.record.Record."""

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from em.rollout import FINGERPRINT_PROMPT, Request, open_engine
 from em.seeds import stream
 
 AGREEMENT_NATS = 0.5  # a wrong head or position is off by nats, bf16 by hundredths
+ALIVE_SECONDS = 1.0  # between two signs of life of a long measurement
 MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
 
 
@@ -39,6 +41,19 @@ class DivergedError(Exception):
 
 class EngineCorruptError(RuntimeError):
     """The engine does not answer as it did with the base weights: this process must not record anything more."""
+
+
+def paced(call: Callable[[], None]) -> Callable[[], None]:
+    """`call`, but not again within ALIVE_SECONDS."""
+    last = time.monotonic()
+
+    def paced_call() -> None:
+        nonlocal last
+        if time.monotonic() - last >= ALIVE_SECONDS:
+            last = time.monotonic()
+            call()
+
+    return paced_call
 
 
 class Trainer:
@@ -112,7 +127,8 @@ class Trainer:
             raise
         except Exception:
             status, error = Status.failed, traceback.format_exc()
-        record["evaluations"] = [measured.result() for measured in record["evaluations"]]
+        alive = paced(partial(on_step, len(record["steps"])))
+        record["evaluations"] = [measured.result(alive) for measured in record["evaluations"]]
         return Record.of(
             unit,
             status=status,
@@ -139,6 +155,8 @@ class Trainer:
         ]
         if unit.last_step > 0 and not prompts:
             raise InputError(f"prompts.texts=[]: {unit.last_step} steps of training need at least one prompt")
+        for measurement in unit.measurements:  # what cannot be measured is said before anything is trained
+            self.evaluator.prepare(measurement.evaluation)
         self._begin(trial)
         last_step = replay.checked_after(unit.last_step)
         for step in range(last_step + 1):
@@ -147,9 +165,9 @@ class Trainer:
                 digest = weights.digest(self.model)
                 replay.check(digest, replay.digests.get(step, digest))
                 record["digests"].append(WeightDigest(step=step, sha256=digest))
-            if due:
-                record["evaluations"] += self.evaluator.measure(due)
             on_step(step)
+            if due:
+                record["evaluations"] += self.evaluator.measure(due, paced(partial(on_step, step)))
             if step < last_step:
                 start = time.perf_counter()
                 rollouts = replay.rollouts.get(step + 1) or self._sample(trial, prompts, step + 1)

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from transformers import Qwen3Config
+
 from em.compose import compose_trial
 from em.config import Benchmark, Config, Measurement, Model
 from em.evaluation.evaluate import Evaluator
@@ -162,6 +164,7 @@ def main() -> int:
     config = compose_trial(["eval=paper", f"eval.data={data}", "eval.temperatures=[0.6]"])
     with tempfile.TemporaryDirectory() as folder:
         tokenizer().save_pretrained(folder)
+        Qwen3Config(max_position_embeddings=CONTEXT).save_pretrained(folder)
         reader = Reader(Path(folder), Model(path=folder), CONTEXT)
     found = []
     for row in rows(config, reader):

@@ -7,6 +7,7 @@ import pytest
 
 from em.config import (
     Benchmark,
+    Chat,
     Config,
     EngineName,
     Eval,
@@ -66,6 +67,20 @@ def test_every_benchmark_is_measured_at_every_temperature_after_every_step(confi
     found = [(m.step, m.evaluation.benchmark.name, m.evaluation.temperature) for m in config.measurements([0, 10])]
     assert found == [(s, b, t) for s in (0, 10) for t in (0.0, 1.0) for b in ("sum", "max")]
     assert {(e.temperature, e.samples, e.top_p, e.seed) for e in config.evaluations} == {(0, 1, 1.0, 9), (1, 4, 1.0, 9)}
+
+
+def test_the_models_chat_template_is_asked_for_only_where_it_is_on(config):
+    with pytest.raises(InputError, match=r"eval.chat=model: would be plain text: set model.chat_template=true"):
+        dataclasses.replace(config, eval=Eval(chat=Chat.model))
+    on = dataclasses.replace(config, eval=Eval(chat=Chat.model), model=with_value(config.model, "chat_template", True))
+    assert {evaluation.benchmark.chat for evaluation in on.evaluations} == {Chat.model}
+    assert dataclasses.replace(config, eval=Eval(chat=Chat.chatml)).eval.chat is Chat.chatml
+
+
+def test_every_benchmark_has_a_name_of_its_own(config):
+    twice = {key: Benchmark(name="sum", suite=key, grader="tiny") for key in ("sum", "max")}
+    with pytest.raises(InputError, match=r"benchmarks.sum.name=sum: another benchmark has it; give each its own"):
+        dataclasses.replace(config, benchmarks=twice)
 
 
 def test_a_unit_is_followed_to_its_furthest_step(config):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from em import trainer as trainer_module
 from em import weights
 from em.config import (
     Benchmark,
@@ -26,13 +27,13 @@ from em.config import (
 )
 from em.errors import InputError
 from em.fields import with_value
-from em.inputs import resolve_model
+from em.inputs import resolve_benchmark, resolve_model
 from em.objective import EntropyObjective
 from em.record import NOT_REPRODUCED, EvaluationResult, Record, Status
 from em.tiny.corpus import EOS
-from em.trainer import EngineCorruptError, Trainer
+from em.trainer import EngineCorruptError, Trainer, paced
 
-SUM = Benchmark(name="sum", suite="sum", limit=3, max_new_tokens=8, grader="tiny")
+SUM = resolve_benchmark(Benchmark(name="sum", suite="sum", limit=3, max_new_tokens=8, grader="tiny"))
 EVALUATION = Evaluation(benchmark=SUM, temperature=1.0, top_p=1.0, samples=2, seed=0)
 GREEDY = Evaluation(benchmark=SUM, temperature=0.0, top_p=1.0, samples=1, seed=0)
 
@@ -309,6 +310,34 @@ def test_what_cannot_fit_the_context_is_an_input_error(trainer, trial, five_step
     with pytest.raises(InputError, match=r"benchmarks.sum.max_new_tokens=2000: .* 1024 tokens here"):
         trainer.run(unit(trial, 1, evaluation=wide))
     assert reproduced(trainer.run(unit(trial, 5))) == reproduced(five_steps)
+
+
+def test_a_long_measurement_gives_signs_of_life(trainer, trial, monkeypatch):
+    """While answers come, and again while their grades do."""
+    heard: list[int] = []
+    monkeypatch.setattr(trainer_module, "ALIVE_SECONDS", 0.0)
+    record = trainer.run(unit(trial, 2), on_step=heard.append)
+    texts = record.evaluations[0].texts
+    grades = sum(len(set(texts[first : first + 2])) for first in (0, 2, 4))
+    assert heard == [0, 1, 2] + [2] * 3 + [2] * grades
+
+
+def test_signs_of_life_are_a_second_apart(monkeypatch):
+    now, heard = [0.0], []
+    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: now[0])
+    call = paced(lambda: heard.append(now[0]))
+    for tick in range(30):
+        now[0] = tick / 8
+        call()
+    assert heard == [1.0, 2.0, 3.0]
+
+
+def test_what_cannot_be_measured_is_said_before_training(trainer, trial):
+    heard: list[int] = []
+    other = dataclasses.replace(EVALUATION, benchmark=dataclasses.replace(SUM, digest="other"))
+    with pytest.raises(InputError, match=r"benchmarks.sum: sum holds other problems than those of this evaluation"):
+        trainer.run(unit(trial, 2, evaluation=other), on_step=heard.append)
+    assert heard == []
 
 
 def test_training_without_prompts_is_an_input_error(trainer, trial):

@@ -2,9 +2,14 @@
 
     python -m em.evaluation model=checkpoint model.path=FOLDER_OR_HUB_ID eval=paper
     python -m em.evaluation trial=TRIAL_ID step=10 eval=paper        # of a recorded trial, from its recorded tokens
+    python -m em.evaluation trial=TRIAL_ID model.path=FOLDER         # ... whose checkpoint has moved
 
 Everything else is as in `python -m em`: eval.data=FOLDER for benchmarks in files, eval.temperatures=[0.0], store=...
 """
+
+import dataclasses
+from functools import reduce
+from typing import Any
 
 from rich.console import Console
 
@@ -13,47 +18,73 @@ from em.compose import compose_trial, run_command
 from em.config import Config, Trial, Unit
 from em.errors import InputError, require, require_known
 from em.evaluation.table import table
-from em.recorded import trial_of
+from em.fields import with_value
+from em.recorded import trial_of, with_weights
 from em.store import Store, missing_units
+
+OURS = ("trial", "step", "model.path")  # with a recorded trial
+PARTS = {field.name for field in dataclasses.fields(Trial)}
+CAPACITY = {  # what changes no trial, and may be another one today
+    "model.cpu_threads",
+    "objective.micro_batch_tokens",
+    "rollout.gpu_memory_utilization",
+    "rollout.max_num_seqs",
+    "rollout.max_model_len",
+}
 
 
 def main(arguments: list[str]) -> None:
-    ours = dict(word.split("=", 1) for word in arguments if word.startswith(("trial=", "step=")))
-    only_step = "step" in ours and "trial" not in ours
-    require(not only_step, "step", ours.get("step"), "a step is of a recorded trial: name it with trial=...")
-    config = compose_trial([word for word in arguments if word.partition("=")[0] not in ours])
+    given = {name.lstrip("+~"): value for name, _, value in (word.partition("=") for word in arguments)}
+    if "trial" in given:
+        config, trial, step = of_record(arguments, given)
+    else:
+        require("step" not in given, "step", given.get("step"), "a step is of a recorded trial: name it with trial=...")
+        config = compose_trial(arguments)
+        trial, step = config.trial.base, 0
     store, console = Store(config.store), Console()
-    trial, step = recorded(store, ours) if "trial" in ours else (config.trial.base, 0)
     recorded_table, damaged = store.table()
     store.set_aside(damaged)
     unit = Unit(trial, config.measurements([step]))
     missing = missing_units([unit], recorded_table)
     if missing:
         run(missing, store, console)
-    console.print(table(title(trial, step), measured(config, store, unit)))
+    console.print(table(title(trial, step), measured(store, unit)))
+
+
+def of_record(arguments: list[str], given: dict[str, str]) -> tuple[Config, Trial, int]:
+    """What to measure, the recorded trial with the capacity that is given, and the step."""
+    trial, step = recorded(Store(given.get("store", "results")), given)
+    for name, value in given.items():
+        fixed = name.partition(".")[0] in PARTS and name not in {*OURS, *CAPACITY}
+        require(not fixed, name, value, f"trial {trial.id} is recorded, nothing of it can change: leave it out")
+    chat_template = f"model.chat_template={str(trial.model.chat_template).lower()}"
+    rest = [word for word in arguments if word.lstrip("+~").partition("=")[0] not in OURS]
+    config = compose_trial([*rest, chat_template])
+    for name in CAPACITY & set(given):
+        value: Any = reduce(getattr, name.split("."), config)
+        trial = with_value(trial, name, value)
+    return config, with_weights(trial, given.get("model.path", "")), step
 
 
 def recorded(store: Store, words: dict[str, str]) -> tuple[Trial, int]:
-    """The trial of that id and the step to measure: the last one recorded unless one is named."""
-    known = {unit.partition("-")[0] for unit in store.recorded_units()}
-    require_known("trial", words["trial"], known)
+    """The trial of that id and the step to measure: the last one measured unless one is named."""
+    require_known("trial", words["trial"], store.recorded_trials())
     records = [store.record(path.stem) for path in store.record_paths([words["trial"]])]
+    measured = max((result["step"] for record in records for result in record["evaluations"]), default=0)
+    step = words.get("step", str(measured))
     trained = max(len(record["steps"]) for record in records)
-    step = words.get("step", str(trained))
-    require(step.isdigit(), "step", step, f"name an optimiser step; {trained} are recorded")
+    require(step.isdecimal(), "step", step, f"name an optimiser step; {trained} are recorded")
     return trial_of(records[0]), int(step)
 
 
-def measured(config: Config, store: Store, unit: Unit) -> list[dict]:
-    wanted = {measurement.key for measurement in unit.measurements}
-    found = {
-        (result["step"], result["evaluation_id"]): result
-        for result in store.evaluations(unit.trial.id)
-        if (result["step"], result["evaluation_id"]) in wanted
-    }
-    if len(found) < len(wanted):
+def measured(store: Store, unit: Unit) -> list[dict]:
+    """The results of the unit: from its own record, where it has one, before those of other attempts."""
+    wanted = dict.fromkeys(measurement.key for measurement in unit.measurements)
+    results = store.evaluations(unit.trial.id, first=unit.id)
+    found = {(result["step"], result["evaluation_id"]): result for result in reversed(results)}
+    if not wanted.keys() <= found.keys():
         raise InputError(f"trial {unit.trial.id}: diverged before step {unit.last_step}")
-    return list(found.values())
+    return [found[key] for key in wanted]
 
 
 def title(trial: Trial, step: int) -> str:

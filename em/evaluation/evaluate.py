@@ -4,8 +4,8 @@ P problems of a benchmark, K samples each.  A sample's random stream depends on 
 sample) and not on the trial: two models are compared on common random numbers.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 
 from em.config import Evaluation, Measurement, Texts
@@ -13,7 +13,7 @@ from em.errors import require
 from em.evaluation import graders
 from em.evaluation.graders import Grade
 from em.evaluation.pool import GradingPool, grade_of
-from em.evaluation.problems import problems
+from em.evaluation.problems import digested_problems
 from em.model import Reader
 from em.record import EvaluationResult, grades
 from em.rollout import Completion, Engine, Request
@@ -29,8 +29,10 @@ class Measured:
     texts: dict[int, list[str]] = field(default_factory=dict)
     grades: dict[int, list[Future[Grade]]] = field(default_factory=dict)
 
-    def result(self) -> EvaluationResult:
-        """Waits for the last grade."""
+    def result(self, alive: Callable[[], None] = lambda: None) -> EvaluationResult:
+        """Waits for the last grade, and calls `alive` as grades come."""
+        for _ in as_completed(future for futures in self.grades.values() for future in futures):
+            alive()
         evaluation = self.measurement.evaluation
         order = range(len(self.answers))
         completions = [completion for problem in order for completion in self.answers[problem]]
@@ -55,8 +57,11 @@ class Evaluator:
         self.engine, self.reader, self.pool = engine, reader, GradingPool()
         self.prepared: dict[str, tuple[list[Request], list[str]]] = {}
 
-    def measure(self, measurements: Sequence[Measurement]) -> list[Measured]:
-        """Samples all answers of the weights as they are now; grading may go on after it."""
+    def measure(self, measurements: Sequence[Measurement], alive: Callable[[], None] = lambda: None) -> list[Measured]:
+        """Samples all answers of the weights as they are now; grading may go on after it.
+
+        `alive` is called as answers come: all of them may take hours.
+        """
         measured = [Measured(measurement) for measurement in measurements]
         prepared = [self.prepare(measurement.evaluation) for measurement in measurements]
         owners = [
@@ -64,9 +69,11 @@ class Evaluator:
             for owner, (_, references) in zip(measured, prepared, strict=True)
             for problem, reference in enumerate(references)
         ]
-        for index, answers in self.engine.stream([request for requests, _ in prepared for request in requests]):
+        requests = [request for requests, _ in prepared for request in requests]
+        for index, answers in self.engine.stream(requests):
+            alive()
             owner, problem, reference = owners[index]
-            texts = self.reader.decode([answer.token_ids for answer in answers])
+            texts = self.reader.decode([answer.token_ids for answer in answers], requests[index].stop)
             judge = owner.measurement.evaluation.benchmark.grader
             graded = {text: self.pool.submit(judge, text, reference) for text in dict.fromkeys(texts)}
             owner.answers[problem], owner.texts[problem] = answers, texts
@@ -77,8 +84,8 @@ class Evaluator:
         """The P requests of an evaluation and the P references."""
         if evaluation.id not in self.prepared:
             benchmark = evaluation.benchmark
-            graders.require_ready(benchmark.grader)
-            pairs = problems(benchmark)
+            graders.require_ready(benchmark)
+            pairs = digested_problems(benchmark)
             strings, ids = self.reader.stops(benchmark.stop)
             require(
                 benchmark.max_new_tokens < self.reader.context,
@@ -87,6 +94,16 @@ class Evaluator:
                 f"prompt and answer together have {self.reader.context} tokens here (rollout.max_model_len)",
             )
             prompts = [self.reader.encode_problem(benchmark, text) for text, _ in pairs]
+            longest = max(map(len, prompts))
+            # Where the model's own context cuts an answer short, that depends on the model alone.
+            needed = min(longest + benchmark.max_new_tokens, self.reader.own_context)
+            require(
+                needed <= self.reader.context,
+                "rollout.max_model_len",
+                self.reader.context,
+                f"would cut answers of benchmarks.{benchmark.name} short: its longest prompt has {longest} tokens, and "
+                f"max_new_tokens={benchmark.max_new_tokens}; set it to {needed} or more",
+            )
             requests = [
                 Request(
                     prompt=prompt,

@@ -20,18 +20,18 @@ from rich.table import Table
 
 from em.compose import run_command
 from em.config import Benchmark
-from em.errors import InputError, require_known
+from em.errors import InputError, require, require_known
 from em.evaluation import graders
+from em.evaluation.graders import TIMEOUT, Grade
 from em.evaluation.pool import GradingPool, grade_of
-from em.evaluation.problems import problems
-from em.identity import content_id
+from em.evaluation.problems import digested_problems
 from em.provenance import code_version
-from em.record import Record, Regrade, grades
+from em.record import Regrade, grades
 from em.recorded import evaluations_of
-from em.schema import read, schema_of
+from em.schema import DamagedError
 from em.store import Store
 
-RECORDS_A_FILE = 64  # whose new grades are written together
+RECORDS_A_FILE = 64  # whose latest grades are read together; measurements whose new grades are written together
 COUNTED = ("answers", "before", "now", "changed", "timeouts", "failures", "no text")
 
 
@@ -42,7 +42,7 @@ class Regrader:
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)  # by benchmark
 
     def regrade(self, record: dict[str, Any]) -> list[Regrade]:
-        """New grades of all measurements of a record whose texts were kept."""
+        """New grades of all measurements of a record whose texts were kept, where they differ from the latest ones."""
         evaluations, submitted = evaluations_of(record), []
         for result in record["evaluations"]:
             benchmark = evaluations[result["evaluation_id"]].benchmark
@@ -57,45 +57,45 @@ class Regrader:
             submitted.append((result, [pending[pair] for pair in pairs]))
         made = []
         for result, pending in submitted:
-            new = Regrade(
-                unit_id=record["unit_id"],
-                step=result["step"],
-                evaluation_id=result["evaluation_id"],
-                graded=datetime.now(UTC).isoformat(),
-                code_version=code_version(),
-                **grades([grade_of(future) for future in pending]),
+            before, today = grades_of(result), [grade_of(future) for future in pending]
+            # What could not be graded today keeps the grade that it has.
+            now = [old if new.error and not old.error else new for old, new in zip(before, today, strict=True)]
+            self.count(result["benchmark"], before, now, [grade.error for grade in today if grade.error])
+            if now == before:
+                continue
+            made.append(
+                Regrade(
+                    unit_id=record["unit_id"],
+                    attempt_id=record["provenance"]["attempt_id"],
+                    step=result["step"],
+                    evaluation_id=result["evaluation_id"],
+                    graded=datetime.now(UTC).isoformat(),
+                    code_version=code_version(),
+                    **grades(now),
+                )
             )
-            self.count(result, new)
-            made.append(new)
         return made
 
-    def count(self, old: dict[str, Any], new: Regrade) -> None:
-        self.counts[old["benchmark"]] += Counter(
+    def count(self, benchmark: str, before: list[Grade], now: list[Grade], errors: list[str]) -> None:
+        self.counts[benchmark] += Counter(
             {
-                "answers": len(new.correct),
-                "before": old["correct"].count(True),
-                "now": new.correct.count(True),
-                "changed": sum(a != b for a, b in zip(old["correct"], new.correct, strict=True)),
-                "timeouts": new.timeouts or 0,
-                "failures": new.grader_failures or 0,
+                "answers": len(now),
+                "before": sum(grade.correct is True for grade in before),
+                "now": sum(grade.correct is True for grade in now),
+                "changed": sum(a.correct != b.correct for a, b in zip(before, now, strict=True)),
+                "timeouts": errors.count(TIMEOUT),
+                "failures": len(errors) - errors.count(TIMEOUT),
             }
         )
 
     def references_of(self, benchmark: Benchmark) -> list[str]:
         """Raises InputError where these are not to be had, or are not of the problems that were answered."""
         if benchmark.digest not in self.references:
-            graders.require_ready(benchmark.grader)
+            graders.require_ready(benchmark)
             local = Path(self.data).expanduser() / f"{benchmark.name}.jsonl"
             if self.data and local.is_file():
                 benchmark = replace(benchmark, path=str(local))
-            pairs = problems(benchmark)
-            if content_id(pairs) != benchmark.digest:
-                source = benchmark.path or benchmark.hub or benchmark.suite
-                raise InputError(
-                    f"benchmarks.{benchmark.name}: {source} holds other problems than those that were answered; "
-                    "name a folder that has them with data=..."
-                )
-            self.references[benchmark.digest] = [reference for _, reference in pairs]
+            self.references[benchmark.digest] = [reference for _, reference in digested_problems(benchmark)]
         return self.references[benchmark.digest]
 
     def table(self) -> Table:
@@ -108,32 +108,51 @@ class Regrader:
         return table
 
 
+def grades_of(result: dict[str, Any]) -> list[Grade]:
+    """The grades that a measurement has."""
+    nothing = [None] * len(result["correct"])
+    lists = (result["correct"], result["extracted"], result["paper_rules"], result["grading_errors"])
+    return [Grade(*values) for values in zip(*(values or nothing for values in lists), strict=True)]
+
+
 def main(arguments: list[str]) -> None:
     words: dict[str, str] = {name: value for name, _, value in (word.partition("=") for word in arguments)}
     for name in words:
         require_known("option", name, ["store", "benchmark", "trial", "data"])
-    store, console = Store(words.get("store", "results")), Console()
-    trials = {unit.partition("-")[0] for unit in store.recorded_units()}
+    store, console, data = Store(words.get("store", "results")), Console(), words.get("data", "")
+    require(not data or Path(data).expanduser().is_dir(), "data", data, "no such folder")
+    trials = store.recorded_trials()
     if "trial" in words:
         require_known("trial", words["trial"], trials)
         trials = {words["trial"]}
-    paths = store.record_paths(trials)
-    if not paths:
-        raise InputError(f"store={store.root}: holds no records")
+    units = [path.stem for path in store.record_paths(trials)]
     pool = GradingPool()
-    regrader = Regrader(pool, words.get("benchmark", ""), words.get("data", ""))
+    regrader = Regrader(pool, words.get("benchmark", ""), data)
+    made: list[Regrade] = []
+    damaged: list[str] = []
+    latest: dict[tuple[Any, ...], dict[str, Any]] = {}
     try:
-        made: list[Regrade] = []
-        for number, path in enumerate(track(paths, "grading", console=console, transient=True), 1):
-            made += regrader.regrade(read(path, schema_of(Record)).row(0, named=True))
-            if made and (number % RECORDS_A_FILE == 0 or path == paths[-1]):
+        for number, unit in enumerate(track(units, "grading", console=console, transient=True)):
+            if number % RECORDS_A_FILE == 0:
+                latest = store.latest_grades(units[number : number + RECORDS_A_FILE])
+            try:
+                made += regrader.regrade(store.graded(unit, latest))
+            except DamagedError as error:
+                damaged.append(str(error))
+            if len(made) >= RECORDS_A_FILE:
                 store.commit_grades(made)
                 made = []
     finally:
+        if made:
+            store.commit_grades(made)
         pool.close()
+    if regrader.counts:
+        console.print(regrader.table())
+    for error in damaged:
+        console.print(f"not graded: {error}", soft_wrap=True, markup=False)
     if not regrader.counts:
-        raise InputError(f"benchmark={words['benchmark']}: store={store.root} holds no answers to it")
-    console.print(regrader.table())
+        asked = f" to benchmark={words['benchmark']}" if "benchmark" in words else ""
+        raise InputError(f"store={store.root}: holds no answers{asked}")
 
 
 if __name__ == "__main__":

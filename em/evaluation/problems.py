@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from em.config import Benchmark
-from em.errors import InputError
+from em.errors import InputError, require
+from em.evaluation.graders.knights import identities
+from em.identity import content_id
 from em.jsonl import Row, rows
 from em.tiny import tasks
 
@@ -25,19 +27,41 @@ def problems(benchmark: Benchmark) -> list[tuple[str, str]]:
     owner = f"benchmarks.{benchmark.name}"
     source = rows(benchmark.path, f"{owner}.path") if benchmark.path else hub_rows(benchmark)
     pairs = [
-        ("\n".join(row.text(name) for name in benchmark.problem_fields), reference(row, benchmark.answer_fields))
+        ("\n".join(row.text(name) for name in benchmark.problem_fields), reference(row, benchmark))
         for row in source
-        if all(first <= row.value(name) <= last for name, (first, last) in benchmark.keep.items())
+        if all(first <= row.number(name) <= last for name, (first, last) in benchmark.keep.items())
     ]
     if not pairs:
         raise InputError(f"{owner}.keep={benchmark.keep}: leaves no problem of {benchmark.path or benchmark.hub}")
     return pairs[: benchmark.limit or None]
 
 
-def reference(row: Row, fields: list[str]) -> str:
-    if len(fields) == 1 and isinstance(row.value(fields[0]), str | int | float):
-        return row.text(fields[0])
-    return json.dumps({name: row.value(name) for name in fields})
+def digested_problems(benchmark: Benchmark) -> list[tuple[str, str]]:
+    """The problems that a benchmark's digest is of; raises InputError where there are others in their place by now."""
+    pairs = problems(benchmark)
+    if content_id(pairs) != benchmark.digest:
+        source = benchmark.path or benchmark.hub or benchmark.suite
+        raise InputError(
+            f"benchmarks.{benchmark.name}: {source} holds other problems than those of this evaluation; "
+            "put them back, or name a folder that has them (eval.data=..., or data=... to grade again)"
+        )
+    return pairs
+
+
+def reference(row: Row, benchmark: Benchmark) -> str:
+    """The reference of a row; raises InputError where the benchmark's grader cannot use it."""
+    fields = {name: row.value(name) for name in benchmark.answer_fields}
+    names = ", ".join(fields)
+    require(any(value is not None for value in fields.values()), f"{row.where}: {names}", None, "must be an answer")
+    if benchmark.grader == "olympiad":
+        gold = fields.get("final_answer")
+        texts = isinstance(gold, list) and all(isinstance(text, str) for text in gold)
+        require(texts and gold != [], f"{row.where}: final_answer", gold, "must be a list of texts")
+    whole = len(fields) == 1 and isinstance(fields[names], str | int | float)
+    text = row.text(names) if whole else json.dumps(fields)
+    if benchmark.grader == "knights":
+        require(bool(identities(text)), f"{row.where}: {names}", repr(text[:40]), "must say who is a knight or a knave")
+    return text
 
 
 @cache

@@ -7,7 +7,8 @@ handed before, so that neither an exit status nor a printed word is success.
 
 What it does not protect against: holes in the kernel (there is no system call filter), and cheating by a program that
 is written against this very runner.  Program and tests share one interpreter, as they must, so an object that equals
-everything passes, and raw memory can be searched for the nonce.  Memory is limited for each process, not for their sum.
+everything passes, and raw memory can be searched for the nonce.  Memory is limited for each process, not for their sum,
+and shared memory and memfds are not counted.
 """
 
 import itertools
@@ -35,8 +36,6 @@ START_SECONDS = 40.0  # a machine that needs longer until the program begins is 
 REPORT_BYTES = 1 << 16  # an honest report has a hundred
 OPEN_FILES = 64
 UIDS_EACH_PROCESS = 64  # sandboxes that one process may run at once, each with a user id of its own
-FIELD = "benchmarks.mbpp.grader=code"
-OPT_OUT = f"or run what models write without protection: {FIELD}_without_sandbox"
 ENVIRONMENT = {
     "HOME": "/tmp",
     "PYTHONHASHSEED": "0",  # the order of a set of strings is the same each time, and so is the grade
@@ -92,10 +91,11 @@ def run_without_sandbox(program: str, tests: str, limits: Limits = DEFAULT) -> V
 
 
 @cache
-def check() -> None:
-    """Raise InputError, with what to install or to set, unless a sandbox starts here; it tries one, once."""
+def check(field: str = "benchmarks.mbpp.grader=code") -> None:
+    """Raise InputError, with what to install or to set, unless a sandbox starts here; it tries one, once a `field`."""
+    opt_out = f"or run what models write without protection: {field}_without_sandbox"
     if shutil.which("bwrap") is None:
-        raise InputError(f"{FIELD}: bubblewrap is not installed: `apt install bubblewrap`, {OPT_OUT}")
+        raise InputError(f"{field}: bubblewrap is not installed: `apt install bubblewrap`, {opt_out}")
     try:
         verdict = run("import re", "assert re.match('a', 'a')")
     except SandboxError as error:
@@ -108,10 +108,10 @@ def check() -> None:
                 "allow user namespaces (`sysctl kernel.unprivileged_userns_clone=1`; on Ubuntu 24.04 an AppArmor "
                 "profile for bwrap, or `sysctl kernel.apparmor_restrict_unprivileged_userns=0`)"
             )
-        raise InputError(f"{FIELD}: no sandbox starts here ({error}): {remedy}, {OPT_OUT}") from None
+        raise InputError(f"{field}: no sandbox starts here ({error}): {remedy}, {opt_out}") from None
     if not verdict.passed:
         remedy = f"make {sys.base_prefix}/lib readable for all users"
-        raise InputError(f"{FIELD}: `import re` fails in the sandbox ({verdict.detail}): {remedy}, {OPT_OUT}")
+        raise InputError(f"{field}: `import re` fails in the sandbox ({verdict.detail}): {remedy}, {opt_out}")
 
 
 def _run(

@@ -76,7 +76,11 @@ class Engine(ABC):
 
 def context(folder: Path, rollout: Rollout) -> int:
     """Tokens of prompt and answer together: what the model reads, at most `rollout.max_model_len`."""
-    return min(rollout.max_model_len, AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings)
+    return min(rollout.max_model_len, own_context(folder))
+
+
+def own_context(folder: Path) -> int:
+    return AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
 
 
 def end_ids(folder: Path) -> set[int]:

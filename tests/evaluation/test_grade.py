@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Texts, Trial, Unit
 from em.errors import InputError
 from em.evaluation import grade
+from em.evaluation.graders import Grade
 from em.identity import content_id
 from em.provenance import provenance
 from em.record import EvaluationResult, Record, Status
@@ -32,7 +34,7 @@ def problems(tmp_path: Path) -> str:
     return jsonl(tmp_path / "mine.jsonl", {"problem": "a?", "answer": "1/2"}, {"problem": "b?", "answer": "7"})
 
 
-def recorded(store: Store, measured: Evaluation, texts: list[str | None]) -> Unit:
+def recorded(store: Store, measured: Evaluation, texts: list[str | None], results: bool = True) -> Unit:
     """A record whose grades are wrong: as if an old grader had compared strings."""
     unit = Unit(Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), (Measurement(1, measured),))
     result = EvaluationResult(
@@ -50,7 +52,7 @@ def recorded(store: Store, measured: Evaluation, texts: list[str | None]) -> Uni
         texts=texts,
     )
     made = provenance(lane="0", device="none", started=datetime.now(UTC))
-    store.commit(Record.of(unit, status=Status.done, attempt=1, evaluations=[result], provenance=made))
+    store.commit(Record.of(unit, status=Status.done, attempt=1, evaluations=[result] * results, provenance=made))
     return unit
 
 
@@ -73,13 +75,15 @@ def test_new_grades_count_and_the_record_stays(tmp_path, problems, capsys):
     assert result["texts"] == TEXTS
 
 
-def test_the_latest_grading_counts(tmp_path, problems):
+def test_the_latest_grading_counts(tmp_path, problems, capsys):
     store = Store(tmp_path / "store")
     unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
     grade.main([f"store={store.root}"])
     first = store.evaluations(unit.trial.id)
     grade.main([f"store={store.root}", "benchmark=mine", f"trial={unit.trial.id}"])
-    assert len(store.grade_paths()) == 2
+    assert len(store.grade_paths()) == 1  # nothing has changed
+    row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
+    assert row == ["mine", "6", "3", "3", "0", "0", "0", "0"]
     assert store.evaluations(unit.trial.id) == first
     assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
 
@@ -114,7 +118,8 @@ def test_other_problems_than_those_that_were_answered_are_refused(tmp_path, prob
     [
         (["benchmrk=mine"], "unknown option 'benchmrk': did you mean 'benchmark'?"),
         (["trial=feed"], "unknown trial 'feed': choose from "),
-        (["benchmark=other"], "benchmark=other: store="),
+        (["benchmark=other"], "store={store}: holds no answers to benchmark=other"),
+        (["data=/nope"], "data=/nope: no such folder"),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path, problems, words, message):
@@ -122,12 +127,79 @@ def test_a_mistake_is_one_line(tmp_path, problems, words, message):
     recorded(store, evaluation(problems, PAIRS), list(TEXTS))
     with pytest.raises(InputError) as raised:
         grade.main([f"store={store.root}", *words])
-    assert str(raised.value).startswith(message)
+    assert str(raised.value).startswith(message.format(store=store.root))
 
 
-def test_an_empty_store_is_said(tmp_path):
-    with pytest.raises(InputError, match="holds no records"):
-        grade.main([f"store={tmp_path}"])
+@pytest.mark.parametrize("words", [[], ["trial=feed"]])
+def test_an_empty_store_is_said(tmp_path, words):
+    with pytest.raises(InputError, match=r"^store=.*: holds no records$"):
+        grade.main([f"store={tmp_path}", *words])
+
+
+def test_records_without_answers_are_said(tmp_path, problems):
+    store = Store(tmp_path / "store")
+    recorded(store, evaluation(problems, PAIRS), [], results=False)
+    with pytest.raises(InputError, match=r"^store=.*: holds no answers$"):
+        grade.main([f"store={store.root}"])
+
+
+def test_grades_are_of_the_attempt_whose_texts_were_graded(tmp_path, problems):
+    """The record is deleted and made again, with other texts: the old grades say nothing of these."""
+    store = Store(tmp_path / "store")
+    unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    grade.main([f"store={store.root}"])
+    store.record_path(unit.id).unlink()
+    assert recorded(store, evaluation(problems, PAIRS), ["no"] * 6) == unit
+    assert store.evaluations(unit.trial.id)[0]["correct"] == RIGHT
+    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
+    grade.main([f"store={store.root}"])
+    assert store.evaluations(unit.trial.id)[0]["correct"] == [False] * 6
+    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 0.0
+
+
+def test_grades_of_a_version_that_named_no_attempt_count_no_more(tmp_path, problems):
+    store = Store(tmp_path / "store")
+    unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    grade.main([f"store={store.root}"])
+    [path] = store.grade_paths()
+    pl.read_parquet(path).drop("attempt_id").write_parquet(path)
+    assert store.evaluations(unit.trial.id)[0]["correct"] == RIGHT
+    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
+
+
+def test_an_error_of_today_replaces_no_grade(tmp_path, problems, monkeypatch, capsys):
+    store = Store(tmp_path / "store")
+    unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    monkeypatch.setattr(grade, "grade_of", lambda future: Grade(None, None, error="timeout"))
+    grade.main([f"store={store.root}"])
+    assert store.grade_paths() == []
+    row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
+    assert row == ["mine", "6", "2", "2", "0", "6", "0", "0"]
+    monkeypatch.undo()
+    grade.main([f"store={store.root}"])
+    [graded] = store.evaluations(unit.trial.id)
+    monkeypatch.setattr(grade, "grade_of", lambda future: Grade(None, None, error="timeout"))
+    grade.main([f"store={store.root}"])
+    assert store.evaluations(unit.trial.id) == [graded]
+    assert (graded["correct"].count(True), graded["timeouts"]) == (3, 0)
+
+
+@pytest.mark.parametrize("raising", [False, True])
+def test_a_damaged_record_costs_no_others_their_grades(tmp_path, problems, capsys, monkeypatch, raising):
+    """It is named at the end; nor does what ends the pass."""
+    store = Store(tmp_path / "store")
+    unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    damaged = store.record_path("f" * 16 + "-0")  # the last in order
+    damaged.write_bytes(b"PAR1 and then the power went")
+    if raising:
+        read = store.record
+        monkeypatch.setattr(Store, "record", lambda _, name: read(name) if name == unit.id else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            grade.main([f"store={store.root}"])
+    else:
+        grade.main([f"store={store.root}"])
+        assert f"not graded: {damaged}: damaged (" in capsys.readouterr().out
+    assert store.evaluations(unit.trial.id)[0]["correct"].count(True) == 3
 
 
 def test_a_record_of_the_version_before_is_read_and_graded(tmp_path, problems):

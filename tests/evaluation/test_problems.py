@@ -11,10 +11,11 @@ import pytest
 
 from em import compose
 from em.compose import CONF, compose_trial
-from em.config import Benchmark
+from em.config import Benchmark, Evaluation, Measurement, Model
 from em.errors import InputError
 from em.evaluation.evaluate import Evaluator
 from em.evaluation.problems import problems
+from em.inputs import resolve_benchmark
 from em.model import Reader
 from em.rollout.engine import Completion, Engine, Request
 
@@ -64,6 +65,48 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path, rows, message):
     with pytest.raises(InputError) as raised:
         problems(benchmark(path=str(tmp_path / "a.jsonl")))
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "message"),
+    [
+        ({"answer": "No one."}, {"grader": "knights"}, "answer='No one.': must say who is a knight or a knave"),
+        ({"answer": None}, {}, "answer=None: must be an answer"),
+        ({"a": None, "b": None}, {"answer_fields": ["a", "b"]}, "a, b=None: must be an answer"),
+        ({"answer": 1, "id": "7"}, {"keep": {"id": [3, 9]}}, "id='7': must be a number"),
+        *(
+            (
+                {"final_answer": gold, "unit": None},
+                {"grader": "olympiad", "answer_fields": ["final_answer", "unit"]},
+                f"final_answer={gold}: must be a list of texts",
+            )
+            for gold in ("15", [], [15])
+        ),
+        ({"answer": "15"}, {"grader": "olympiad"}, "final_answer=None: must be a list of texts"),
+    ],
+)
+def test_what_a_grader_cannot_use_is_named_by_file_and_line(tmp_path, row, settings, message):
+    path = jsonl(tmp_path / "a.jsonl", {"problem": "1?", **row})
+    with pytest.raises(InputError) as raised:
+        problems(benchmark(path=path, **settings))
+    assert str(raised.value) == f"{path}:1: {message}"
+
+
+def test_a_folder_is_no_file_of_problems(tmp_path):
+    jsonl(tmp_path / "mine.jsonl", {"problem": "1+1?", "answer": "2"})
+    with pytest.raises(InputError) as raised:
+        problems(benchmark(path=str(tmp_path)))
+    assert str(raised.value) == (
+        f"benchmarks.mine.path={tmp_path}: is a folder, name a file; {tmp_path} holds mine.jsonl"
+    )
+
+
+def test_a_folder_that_lacks_a_file_is_named_where_the_hub_is_not_to_be_had(tmp_path):
+    missing = str(tmp_path / "nowhere")
+    with pytest.raises(InputError) as raised:
+        resolve_benchmark(benchmark(hub=missing), data=str(tmp_path))
+    expected = f"eval.data={tmp_path}: has no mine.jsonl, and benchmarks.mine.hub={missing}: not to be had ("
+    assert str(raised.value).startswith(expected)
 
 
 def test_the_hub_is_read_through_datasets(tmp_path, monkeypatch):
@@ -138,7 +181,51 @@ grader: boxed
 """
 
 
-def test_a_new_benchmark_is_one_file(tmp_path, monkeypatch, checkpoint: Callable[..., Path]):
+@pytest.fixture
+def evaluator(checkpoint: Callable[..., Path]) -> Callable[[int], Evaluator]:
+    """Of a parrot that reads 1024 tokens, in an engine that takes as many as are asked for."""
+    return lambda context: Evaluator(Parrot(), Reader(checkpoint(tied=True), Model(path="owner/model"), context))
+
+
+def evaluation_of(path: str, **settings: Any) -> Evaluation:
+    chosen = resolve_benchmark(benchmark(path=path, **settings))
+    return Evaluation(benchmark=chosen, temperature=1.0, top_p=1.0, samples=1, seed=0)
+
+
+def test_problems_that_were_overwritten_since_the_config_was_read_are_refused(tmp_path, evaluator):
+    path = jsonl(tmp_path / "a.jsonl", {"problem": "1+1?", "answer": "2"})
+    asked = evaluation_of(path, max_new_tokens=8)
+    jsonl(tmp_path / "a.jsonl", {"problem": "1+1?", "answer": "3"})
+    with pytest.raises(InputError, match=r"benchmarks.mine: .*a.jsonl holds other problems than those of this"):
+        evaluator(1024).prepare(asked)
+
+
+def test_an_answer_is_cut_short_by_the_model_alone(tmp_path, evaluator):
+    asked = evaluation_of(jsonl(tmp_path / "a.jsonl", {"problem": "1" * 500, "answer": "2"}), max_new_tokens=100)
+    [request], _ = evaluator(600).prepare(asked)
+    assert request.max_new_tokens == 100
+    with pytest.raises(InputError) as raised:
+        evaluator(599).prepare(asked)
+    assert str(raised.value) == (
+        "rollout.max_model_len=599: would cut answers of benchmarks.mine short: its longest prompt has 500 tokens, and "
+        "max_new_tokens=100; set it to 600 or more"
+    )
+    long = evaluation_of(jsonl(tmp_path / "b.jsonl", {"problem": "1" * 1000, "answer": "2"}), max_new_tokens=100)
+    [request], _ = evaluator(1024).prepare(long)
+    assert request.max_new_tokens == 24
+    with pytest.raises(InputError, match=r"rollout.max_model_len=1023: .* set it to 1024 or more"):
+        evaluator(1023).prepare(long)
+
+
+def test_a_text_ends_at_the_first_stop_string(tmp_path, evaluator):
+    rows = [{"problem": text, "answer": "5"} for text in ("5</s>6", "5|end|</s>", "</s>", "5<s>")]
+    asked = evaluation_of(jsonl(tmp_path / "a.jsonl", *rows), stop=["</s>", "|end|"], max_new_tokens=8)
+    [result] = [found.result() for found in evaluator(1024).measure([Measurement(0, asked)])]
+    assert result.texts == ["5", "5", "", "5<s>"]
+    assert result.lengths == [6, 10, 4, 4]
+
+
+def test_a_new_benchmark_is_one_file(tmp_path, monkeypatch, evaluator):
     """What docs/design.md shows: a YAML file, and nothing else, makes a benchmark that is asked and graded."""
     shutil.copytree(CONF, tmp_path / "conf")
     monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
@@ -146,7 +233,7 @@ def test_a_new_benchmark_is_one_file(tmp_path, monkeypatch, checkpoint: Callable
     (tmp_path / "conf" / "benchmark" / "mine.yaml").write_text(MINE.format(path=path))
     config = compose_trial(["benchmark=[tiny,mine]", "eval.samples=2"])
     [measurement] = [m for m in config.measurements([0]) if m.evaluation.benchmark.name == "mine"]
-    evaluator = Evaluator(Parrot(), Reader(checkpoint(tied=True), config.model, 512))
+    evaluator = evaluator(512)
     [request, _], _ = evaluator.prepare(measurement.evaluation)
     asked = (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nQ: \\boxed{7}<|im_end|>\n<|im_start|>assistant\nA:"

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from em.config import Benchmark
 from em.errors import InputError
-from em.evaluation import sandbox
+from em.evaluation import graders, sandbox
 from em.evaluation.sandbox import MIB, Limits, SandboxError, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -571,6 +572,8 @@ def test_bubblewrap_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "benchmarks.mbpp.grader=code_without_sandbox" in message
     with pytest.raises(SandboxError, match="bubblewrap is not installed"):
         sandbox.run(GOOD, TESTS)
+    with pytest.raises(InputError, match=r"^benchmarks.plus.grader=code: .* benchmarks.plus.grader=code_without_"):
+        graders.require_ready(Benchmark(name="plus", hub="owner/plus", grader="code"))
 
 
 @pytest.mark.usefixtures("uncached")

@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from em.config import Benchmark
 from em.errors import require_known
 
 TIMEOUT = "timeout"
@@ -41,11 +42,11 @@ def check(name: str) -> None:
     require_known("grader", name, GRADERS)
 
 
-def require_ready(name: str) -> None:
-    """Raise InputError where this machine cannot grade so."""
-    check(name)
-    if name in NEEDS:
-        pkgutil.resolve_name(NEEDS[name])()
+def require_ready(benchmark: Benchmark) -> None:
+    """Raise InputError where this machine cannot grade the benchmark's answers."""
+    check(benchmark.grader)
+    if benchmark.grader in NEEDS:
+        pkgutil.resolve_name(NEEDS[benchmark.grader])(f"benchmarks.{benchmark.name}.grader={benchmark.grader}")
 
 
 def grader(name: str) -> Grader:

@@ -19,6 +19,8 @@ from em.evaluation.graders import Grade
 FENCE = re.compile(r"```[^\n`]+```|```([^\n`]*)\n(.*?)(```|\Z)", re.DOTALL)  # the first: a span within a line
 LANGUAGES = ("python", "py", "python3")
 PROGRAM_START = re.compile(r"(?:async def|def|class|from|import)\s|@\w")
+DEFINES = re.compile(r"^(?:(?:async )?def |class |\w+ *= *lambda\b)", re.MULTILINE)
+BINDS = re.compile(r"^\w+ *=(?!=)", re.MULTILINE)
 TRIES = 100  # programs compiled in search of one within prose: a tenth of a second
 UNCOMPILED = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)  # what compile() makes of any text
 
@@ -67,8 +69,9 @@ def tests(reference: str) -> str:
 def extract(text: str) -> str | None:
     """The program in an answer; None: there is none.  What is found may not compile.
 
-    In this order: the last complete fenced block of Python, or of no language (which may be a program's output, so
-    it comes second), or an unclosed one; what stands before [DONE]; all of the text; its longest part that compiles.
+    In this order: the last complete fenced block that defines a function or class, or binds a name (others show how
+    it is used), of Python or of no language (which may be a program's output, so it comes second); the last one
+    otherwise, or an unclosed one; what stands before [DONE]; all of the text; its longest part that compiles.
     """
     text, done, _ = text.partition("[DONE]")  # base models go on with a next problem
     fenced = _fenced(text)
@@ -81,7 +84,7 @@ def extract(text: str) -> str | None:
 
 
 def _fenced(text: str) -> str | None:
-    complete: dict[bool, str] = {}
+    complete: list[tuple[bool, bool, bool, str]] = []
     unclosed = None
     for info, body, end in FENCE.findall(text):
         language = info.strip().lower()
@@ -89,10 +92,10 @@ def _fenced(text: str) -> str | None:
         if not program or (language and language.split()[0] not in LANGUAGES):
             continue
         if end:
-            complete[bool(language)] = program
+            complete.append((bool(DEFINES.search(program)), bool(BINDS.search(program)), bool(language), program))
         else:
             unclosed = program
-    return complete.get(True, complete.get(False, unclosed))
+    return max(reversed(complete), key=lambda block: block[:-1])[-1] if complete else unclosed
 
 
 def _dedented(source: str) -> str:
