@@ -120,7 +120,7 @@ class Tracking:
     project: str = ""  # of W&B; empty: em-<name of the sweep>
     upload: Upload = Upload.auto
     runs: Grain = Grain.cell  # one W&B run for each
-    runs_per_project: int = 10_000  # what W&B advises; more go on in <project>-2 and so on
+    runs_per_project: int = 10_000  # what W&B advises; more go on in <project>.2 and so on
     export_seconds: float = 15.0  # between two looks at the store
     upload_seconds: float = 60.0  # between two uploads
 
@@ -132,8 +132,9 @@ class Tracking:
             export_seconds=self.export_seconds,
             upload_seconds=self.upload_seconds,
         )
-        named = re.fullmatch(r"[\w.-]{0,100}", self.project, re.ASCII) is not None
-        require(named, "tracking.project", repr(self.project), "W&B takes letters, digits, '_', '-' and '.'")
+        named = re.fullmatch(r"[\w-]{0,100}", self.project, re.ASCII) is not None
+        advice = "give letters, digits, '_' and '-'; what goes on in further projects is named with a dot"
+        require(named, "tracking.project", repr(self.project), advice)
 
     @property
     def by_trial(self) -> bool:
@@ -151,7 +152,7 @@ class Launch(Config):
     @property
     def project(self) -> str:
         """The W&B project, or the first of them."""
-        return self.tracking.project or f"em-{re.sub(r'[^A-Za-z0-9_.-]', '-', self.sweep.name)}"
+        return self.tracking.project or f"em-{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep.name)}"
 
 
 def compose_launch(arguments: list[str]) -> Launch:

@@ -9,11 +9,13 @@ Runs lie on disk first and are sent from there: at once where there is an API ke
 again writes and sends only what is new.
 """
 
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
 from rich.console import Console
 
 from em.compose import run_command
@@ -27,6 +29,7 @@ from sweeps.wandb.folder import Folder
 
 IDLE = 4.0  # times what a look took, that pass before the next
 NICENESS = 10  # the exporter yields to the lanes
+SILENCE_SECONDS = 300.0  # of a launch that has not ended: Ray starts, much is added, or it was killed
 
 
 class Mirror:
@@ -34,15 +37,19 @@ class Mirror:
 
     def __init__(self, arguments: Sequence[str], console: Console) -> None:
         self.console, self.uploaded, self.said = console, 0.0, ""
-        self.compose(arguments)
+        self.arguments = list(arguments)
+        self.expand(compose_launch(self.arguments))
         self.store = Store(self.config.store)
         self.folder = Folder(self.store, self.config.project)
 
-    def compose(self, arguments: Sequence[str]) -> None:
-        self.arguments = list(arguments)
-        self.config: Launch = compose_launch(self.arguments)
-        self.trials = expand.trials(self.config)
-        self.units, self.cells = self.config.units(self.trials), view.cells(self.config, self.trials)
+    def expand(self, config: Launch) -> None:
+        self.config, self.trials = config, expand.trials(config)
+        self.units, self.cells = config.units(self.trials), view.cells(config, self.trials)
+
+    def add(self, arguments: list[str]) -> None:
+        """More is wanted; how it is tracked stays as it was."""
+        self.expand(dataclasses.replace(compose_launch(arguments), tracking=self.config.tracking))
+        self.arguments = arguments
 
     def launches(self) -> list[Notice]:
         return [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
@@ -52,21 +59,21 @@ class Mirror:
         from sweeps.wandb.export import session
 
         launches = self.launches()
-        if any(notice.is_live for notice in launches):
+        if any(map(is_live, launches)):
             os.nice(NICENESS)
         own = [notice.folder for notice in launches if notice.said["arguments"] == self.arguments]
         with session(self.folder):
             while True:
                 start, launches = time.monotonic(), self.launches()
-                live = [notice for notice in launches if notice.is_live]
+                live = list(filter(is_live, launches))
                 asked = [notice.said["arguments"] for notice in live if notice.folder in own]
-                if asked and asked[-1] != self.arguments:  # more was added to it
-                    self.compose(asked[-1])
                 try:
+                    if asked and asked[-1] != self.arguments:
+                        self.add(asked[-1])
                     self.look(live, launches)
-                except (InputError, OSError) as error:
+                except (InputError, OSError, pl.exceptions.PolarsError) as error:
                     if not live:
-                        raise
+                        raise InputError(str(error)) from error
                     self.say(f"error: {error}")  # and the next look tries again
                 if not live:
                     return
@@ -79,17 +86,16 @@ class Mirror:
         from sweeps.wandb.curves import curve_runs
         from sweeps.wandb.export import export, save
         from sweeps.wandb.monitor import monitor_run
-        from sweeps.wandb.runs import planned
 
         tracking = self.config.tracking
         found = view.look(self.config, self.store, self.cells, self.units)
         figure = self.figure() if not live else None
         stopped = "" if live or not launches else (launches[-1].said["snapshot"] or {}).get("stopped", "")
         with self.folder.alone():
-            written = export(planned(found, self.folder.runs()), self.folder, tracking.runs_per_project)
-            monitor = monitor_run(found, self.folder, live, stopped, tracking.export_seconds * bool(live), figure)
-            for run, generation in [*monitor, *curve_runs(found)]:
+            monitor = monitor_run(found, self.folder, live, stopped, tracking.export_seconds, figure)
+            for run, generation in [*monitor, *curve_runs(found)]:  # first: they are few, and no cell can stop them
                 save(run, self.folder, generation)
+            written = export(found, self.folder)
         waiting = len(self.folder.waiting())
         kind = tracking.runs.value
         total = len(self.folder.runs())
@@ -116,6 +122,10 @@ class Mirror:
         if text != self.said:
             self.said = text
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def is_live(notice: Notice) -> bool:
+    return notice.age < SILENCE_SECONDS and not notice.said["over"]
 
 
 def main(arguments: list[str]) -> None:

@@ -23,30 +23,32 @@ def word(text: str) -> str:
     return re.sub(r"\W", "_", text)
 
 
-def values(records: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.DataFrame:
+def values(records: pl.DataFrame, scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.DataFrame:
     """One row per (trial_id, step, name): `value`.  Metrics of step s are of the step itself, scores of after it.
 
-    `records` are as `analysis.load.scores` takes them.  A trial's metrics are those of its longest record.
+    `scores` are of these evaluations, as of `analysis.load.scores`.  A trial's metrics are those of its longest record.
     """
-    scores = load.scores(records)
-    wanted = scores.filter(pl.col("evaluation_id").is_in([item.id for item in evaluations]))
     headlines = load.headlines(scores, evaluations).drop_nulls("score")
     return pl.concat(
         [
             metrics(records),
-            named(wanted, "accuracy_" + pl.col("benchmark"), "accuracy", evaluations),
+            named(scores, "accuracy_" + pl.col("benchmark"), "accuracy", evaluations),
             named(headlines, pl.lit("score"), "score", evaluations),
         ]
     ).sort("trial_id", "step", maintain_order=True)
 
 
-def metrics(records: pl.DataFrame) -> pl.DataFrame:
-    longest = (
+def longest(records: pl.DataFrame) -> pl.DataFrame:
+    """The record of each trial that has most steps, the earliest of several."""
+    return (
         records.filter(pl.col("steps").list.len() > 0)
         .sort(pl.col("steps").list.len(), "started", "unit_id", descending=[True, False, False])
         .unique("trial_id", keep="first", maintain_order=True)
     )
-    steps = longest.select("trial_id", "steps").explode("steps").unnest("steps")
+
+
+def metrics(records: pl.DataFrame) -> pl.DataFrame:
+    steps = longest(records).select("trial_id", "steps").explode("steps").unnest("steps")
     return (
         steps.unpivot(index=["trial_id", "step"], variable_name="name", value_name="value")
         .select("trial_id", "step", "name", pl.col("value").cast(pl.Float64))

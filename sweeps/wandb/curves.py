@@ -30,7 +30,7 @@ def curve_runs(view: View) -> list[tuple[Run, str]]:
         scores = view.seeds.select("score", value=pl.col("trial_id").replace_strict(value_of, return_dtype=pl.Float64))
         history = rows(scores.drop_nulls(), path)
         run = Run(
-            id=f"{key_of(view.config, path)}-curve",
+            id=f"{key_of(view.config, 'curve', path)}-curve",
             project=view.config.project,
             group=view.config.sweep.name,
             job_type="curve",

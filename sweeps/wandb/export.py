@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 
 import wandb
 
-from em.errors import InputError, require
+from em.errors import InputError
 from sweeps.wandb.folder import Folder, generation_of, run_of
-from sweeps.wandb.runs import CURRENT, SUPERSEDED, Run
+from sweeps.wandb.runs import CURRENT, SUPERSEDED, Run, key_in, planned
 from sweeps.wandb.transaction_log import is_whole
+from sweeps.wandb.view import View
 
 SETTINGS: dict[str, Any] = {
     "mode": "offline",
@@ -48,36 +50,31 @@ def session(folder: Folder) -> Iterator[None]:
         wandb.teardown()
 
 
-def export(runs: Iterable[Run], folder: Folder, limit: int) -> int:
-    """Write the runs, and mark what they supersede; how many there were.
+def export(view: View, folder: Folder) -> int:
+    """Write the runs that are not written yet, each to the first project with room, and tag which versions are current.
 
-    Raises InputError where a project is full (`limit` runs) or a run cannot be written whole.
+    Says how many it wrote; raises InputError where one cannot be written whole.
     """
-    written, room = 0, {project: limit - len(folder.runs(project)) for project in folder.projects()}
-    for run in runs:
-        room[run.project] = room.get(run.project, limit) - 1
-        full = f"it holds {limit} runs, more than W&B advises: name another with tracking.project"
-        require(room[run.project] >= 0, "project", run.project, full)
-        save(run, folder, CURRENT)
+    written, limit = 0, view.config.tracking.runs_per_project
+    runs = Counter(path.parent.name for path in folder.runs().values())
+    for run in planned(view, folder.runs()):
+        project = next(name for name in folder.names() if runs[name] < limit)
+        save(dataclasses.replace(run, project=project), folder, CURRENT)
+        runs[project] += 1
         written += 1
-    for run in superseded(folder):
-        save(run, folder, SUPERSEDED)
+    for run, tag in retagged(folder, view.ids.values()):
+        save(run, folder, tag)
     return written
 
 
-def superseded(folder: Folder) -> Iterator[Run]:
-    """The runs of which there is a newer version, marked so: W&B replaces a run that is sent again."""
-    versions: dict[str, list[Path]] = {}
+def retagged(folder: Folder, ids: Iterable[str]) -> Iterator[tuple[Run, str]]:
+    """The runs whose tag is no longer true, with the new one: of the versions of a key the one in `ids` is current."""
+    current = {key_in(run_id): run_id for run_id in ids}
     for run_id, path in folder.runs().items():
-        versions.setdefault(run_id.partition("-")[0], []).append(path)
-    for paths in versions.values():
-        if len(paths) > 1:
-            runs = {path: run_of(path) for path in paths}
-            newest = max(run.version for run in runs.values())
-            for path, run in runs.items():
-                if run.version < newest and generation_of(path) == CURRENT:
-                    tags = [SUPERSEDED if tag == CURRENT else tag for tag in run.tags]
-                    yield dataclasses.replace(run, tags=tags)
+        tag = CURRENT if current.get(key_in(run_id)) == run_id else SUPERSEDED
+        if key_in(run_id) in current and generation_of(path) != tag:
+            run = run_of(path)
+            yield dataclasses.replace(run, tags=[tag, *run.tags[1:]]), tag
 
 
 def save(run: Run, folder: Folder, generation: str) -> None:

@@ -4,7 +4,7 @@
         run-<run id>.wandb, files/                                 wandb's own
         run-<run id>.wandb.synced                                  W&B has it (`wandb sync` marks it so)
         run.json                                                   what it was made of
-    <store>/wandb/<project>-2/ ...                                 where there are too many for one project
+    <store>/wandb/<project>.2/ ...                                 where there are too many for one project
     <store>/wandb/<project>.lock                                   who writes or sends holds it
     <store>/wandb/<project>.writing/                               what is being written; left over: thrown away
     <store>/wandb/<project>.staging/                               copies of tables, until they are sent
@@ -13,12 +13,15 @@
 
 A run appears by `rename`, whole; its generation tells it from what was written of the same run before, and only the
 newest stays.  So whatever is killed, nothing is half there, and the next exporter writes what is not listed.
+The name of a sweep's own project has no dot (sweeps.config): `<project>.2` is of no other sweep.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -58,10 +61,15 @@ class Folder:
             shutil.rmtree(self.writing, ignore_errors=True)
             self.lock.release()
 
+    def names(self) -> Iterator[str]:
+        """The names of the projects that its runs fill one after another: without end."""
+        yield self.project
+        yield from (f"{self.project}.{number}" for number in count(2))
+
     def projects(self) -> list[str]:
         """The projects that have runs."""
-        names = [path.name for path in self.root.glob(f"{self.project}*") if path.is_dir()]
-        return [name for name in sorted(names) if name == self.project or name[len(self.project) + 1 :].isdigit()]
+        names = sorted(path.name for path in self.root.glob(f"{self.project}*") if path.is_dir())
+        return [name for name in names if re.fullmatch(rf"{re.escape(self.project)}(\.\d+)?", name)]
 
     def runs(self, project: str = "") -> dict[str, Path]:
         """Run id and folder of every run that is written, of one project or of all."""

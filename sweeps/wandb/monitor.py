@@ -9,6 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sweeps.wandb.view import View
 
 CELLS = 100  # whose scores are columns; of more there is only the table
 RESPONSES = 20  # cells of which some answers are shown
-THINNING = 0.01  # of the time that a sweep takes, between two rows: some hundred rows in all, however long it is
+THINNING = 0.01  # of the time that a launch takes, between two rows: some hundred rows of it, however long it is
 
 
 class Journal:
@@ -47,12 +48,12 @@ class Journal:
         self.rows: list[dict[str, Any]] = whole[1:]
 
     def add(self, facts: dict[str, Any], seconds: float) -> None:
-        """Add a row, unless it says what the last did or comes sooner after it than this (0: at the end)."""
+        """Add a row, unless it says what the last did or comes sooner after it than this."""
         now = time.time()
         last = self.rows[-1] if self.rows else {}
         if facts == {name: last.get(name) for name in last if name not in ("_step", "_timestamp", "hours")}:
             return
-        if last and seconds and now - last["_timestamp"] < max(seconds, THINNING * (now - self.started)):
+        if last and now - last["_timestamp"] < seconds:
             return
         row = {"_step": len(self.rows), "_timestamp": now, "hours": (now - self.started) / 3600, **facts}
         with self.path.open("a") as file:
@@ -104,10 +105,10 @@ def responses(view: View) -> Table:
     for cell in view.cells[:RESPONSES]:
         units = [unit_of[trial.id] for trial in cell.trials if trial.id in unit_of]
         try:
-            record = view.store.record(units[0]) if units else {}
+            record = view.store.graded(units[0], view.store.latest_grades(units[:1])) if units else {}
         except (DamagedError, OSError):  # since it was indexed
             continue
-        results = record.get("evaluations") or []
+        results = [of for of in record.get("evaluations") or [] if of["step"] in view.config.eval.steps]
         last = max((result["step"] for result in results), default=0)
         for result in results:
             answers = list(zip(result["texts"], result["extracted"], result["correct"], strict=True))
@@ -122,12 +123,14 @@ def monitor_run(
 ) -> list[tuple[Run, str]]:
     """The monitor run as it is to be written, and its generation; nothing where it is written so already.
 
-    Adds a row to the journal where something has changed, at least `seconds` after the last one.  Answers, which lie in
-    large files, are shown once no launch is live.
+    Adds a row to the journal where something has changed; while a launch is live at least `seconds` after the last one.
+    Answers, which lie in large files, are shown once none is.
     """
     config, cells = view.config, scores_of_cells(view)
     journal = Journal(folder, config.sweep.name)
-    journal.add(facts(view, cells, live), seconds)
+    started = [datetime.fromisoformat(notice.said["started"]).timestamp() for notice in live]
+    pause = max(seconds, THINNING * (time.time() - min(started))) if started else 0.0
+    journal.add(facts(view, cells, live), pause)
     picture = hashlib.sha256(figure.read_bytes()).hexdigest()[:8] if figure else ""
     generation = f"{len(journal.rows)}-{picture}{'-live' * bool(live)}{'-stopped' * bool(stopped)}"
     known = folder.runs(config.project).get(journal.id)

@@ -1,6 +1,6 @@
 """What a store holds of a sweep, as the exporter needs it: cells, records, what is still open, what failed and why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,9 +16,10 @@ from sweeps import failures
 from sweeps.config import Launch
 from sweeps.plan import Plan, compare
 from sweeps.protocol import last_line
-from sweeps.wandb.cells import word
+from sweeps.wandb.cells import longest, word
 
 KEY_CHARACTERS = 10  # hexadecimal, of what a W&B run is of: a cell or a trial
+VERSION_CHARACTERS = 8
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,15 @@ def cells(config: Launch, trials: Iterable[Trial]) -> list[Cell]:
     for trial, (_, *values) in zip(trials, frame.select("trial_id", *axes).iter_rows(), strict=True):
         place = repr(values)  # a value may be a list
         if place not in found:
-            key = key_of(config, trial.with_seed(0).id)
+            key = key_of(config, "cell", trial.with_seed(0).id)
             found[place] = Cell(key, dict(zip(axes, values, strict=True)), [])
         found[place].trials.append(trial)
     return list(found.values())
 
 
-def key_of(config: Launch, identity: str) -> str:
-    return content_id([config.sweep.name, identity])[:KEY_CHARACTERS]
+def key_of(config: Launch, kind: str, identity: str) -> str:
+    """`kind` is what a run is of: a cell's identity is that of its seed 0."""
+    return content_id([config.sweep.name, kind, identity])[:KEY_CHARACTERS]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class View:
     store: Store
     cells: list[Cell]
     plan: Plan
-    records: pl.DataFrame  # one row each, without answers and rollouts, provenance unfolded
+    records: pl.DataFrame  # those that are shown: one row each, without answers and rollouts, provenance unfolded
+    scores: pl.DataFrame  # of the wanted steps and evaluations, as of `analysis.load.scores`
 
     @cached_property
     def open(self) -> set[str]:
@@ -86,18 +89,39 @@ class View:
         return load.cells([trial for cell in self.cells for trial in cell.trials], [])
 
     @cached_property
-    def attempts(self) -> dict[str, list[tuple[str, str]]]:
-        """Unit and attempt of each record, by trial."""
-        found: dict[str, list[tuple[str, str]]] = {}
-        for trial, unit, attempt in self.records.select("trial_id", "unit_id", "attempt_id").iter_rows():
-            found.setdefault(trial, []).append((unit, attempt))
-        return found
+    def ids(self) -> dict[str, str]:
+        """The ids of the runs that show what is recorded now, by cell key or trial id, in the order of work."""
+        if not self.config.tracking.by_trial:
+            cells = [cell for cell in self.cells if self.is_finished(cell)]
+            return {cell.key: f"{cell.key}-{self.version([*cell.trials, cell.base])}" for cell in cells}
+        wanted = {unit.trial.id: unit.trial for unit in self.plan.wanted}
+        done = [trial for trial in wanted.values() if trial.id not in self.open]
+        return {trial.id: f"{key_of(self.config, 'trial', trial.id)}-{self.version([trial])}" for trial in done}
+
+    def version(self, trials: Sequence[Trial]) -> str:
+        """Short hash of what a run shows of these trials, of what is wanted of them, and of what was given up."""
+        shown = sorted(self.shown[trial.id] for trial in trials if trial.id in self.shown)
+        given_up = sorted(trial.id for trial in trials if trial.id in self.errors)
+        wanted = sorted(item.id for item in self.evaluations)
+        return content_id([shown, given_up, wanted, sorted(self.config.eval.steps)])[:VERSION_CHARACTERS]
+
+    @cached_property
+    def shown(self) -> dict[str, str]:
+        """By trial, its attempts and scores as text: a later grading changes a score and no attempt."""
+        texts = [
+            frame.select("trial_id", text=pl.concat_str(*columns, separator=" "))
+            for frame, columns in (
+                (self.records, ("unit_id", "attempt_id")),
+                (self.scores, ("step", "evaluation_id", "accuracy")),
+            )
+        ]
+        return dict(pl.concat(texts).group_by("trial_id").agg(pl.col("text").sort().str.join("\n")).iter_rows())
 
     @cached_property
     def seeds(self) -> pl.DataFrame:
         """One row per trial, with score and outcome after the last step at the first temperature."""
         step, temperature = max(self.config.eval.steps), self.config.eval.temperatures[0]
-        headlines = load.headlines(load.scores(self.records), self.evaluations)
+        headlines = load.headlines(self.scores, self.evaluations)
         at = headlines.filter(pl.col("step") == step, pl.col("temperature") == temperature)
         return load.seeds(self.wanted, at, load.diverged(self.records), set(self.errors))
 
@@ -120,9 +144,24 @@ class View:
 
 
 def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> View:
-    """`cells` and `units` are what the sweep wants, which takes a second to find where it is large."""
+    """`cells` and `units` are what the sweep wants, which takes a second to find where it is large.
+
+    Others may have followed its trials further, or measured other things of them: that is not shown.
+    """
     table, damaged = store.table()
     known = {unit.trial.id for unit in units}
     records = table.filter(pl.col("trial_id").is_in(known)).drop("attempt").unnest("provenance")
+    records = until(records, max(config.eval.steps))
+    steps, evaluations = [0, *config.eval.steps], [item.id for item in config.evaluations]
+    scores = load.scores(records).filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
+    shown = pl.col("unit_id").is_in([*scores["unit_id"], *longest(records)["unit_id"]])
+    records = records.filter(shown | (pl.col("status") == Status.diverged))
     found = compare(units, table, store.failed_attempts(), damaged, config.sweep.max_attempts)
-    return View(config, store, cells, found, records)
+    return View(config, store, cells, found, records, scores)
+
+
+def until(records: pl.DataFrame, last: int) -> pl.DataFrame:
+    """The records as if no trial had been followed further than to the `last` step."""
+    further = pl.col("steps").list.len() > last
+    status = pl.when(further).then(pl.lit(Status.done.value)).otherwise("status")
+    return records.with_columns(status=status, steps=pl.col("steps").list.head(last))

@@ -3,17 +3,19 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from em.record import Status
 from em.store import Store
 from sweeps.board import Board
 from sweeps.queue import Queue
 from sweeps.wandb.folder import run_of
 from sweeps.wandb.runs import planned
 from tests.processes import end_all, finished, started, wait_for
-from tests.sweeps.wandb.conftest import NO_KEY, SMALL, Filled, command, composed, folder_of, viewed
+from tests.sweeps.wandb.conftest import NO_KEY, SMALL, Filled, command, composed, fill, folder_of, units_of, viewed
 
 SEEDS = 100
 
@@ -45,9 +47,9 @@ def exporters(store: Store) -> list[int]:
     return found
 
 
-def cells_of(store: Store) -> dict[str, int]:
+def cells_of(store: Store, project: str = "em-smoke") -> dict[str, int]:
     """Name and number of seeds of every cell that is exported."""
-    runs = [run_of(path) for path in folder_of(store).runs().values()]
+    runs = [run_of(path) for path in folder_of(store, project).runs().values()]
     return {run.name: run.config["seeds"] for run in runs if run.job_type == "cell"}
 
 
@@ -78,26 +80,49 @@ def test_a_sweep_ends_as_ever_where_no_exporter_can_start_or_write(store: Store)
 
 def test_it_follows_what_is_added_and_goes_on_after_a_kill(filled: Filled, store: Store) -> None:
     """A launch as the store shows it: a board, and records that come in."""
-    words = [*SMALL, f"store={store.root}", "tracking.export_seconds=0.2"]
-    board, queue = Board(store, "smoke", words), Queue([], 1)
+    words, tracking = [*SMALL, f"store={store.root}"], ["tracking.export_seconds=0.2", "tracking.project=paper"]
+    board, queue = Board(store, "smoke", [*words, *tracking]), Queue([], 1)
     board.post(queue.snapshot().plain())
     filled()
-    process = started(command(store, "tracking.export_seconds=0.2"), os.environ | NO_KEY)
-    wait_for(lambda: len(cells_of(store)) == 3)
+    process = started(command(store, *tracking), os.environ | NO_KEY)
+    wait_for(lambda: len(cells_of(store, "paper")) == 3)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    process = started(command(store, "tracking.export_seconds=0.2"), os.environ | NO_KEY)
+    silent_since = time.time() - 120
+    os.utime(board.folder / "status.json", (silent_since, silent_since))  # Ray starts, or much is added
+    process = started(command(store, *tracking), os.environ | NO_KEY)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("0 cell runs written")
-    board.about["arguments"] = [*words, "sweep.seeds=4"]
+    board.about["arguments"] = [*words, "sweep.seeds=4"]  # what was added says nothing of tracking
     board.posted = -10.0
     board.post(queue.snapshot().plain())
     filled("sweep.seeds=4")
-    wait_for(lambda: len(cells_of(store)) == 6)
+    wait_for(lambda: len(cells_of(store, "paper")) == 6)
     queue.stop("asked to")
     board.post(queue.snapshot().plain(), over=True)
     finished(process)
-    assert sorted(cells_of(store).values()) == [3, 3, 3, 4, 4, 4]
-    [monitor] = [run_of(path) for path in folder_of(store).runs().values() if run_of(path).job_type == "monitor"]
+    assert sorted(cells_of(store, "paper").values()) == [3, 3, 3, 4, 4, 4]
+    found = [run_of(path) for path in folder_of(store, "paper").runs().values()]
+    [monitor] = [run for run in found if run.job_type == "monitor"]
     assert monitor.summary == {"stopped": "asked to"}
     assert monitor.exit_code == 1
+
+
+def test_a_damaged_record_is_said_and_the_exporter_goes_on(store: Store) -> None:
+    words = [*SMALL, f"store={store.root}", "tracking.export_seconds=0.2"]
+    board, queue = Board(store, "smoke", words), Queue([], 1)
+    board.post(queue.snapshot().plain())
+    base, first, *others = units_of(composed(store))
+    fill(store, [first], Status.diverged)
+    fill(store, [base, *others])
+    path = store.record_path(first.id)
+    whole = path.read_bytes()
+    path.write_bytes(b"damaged")
+    process = started(command(store, "tracking.export_seconds=0.2"), os.environ | NO_KEY)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("error: ")
+    assert not cells_of(store)
+    path.write_bytes(whole)
+    wait_for(lambda: len(cells_of(store)) == 3)
+    board.post(queue.snapshot().plain(), over=True)
+    finished(process)

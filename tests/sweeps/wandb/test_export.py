@@ -6,18 +6,24 @@ import random
 import signal
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from em.errors import InputError
 from em.store import Store
-from sweeps.wandb import export
+from sweeps.board import Notice
+from sweeps.wandb import export, runs
+from sweeps.wandb.__main__ import Mirror
 from sweeps.wandb.folder import generation_of, run_of
-from sweeps.wandb.runs import SUPERSEDED, planned
+from sweeps.wandb.monitor import monitor_run
+from sweeps.wandb.runs import CURRENT, SUPERSEDED, planned
 from sweeps.wandb.transaction_log import is_whole
 from tests.processes import started, wait_for
-from tests.sweeps.wandb.conftest import NO_KEY, Filled, command, composed, folder_of, read_back, run, viewed
+from tests.sweeps.wandb.conftest import NO_KEY, SMALL, Filled, command, composed, folder_of, read_back, run, viewed
 
 WANDBS_OWN = ("_runtime", "_timestamp", "_step", "_wandb")
 
@@ -161,9 +167,67 @@ def test_a_full_disk_is_said_in_one_line(filled: Filled, tmp_path: Path) -> None
     assert said.count("\n") == 1
 
 
-def test_a_full_project_is_refused(filled: Filled) -> None:
+def exported(store: Store, *words: str) -> dict[str, set[str]]:
+    """The ids of cells' and trials' runs by tag, after an export."""
+    folder, found = folder_of(store), {CURRENT: set(), SUPERSEDED: set()}
+    with export.session(folder), folder.alone():
+        export.export(viewed(composed(store, *words)), folder)
+    for run_id, path in folder.runs().items():
+        tag, *_ = read_back(path)["run"].tags
+        assert tag == generation_of(path) == run_of(path).tags[0]
+        found[tag].add(run_id)
+    return found
+
+
+def test_the_version_that_is_wanted_now_is_the_current_one(filled: Filled) -> None:
+    store, one, both = filled("eval.steps=[1,2]"), "eval.steps=[1]", "eval.steps=[1,2]"
+    ids = {steps: {plan.id for plan in planned(viewed(composed(store, steps)), [])} for steps in (one, both)}
+    assert exported(store, one) == {CURRENT: ids[one], SUPERSEDED: set()}
+    assert exported(store, both) == {CURRENT: ids[both], SUPERSEDED: ids[one]}
+    assert exported(store, one) == {CURRENT: ids[one], SUPERSEDED: ids[both]}
+    assert exported(store, both) == {CURRENT: ids[both], SUPERSEDED: ids[one]}
+
+
+def test_runs_of_trials_leave_those_of_cells_current(filled: Filled) -> None:
     store = filled()
-    run(store, "tracking.runs_per_project=4")
+    of_cells = exported(store)[CURRENT]
+    of_both = exported(store, "tracking.runs=trial")
+    assert (len(of_cells), len(of_both[CURRENT] - of_cells), of_both[SUPERSEDED]) == (3, 10, set())
+    assert of_cells < of_both[CURRENT]
+
+
+def test_more_runs_than_a_project_takes_go_on_in_the_next(filled: Filled) -> None:
+    store = filled()
+    folder, limit = folder_of(store), "tracking.runs_per_project=4"
+    for other in ("em-smoke-2", "em-smoke10", "em-smoke.2.staging"):
+        (folder.root / other / "offline-run-0-0.current").mkdir(parents=True)
+    run(store, limit)
     filled("sweep.seeds=4")
-    said = run(store, "sweep.seeds=4", "tracking.runs_per_project=4", status=2)
-    assert "project=em-smoke: it holds 4 runs, more than W&B advises: name another with tracking.project" in said
+    assert "3 cell runs written, 8 in" in run(store, "sweep.seeds=4", limit)
+    assert folder.projects() == ["em-smoke", "em-smoke.2"]
+    assert [len(folder.runs(project)) for project in folder.projects()] == [4, 4]
+    for path in folder.runs().values():
+        assert read_back(path)["run"].project == run_of(path).project == path.parent.name
+
+
+def test_no_cell_keeps_monitor_and_curve_from_being_written(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = filled()
+    mirror = Mirror([*SMALL, f"store={store.root}"], Console(quiet=True))
+    monkeypatch.setattr(runs, "COLUMNS", 5)
+    with export.session(mirror.folder), pytest.raises(InputError, match="columns of a cell"):
+        mirror.look([], [])
+    assert sorted(run_of(path).job_type for path in mirror.folder.runs().values()) == ["curve", "monitor"]
+
+
+@pytest.mark.parametrize(("hours", "rows"), [(1, 2), (2, 1)])
+def test_the_monitor_is_thinned_by_how_long_the_launch_takes(filled: Filled, hours: int, rows: int) -> None:
+    """A minute after its last row, of a journal that is a month old."""
+    store = filled()
+    folder, config = folder_of(store), composed(store)
+    now = time.time()
+    lines = [{"id": "a-monitor", "started": now - 30 * 86_400}, {"_step": 0, "_timestamp": now - 60, "done": 0}]
+    folder.root.mkdir()
+    (folder.root / "em-smoke-smoke.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    said = {"started": datetime.fromtimestamp(now - hours * 3600, UTC).isoformat(), "snapshot": None}
+    [(monitor, _)] = monitor_run(viewed(config), folder, [Notice(folder.root, 0.0, said)], "", 15.0, None)
+    assert len(monitor.history) == rows

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from em.errors import InputError
-from em.record import Status
+from em.record import Regrade, Status
 from em.store import Store
 from sweeps.wandb import runs
 from sweeps.wandb.curves import curve_runs
-from sweeps.wandb.monitor import facts, scores_of_cells
-from sweeps.wandb.runs import CURRENT, Run, planned, project_of
+from sweeps.wandb.monitor import facts, responses, scores_of_cells
+from sweeps.wandb.runs import CURRENT, Run, key_in, planned
 from tests.sweeps.wandb.conftest import Filled, composed, fill, record_of, units_of, viewed
 
 
@@ -178,13 +178,67 @@ def test_the_values_of_an_axis_may_be_lists(store: Store) -> None:
     assert not curve_runs(viewed(config))
 
 
-def test_too_many_runs_go_on_in_further_projects(store: Store) -> None:
-    config = composed(store, "tracking.runs_per_project=10")
-    assert [project_of(config, position) for position in (0, 8, 9, 17, 18)] == [
-        *("em-smoke", "em-smoke"),
-        *("em-smoke-2", "em-smoke-2"),
-        "em-smoke-3",
-    ]
+def test_no_project_of_a_sweep_has_the_name_of_another_ones_second(store: Store) -> None:
+    """`em-lr.2`: the names of sweeps and of projects have no dot, or lose it."""
+    assert composed(store, "sweep.name=lr.2").project == "em-lr-2"
+    with pytest.raises(InputError, match=r"tracking.project='em-lr.2': give letters, digits, '_' and '-'"):
+        composed(store, "tracking.project=em-lr.2")
+
+
+def test_a_cell_and_the_trial_of_its_first_seed_are_runs_of_their_own(filled: Filled) -> None:
+    store = filled()
+    of_cells = [run.id for run in cells(store).values()]
+    of_trials = list(planned(viewed(composed(store, "tracking.runs=trial")), of_cells))
+    assert {run.version for run in of_trials} == {1}
+    assert not {key_in(run.id) for run in of_trials} & set(map(key_in, of_cells))
+
+
+@pytest.mark.parametrize("status", [Status.done, Status.diverged])
+def test_what_others_record_of_a_trial_changes_nothing(store: Store, status: Status) -> None:
+    """A longer sweep goes on with one seed to step 2, where it may diverge."""
+    config, longer = composed(store, "eval.steps=[1]"), composed(store, "eval.steps=[1,2]")
+    fill(store, units_of(config))
+    before = cells(store, "eval.steps=[1]"), cells(store, "eval.steps=[1]", "tracking.runs=trial")
+    answers = responses(viewed(config))
+    [further] = [unit for unit in viewed(longer).plan.todo if unit.trial.id == units_of(config)[1].trial.id]
+    fill(store, [further], status)
+    assert responses(viewed(config)) == answers
+    run = cells(store, "eval.steps=[1]")["temperature=0.5 (3 seeds)"]
+    assert [row["_step"] for row in run.history] == [0, 1]
+    table = run.tables["seeds"]
+    scores = [dict(zip(table.columns, row, strict=True))["score"] for row in table.rows]
+    assert np.mean(scores) == pytest.approx(run.history[1]["score/mean"], rel=1e-12)
+    assert (cells(store, "eval.steps=[1]"), cells(store, "eval.steps=[1]", "tracking.runs=trial")) == before
+
+
+def test_later_grades_are_a_new_version_of_what_shows_them(filled: Filled) -> None:
+    store = filled()
+    unit = units_of(composed(store))[1]
+    record = store.record(unit.id)
+    last = record["evaluations"][-1]
+    exported = [[run.id for run in cells(store, *grain).values()] for grain in ([], ["tracking.runs=trial"])]
+    regrade = Regrade(
+        unit_id=unit.id,
+        attempt_id=record["provenance"]["attempt_id"],
+        step=last["step"],
+        evaluation_id=last["evaluation_id"],
+        graded="2999",
+        code_version="later",
+        accuracy=0.25,
+        correct=[False],
+        extracted=["2"],
+    )
+    store.commit_grades([regrade])
+    [cell] = planned(viewed(composed(store)), exported[0])
+    [trial] = planned(viewed(composed(store, "tracking.runs=trial")), exported[1])
+    name = f"accuracy_{last['benchmark']}"
+    others = [accuracies(store, 0.5, step=2)[seed, -1] for seed in (1, 2)]
+    assert cell.history[2][f"{name}/mean"] == pytest.approx(np.mean([0.25, *others]), rel=1e-12)
+    assert {row["_step"]: row.get(name) for row in trial.history}[2] == 0.25
+    assert (cell.version, trial.version) == (2, 2)
+    table = responses(viewed(composed(store)))
+    answers = [row for row in table.rows if row[1:3] == [unit.trial.id, last["benchmark"]]]
+    assert [row[-2:] for row in answers] == [["2", False]]
 
 
 def test_too_many_columns_are_refused(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> None:
