@@ -168,8 +168,8 @@ class Queue:
             self.known -= {unit.id for unit in waiting.withdraw(is_covered)}
         self.known.update(unit.id for unit in new)
         ids = {unit.id for unit in units}
-        known = self.pending.withdraw(lambda unit: unit.id in ids) if first else []
-        (self.urgent if first else self.pending).put(known + new)
+        moved = self.pending.withdraw(lambda unit: unit.id in ids) if first else []
+        (self.urgent if first else self.pending).put(moved + new)
         return len(new)
 
     def join(self, lane: str, node: str = "") -> None:

@@ -15,22 +15,21 @@ from rich.console import Console
 
 from em.__main__ import run
 from em.compose import compose_trial, run_command
-from em.config import Config, Trial, Unit
+from em.config import Config, Model, Objective, Rollout, Trial, Unit
 from em.errors import InputError, require, require_known
 from em.evaluation.table import table
 from em.fields import with_value
+from em.identity import capacity_fields
 from em.recorded import trial_of, with_weights
 from em.store import Store, missing_units
 
 OURS = ("trial", "step", "model.path")  # with a recorded trial
 PARTS = {field.name for field in dataclasses.fields(Trial)}
 CAPACITY = {  # what changes no trial, and may be another one today
-    "model.cpu_threads",
-    "objective.micro_batch_tokens",
-    "rollout.gpu_memory_utilization",
-    "rollout.max_num_seqs",
-    "rollout.max_model_len",
-}
+    f"{part}.{name}"
+    for part, kind in (("model", Model), ("objective", Objective), ("rollout", Rollout))
+    for name in capacity_fields(kind)
+} - {"model.digest"}
 
 
 def main(arguments: list[str]) -> None:

@@ -102,13 +102,15 @@ def responses(view: View) -> Table:
     """Some answers of the first recorded seed of the first cells, after its last step, as far as texts were kept."""
     rows = []
     unit_of = dict(view.records.sort("unit_id").select("trial_id", "unit_id").iter_rows())
-    for cell in view.cells[:RESPONSES]:
-        units = [unit_of[trial.id] for trial in cell.trials if trial.id in unit_of]
+    firsts = ((cell, [unit_of[of.id] for of in cell.trials if of.id in unit_of]) for cell in view.cells[:RESPONSES])
+    shown = [(cell, units[0]) for cell, units in firsts if units]
+    latest = view.store.latest_grades([unit for _, unit in shown])
+    for cell, unit in shown:
         try:
-            record = view.store.graded(units[0], view.store.latest_grades(units[:1])) if units else {}
+            record = view.store.graded(unit, latest)
         except (DamagedError, OSError):  # since it was indexed
             continue
-        results = [of for of in record.get("evaluations") or [] if of["step"] in view.config.eval.steps]
+        results = [of for of in record["evaluations"] or [] if of["step"] in view.config.eval.steps]
         last = max((result["step"] for result in results), default=0)
         for result in results:
             answers = list(zip(result["texts"], result["extracted"], result["correct"], strict=True))
