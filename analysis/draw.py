@@ -15,9 +15,9 @@ from rich.table import Table
 
 from analysis import load, style
 from analysis.figures import axis as axis_figure
-from em.config import Evaluation
 from em.errors import InputError
 from em.store import Store
+from em.trial.evaluation import Evaluation
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 UNDATED = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}

@@ -13,10 +13,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from analysis import stats
-from em.config import Evaluation
 from em.errors import InputError
-from em.schema import read_leaves
 from em.store import Store
+from em.store.schema import read_leaves
+from em.trial.evaluation import Evaluation
 
 ANSWERS = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "correct")
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from em.config import Evaluation, Trial
 from em.errors import InputError
-from em.identity import content_id
-from em.record import Status
 from em.store import Store
+from em.store.record import Status
+from em.trial.evaluation import Evaluation
+from em.trial.identity import content_id
+from em.trial.trial import Trial
 
 KEPT = ("trial_id", "unit_id", "status", "started", "environment")  # of a record, beside each of its measurements
 MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy", "ungraded")

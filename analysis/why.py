@@ -13,11 +13,11 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.difference import PHASES, Change, Difference, Place, Row, acting, alike, compare
-from em.compose import run_command
+from em.cli.command import run_command
 from em.errors import require, require_known
-from em.record import Record
-from em.schema import read, schema_of
 from em.store import Store
+from em.store.record import Record
+from em.store.schema import read, schema_of
 
 LISTED = 5  # files that an error lists
 SHOWN = 44  # characters of a value

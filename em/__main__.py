@@ -5,21 +5,16 @@
 Any field of conf/trial.yaml may be given as name=value, any folder of conf/ as choice=file.
 """
 
-import sys
-from functools import partial
-
 import polars as pl
-import rich.status
 from rich.console import Console
 from rich.table import Table
 
-from em.checkpoint import checkpoint_folder
-from em.compose import compose_trial, run_command
-from em.config import Unit
+from em.cli.command import run_command
+from em.cli.compose import compose_trial
+from em.cli.local import run
 from em.errors import InputError
-from em.quiet import quiet_libraries
-from em.record import Status
-from em.store import Store, missing_units
+from em.store import Store
+from em.store.missing import missing_units
 
 
 def main(arguments: list[str]) -> None:
@@ -37,32 +32,6 @@ def main(arguments: list[str]) -> None:
     if missing:
         run(missing, store, console)
     console.print(summary(store, trial.id, trial.base.id, [unit.id for unit in units]))
-
-
-def run(units: list[Unit], store: Store, console: Console) -> None:
-    """Work through the units in this process."""
-    quiet_libraries()
-    from em.trainer import Trainer
-
-    checkpoint_folder(units[0].trial.model, show_progress=True)
-    with console.status("loading model and engine"):
-        trainer = Trainer(units[0].trial.model, units[0].trial.rollout)
-    for unit in units:
-        name = "base model" if unit.trial.is_base else f"trial {unit.trial.id}"
-        recorded = store.record(unit.source) if unit.source else None
-        with console.status(name) as status:
-            record = trainer.run(unit, on_step=partial(tell, status, name, unit.last_step), recorded=recorded)
-        store.commit(record)
-        if record.status is Status.failed:
-            sys.exit(f"{name} failed; the attempt is kept in {store.failed}:\n{record.error}")
-        if record.status is Status.diverged:
-            console.print(f"{name} diverged: {record.error}")
-    store.flush()
-    trainer.close()
-
-
-def tell(status: rich.status.Status, name: str, last_step: int, step: int) -> None:
-    status.update(f"{name}: step {step}/{last_step}")
 
 
 def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Table:

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from em.__main__ import run
-from em.compose import run_command
+from em.cli.command import run_command
+from em.cli.inputs import with_weights
+from em.cli.local import run
 from em.errors import InputError
-from em.record import Record
-from em.recorded import unit_of, with_weights
-from em.schema import read, schema_of
 from em.store import Store
+from em.store.record import Record
+from em.store.schema import read, schema_of
+from em.trial.recorded import unit_of
 
 
 def main(arguments: list[str]) -> None:

@@ -9,7 +9,7 @@ import sys
 
 from rich.console import Console
 
-from em.compose import run_command
+from em.cli.command import run_command
 from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.figures import check, draw

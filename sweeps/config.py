@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from em.compose import compose
-from em.config import Config, require_positive
-from em.errors import require, require_known
+from em.cli.compose import compose
+from em.errors import require, require_known, require_positive
+from em.trial.config import Config
 
 
 class Progress(Enum):

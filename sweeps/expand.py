@@ -2,10 +2,11 @@
 
 from itertools import product
 
-from em.config import Trial, Unit
+from em.cli.inputs import resolve_model
 from em.errors import InputError
-from em.fields import typed_value, with_value
-from em.inputs import resolve_model
+from em.trial.fields import typed_value, with_value
+from em.trial.trial import Trial
+from em.trial.unit import Unit
 from sweeps.config import Axis, Launch
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 from rich.console import Console
 
-from em.compose import run_command
+from em.cli.command import run_command
 from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.protocol import cause, last_line

@@ -8,10 +8,11 @@ from collections.abc import Iterable
 import polars as pl
 from rich.console import Console
 
-from em.compose import run_command
-from em.config import Evaluation, Trial
+from em.cli.command import run_command
 from em.errors import InputError
 from em.store import Store
+from em.trial.evaluation import Evaluation
+from em.trial.trial import Trial
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 

@@ -21,11 +21,11 @@ from typing import Any
 import ray
 from ray import tune
 
-from em.config import Unit
-from em.provenance import ROOT, provenance
 from em.quiet import SETTINGS
-from em.record import Record, Status
 from em.store import Store
+from em.store.provenance import ROOT, provenance
+from em.store.record import Record, Status
+from em.trial.unit import Unit
 from sweeps.protocol import Outcome, Progress, Setup, insist, last_line, tail
 from sweeps.queue import Lease, Word
 

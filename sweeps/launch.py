@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from em.checkpoint import checkpoint_folder
 from em.errors import InputError
 from em.quiet import SETTINGS, quiet_libraries
 from em.store import Store
+from em.trial.checkpoint import checkpoint_folder
 from sweeps.board import Board
 from sweeps.config import Cluster, Launch
 from sweeps.plan import Plan

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import polars as pl
 
-from em.compose import run_command
-from em.config import Trial, Unit
-from em.store import Store, missing_units
+from em.cli.command import run_command
+from em.store import Store
+from em.store.missing import missing_units
+from em.trial.trial import Trial
+from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from em.record import Status
+from em.store.record import Status
 
 T = TypeVar("T")
 
-TRAINER = "em.trainer:Trainer"  # what holds model and engine in a worker
+TRAINER = "em.train.trainer:Trainer"  # what holds model and engine in a worker
 RETRY_SECONDS = 2.0  # between two tries to write to the store
 LOG_CHARACTERS = 8_000  # of what a process wrote, that a failed attempt keeps
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from em.config import Unit
-from em.record import Status
+from em.store.record import Status
+from em.trial.unit import Unit
 from sweeps.protocol import Outcome, cause
 
 ALIKE = 3  # so many trials a lane that failed in a row, all with one cause: the sweep is stopped

@@ -25,7 +25,7 @@ from rich.text import Text
 
 from analysis import load
 from analysis.load import Outcome
-from em.compose import run_command
+from em.cli.command import run_command
 from em.errors import InputError
 from em.store import Store
 from sweeps import expand

@@ -9,7 +9,7 @@ python -m sweeps.steer first sweep=temperature sweep.seeds=4      # these before
 
 import sys
 
-from em.compose import run_command
+from em.cli.command import run_command
 from em.errors import InputError, require_known
 from em.store import Store
 from sweeps.board import ask, notices

@@ -23,15 +23,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from em.checkpoint import cache_folder
-from em.claims import claim, held
-from em.config import Unit
 from em.errors import InputError
-from em.provenance import provenance
 from em.quiet import quiet_libraries
-from em.record import Record, Status
-from em.schema import DamagedError
 from em.store import Store
+from em.store.claims import claim, held
+from em.store.provenance import provenance
+from em.store.record import Record, Status
+from em.store.schema import DamagedError
+from em.trial.checkpoint import cache_folder
+from em.trial.unit import Unit
 from sweeps.protocol import Outcome, Progress, Setup, T, insist, last_line, tail
 
 

@@ -82,11 +82,11 @@ def first_token_seconds(folder: Path) -> float:
     """From asking the engine for a trial's 64 first samples to the first token of each; median of 20."""
     code = """
 import os, sys, time
-from em.compose import compose_trial
-from em.config import Config
+from em.cli.compose import compose_trial
+from em.trial.config import Config
 from em.quiet import quiet_libraries
 quiet_libraries()
-from em.trainer import Trainer
+from em.train.trainer import Trainer
 from em.rollout import Request
 trial = compose_trial([]).trial
 trainer = Trainer(trial.model, trial.rollout)

@@ -17,16 +17,19 @@ from pathlib import Path
 
 from transformers import Qwen3Config
 
-from em.compose import compose_trial
-from em.config import Benchmark, Config, Measurement, Model
+from em.cli.compose import compose_trial
 from em.evaluation.evaluate import Evaluator
 from em.evaluation.graders import grader
 from em.evaluation.graders.boxed import last_boxed
 from em.evaluation.pool import PROCESSES, grade_of
 from em.evaluation.problems import problems
-from em.model import Reader
 from em.rollout import Completion, Engine, Request
+from em.rollout.reader import Reader
 from em.tiny.tokenizer import tokenizer
+from em.trial.config import Config
+from em.trial.evaluation import Benchmark
+from em.trial.model import Model
+from em.trial.unit import Measurement
 from tests.bench import Row
 
 CONTEXT = 1 << 14  # tokens, which are bytes here

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from em.config import Model, Rollout, Unit
-from em.provenance import provenance
-from em.record import EvaluationResult, Record, Status, StepMetrics
+from em.store.provenance import provenance
+from em.store.record import EvaluationResult, Record, Status, StepMetrics
+from em.trial.model import Model
+from em.trial.rollout import Rollout
+from em.trial.unit import Unit
 
 
 class Trainer:

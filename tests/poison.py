@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from em.config import Unit
-from em.record import Record
+from em.store.record import Record
+from em.trial.unit import Unit
 from tests import near_empty
 
 POISON = {3: "exit", 11: "hang", 17: "raise", 29: "crash"}  # by seed, at the first temperature: 1% of the trials

@@ -4,9 +4,9 @@ import os
 import time
 from typing import Any
 
-from em import trainer
-from em.config import Unit
-from em.record import Record
+from em.store.record import Record
+from em.train import trainer
+from em.trial.unit import Unit
 
 POISON = {1: "exit", 2: "hang", 3: "raise"}  # by seed, at the rate that the tiny model is trained with
 

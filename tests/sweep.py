@@ -6,7 +6,7 @@ python -m tests.sweep tests.near_empty:Trainer sweep=temperature ...
 import sys
 from functools import partial
 
-from em.compose import run_command
+from em.cli.command import run_command
 from sweeps.__main__ import main
 
 if __name__ == "__main__":

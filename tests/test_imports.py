@@ -11,7 +11,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "matplotlib"]
 LIGHT = [
-    *("em.config", "em.record", "em.store", "em.compose", "em.inputs", "em.provenance", "em.__main__", "em.rerun"),
+    *(
+        "em.trial.config",
+        "em.store.record",
+        "em.store",
+        "em.cli.compose",
+        "em.cli.inputs",
+        "em.store.provenance",
+        "em.__main__",
+        "em.rerun",
+    ),
     *("sweeps.plan", "sweeps.status", "sweeps.steer", "sweeps.failures"),
 ]
 BY_LIBRARIES = {"_RJEM_MALLOC_CONF"}  # what others set when they are imported: Polars its allocator
@@ -69,7 +78,7 @@ def test_planning_and_status_load_nothing_heavy():
 def test_importing_a_module_sets_no_environment_variable_and_loads_no_engine():
     """The engines' settings are set, and vLLM is imported, where an engine is opened."""
     names = [name for name in modules("em") if not name.endswith("__main__")]
-    assert {"em.trainer", "em.rollout.vllm", "em.quiet"} <= set(names)
+    assert {"em.train.trainer", "em.rollout.vllm", "em.quiet"} <= set(names)
     loaded, changed = probe(names)
     assert not tops(loaded) & {"vllm", "ray", "wandb", "matplotlib"}
     assert set(changed) <= BY_LIBRARIES
@@ -114,7 +123,7 @@ def test_analysis_needs_no_model():
     for name, path in modules("analysis").items():
         used = {used for used in imported(path) if used.startswith("em.")}
         assert tops(imported(path)).isdisjoint({"torch", "vllm", "transformers", "ray"}), name
-        assert not any(used.startswith(("em.trainer", "em.model", "em.rollout", "em.objective")) for used in used), name
+        assert not any(used.startswith(("em.train", "em.rollout")) for used in used), name
 
 
 def test_every_module_says_what_it_is():

@@ -13,15 +13,23 @@ from typing import Any
 
 from rich.console import Console
 
-from em.__main__ import run
-from em.compose import compose_trial, run_command
-from em.config import Config, Model, Objective, Rollout, Trial, Unit
+from em.cli.command import run_command
+from em.cli.compose import compose_trial
+from em.cli.inputs import with_weights
+from em.cli.local import run
 from em.errors import InputError, require, require_known
 from em.evaluation.table import table
-from em.fields import with_value
-from em.identity import capacity_fields
-from em.recorded import trial_of, with_weights
-from em.store import Store, missing_units
+from em.store import Store
+from em.store.missing import missing_units
+from em.trial.config import Config
+from em.trial.fields import with_value
+from em.trial.identity import capacity_fields
+from em.trial.model import Model
+from em.trial.objective import Objective
+from em.trial.recorded import trial_of
+from em.trial.rollout import Rollout
+from em.trial.trial import Trial
+from em.trial.unit import Unit
 
 OURS = ("trial", "step", "model.path")  # with a recorded trial
 PARTS = {field.name for field in dataclasses.fields(Trial)}

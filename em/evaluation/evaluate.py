@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 
-from em.config import Evaluation, Measurement, Texts
 from em.errors import require
 from em.evaluation import graders
 from em.evaluation.graders import Grade
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
-from em.model import Reader
-from em.record import EvaluationResult, grades
 from em.rollout import Completion, Engine, Request
-from em.seeds import stream
+from em.rollout.reader import Reader
+from em.store.record import EvaluationResult, grades
+from em.trial.evaluation import Evaluation, Texts
+from em.trial.seeds import stream
+from em.trial.unit import Measurement
 
 
 @dataclass

@@ -18,18 +18,18 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from em.compose import run_command
-from em.config import Benchmark
+from em.cli.command import run_command
 from em.errors import InputError, require, require_known
 from em.evaluation import graders
 from em.evaluation.graders import TIMEOUT, Grade
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
-from em.provenance import code_version
-from em.record import Regrade, grades
-from em.recorded import evaluations_of
-from em.schema import DamagedError
 from em.store import Store
+from em.store.provenance import code_version
+from em.store.record import Regrade, grades
+from em.store.schema import DamagedError
+from em.trial.evaluation import Benchmark
+from em.trial.recorded import evaluations_of
 
 RECORDS_A_FILE = 64  # whose latest grades are read together; measurements whose new grades are written together
 COUNTED = ("answers", "before", "now", "changed", "timeouts", "failures", "no text")

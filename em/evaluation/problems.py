@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator
 from functools import cache
 
-from em.config import Benchmark
 from em.errors import InputError, require
 from em.evaluation.graders.knights import identities
-from em.identity import content_id
-from em.jsonl import Row, rows
 from em.tiny import tasks
+from em.trial.evaluation import Benchmark
+from em.trial.identity import content_id
+from em.trial.jsonl import Row, rows
 
 SUITE_PROBLEMS = 100  # of a suite without a limit
 

@@ -24,7 +24,7 @@ def by_paper_rules(result: Mapping[str, Any]) -> NDArray:
 
 
 def table(title: str, results: Sequence[Mapping[str, Any]]) -> Table:
-    """One row for each benchmark, columns for each evaluation temperature; `results` as in em.record."""
+    """One row for each benchmark, columns for each evaluation temperature; `results` as in em.store.record."""
     temperatures = sorted({result["temperature"] for result in results})
     names = list(dict.fromkeys(result["benchmark"] for result in results))
     found = {(result["benchmark"], result["temperature"]): result for result in results}

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from em.config import EngineName, Precision, Rollout
 from em.rollout.engine import FINGERPRINT_PROMPT, Completion, Engine, Request
+from em.trial.model import Precision
+from em.trial.rollout import EngineName, Rollout
 
 __all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "open_engine"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 from transformers import AutoConfig, GenerationConfig
 
-from em.config import Rollout
+from em.trial.rollout import Rollout
 
 FINGERPRINT_PROMPT = list(range(1, 9))  # token ids that every vocabulary has
 

@@ -17,8 +17,8 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
-from em.config import Rollout
 from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
+from em.trial.rollout import Rollout
 
 
 class TransformersEngine(Engine):

@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from em.config import Rollout
 from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
+from em.trial.rollout import Rollout
 
 CPU_BATCH_TOKENS = 1 << 18  # see __init__
 CPU_CACHE_BYTES = 1 << 28

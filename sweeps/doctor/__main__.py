@@ -21,12 +21,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from em.checkpoint import checkpoint_folder
-from em.compose import run_command
-from em.config import Unit
+from em.cli.command import run_command
 from em.errors import InputError, require
 from em.evaluation.problems import problems
 from em.store import Store
+from em.trial.checkpoint import checkpoint_folder
+from em.trial.unit import Unit
 from sweeps.config import Cluster, compose_launch
 from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
 from sweeps.doctor.checks import Facts, look

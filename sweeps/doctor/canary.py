@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from em.config import Evaluation, Measurement, Texts, Unit
-from em.identity import content_id
-from em.inputs import resolve_benchmark
-from em.record import Status
+from em.cli.inputs import resolve_benchmark
 from em.store import Store
+from em.store.record import Status
+from em.trial.evaluation import Evaluation, Texts
+from em.trial.identity import content_id
+from em.trial.unit import Measurement, Unit
 from sweeps.lane import Process
 from sweeps.protocol import TRAINER, Progress, Setup, tail
 

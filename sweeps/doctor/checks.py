@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from em.config import Model
-from em.provenance import code_version, environment
+from em.store.provenance import code_version, environment
+from em.trial.model import Model
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 from rich.console import Console
 
-from em.compose import run_command
+from em.cli.command import run_command
 from em.errors import InputError
 from em.store import Store
 from sweeps import expand, figures

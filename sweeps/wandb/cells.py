@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from analysis import load
-from em.config import Evaluation
+from em.trial.evaluation import Evaluation
 
 STATISTICS = ("mean", "std", "q10", "q90", "n")
 History = list[dict[str, Any]]  # a row for each optimiser step, which is its `_step`

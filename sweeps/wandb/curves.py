@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from em.identity import content_id
+from em.trial.identity import content_id
 from sweeps.wandb.cells import STATISTICS, over_seeds, word
 from sweeps.wandb.runs import Run
 from sweeps.wandb.view import View, key_of

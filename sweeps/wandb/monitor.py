@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from analysis.load import Outcome
-from em.schema import DamagedError
+from em.store.schema import DamagedError
 from sweeps.board import Notice
 from sweeps.status import snapshot_of
 from sweeps.wandb.cells import over_seeds, word

@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 
 from analysis.load import Outcome
-from em.config import Trial
 from em.errors import require
-from em.record import Status, to_json
+from em.store.record import Status, to_json
+from em.trial.trial import Trial
 from sweeps.config import Launch
 from sweeps.wandb.cells import History, columns, histories, history_of_cell, statistics, values
 from sweeps.wandb.view import Cell, View

@@ -7,11 +7,13 @@ from functools import cached_property
 import polars as pl
 
 from analysis import load
-from em.config import Evaluation, Trial, Unit
-from em.identity import content_id
-from em.record import Record, Status
-from em.schema import scan, schema_of
 from em.store import Store
+from em.store.record import Record, Status
+from em.store.schema import scan, schema_of
+from em.trial.evaluation import Evaluation
+from em.trial.identity import content_id
+from em.trial.trial import Trial
+from em.trial.unit import Unit
 from sweeps import failures
 from sweeps.config import Launch
 from sweeps.plan import Plan, compare

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Trial, Unit
-from em.fields import with_value
-from em.record import EvaluationResult, Provenance, Record, Status, WeightDigest
 from em.store import Store
+from em.store.record import EvaluationResult, Provenance, Record, Status, WeightDigest
+from em.trial.evaluation import Benchmark, Evaluation
+from em.trial.fields import with_value
+from em.trial.model import Model
+from em.trial.prompts import Prompts
+from em.trial.trial import Trial
+from em.trial.unit import Measurement, Unit
 
 AXIS = "rollout.temperature"
 EVALUATIONS = [

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from analysis import load
 from analysis.draw import Drawn, draw_sweep, score_label
-from em.config import Model, Trial
 from em.errors import InputError
-from em.record import Status
 from em.store import Store
+from em.store.record import Status
+from em.trial.model import Model
+from em.trial.trial import Trial
 from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
 
 TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5, 1.0)]

@@ -4,8 +4,8 @@ import pytest
 
 from analysis import load
 from em.errors import InputError
-from em.record import Status
 from em.store import Store
+from em.store.record import Status
 from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
 
 SUM, MAX = EVALUATIONS

@@ -14,11 +14,15 @@ import pytest
 from analysis import why
 from analysis.difference import ABSENT, ENDS, Change, Parting, Place, acting, compare
 from analysis.why import resolve
-from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Trial, Unit
 from em.errors import InputError
-from em.fields import with_value
-from em.record import EvaluationResult, Provenance, Record, Sample, Status, StepMetrics, WeightDigest
 from em.store import Store
+from em.store.record import EvaluationResult, Provenance, Record, Sample, Status, StepMetrics, WeightDigest
+from em.trial.evaluation import Benchmark, Evaluation
+from em.trial.fields import with_value
+from em.trial.model import Model
+from em.trial.prompts import Prompts
+from em.trial.trial import Trial
+from em.trial.unit import Measurement, Unit
 
 TRIAL = Trial(model=Model(path="models/small"), prompts=Prompts(texts=["1+1="]))
 SUM, MAX = (

@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from em import __main__ as em
-from em.config import Chat, Config, Model, Trial, Unit
 from em.errors import InputError
 from em.evaluation import __main__ as evaluation
-from em.record import Status
 from em.store import Store
+from em.store.record import Status
+from em.trial.config import Config
+from em.trial.evaluation import Chat
+from em.trial.model import Model
+from em.trial.trial import Trial
+from em.trial.unit import Unit
 from tests.evaluation.test_problems import jsonl
-from tests.test_store import COLD, HOT, UNIT, record, unit
+from tests.store.test_store import COLD, HOT, UNIT, record, unit
 
 Arguments = Callable[..., list[str]]
 

@@ -9,15 +9,19 @@ from typing import Any
 import polars as pl
 import pytest
 
-from em.config import Benchmark, Evaluation, Measurement, Model, Prompts, Texts, Trial, Unit
 from em.errors import InputError
 from em.evaluation import grade
 from em.evaluation.graders import Grade
-from em.identity import content_id
-from em.provenance import provenance
-from em.record import EvaluationResult, Record, Status
-from em.recorded import evaluations_of
 from em.store import Store
+from em.store.provenance import provenance
+from em.store.record import EvaluationResult, Record, Status
+from em.trial.evaluation import Benchmark, Evaluation, Texts
+from em.trial.identity import content_id
+from em.trial.model import Model
+from em.trial.prompts import Prompts
+from em.trial.recorded import evaluations_of
+from em.trial.trial import Trial
+from em.trial.unit import Measurement, Unit
 from tests.evaluation.test_problems import jsonl
 
 TEXTS = [r"it is $\boxed{1/2}$", r"it is \boxed{3}", r"\boxed{0.50}", "no answer", r"\boxed{7}", r"x \boxed{6}"]

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
-from em import compose
-from em.compose import CONF, compose_trial
-from em.config import Benchmark, Evaluation, Measurement, Model
+from em.cli import compose
+from em.cli.compose import CONF, compose_trial
+from em.cli.inputs import resolve_benchmark
 from em.errors import InputError
 from em.evaluation.evaluate import Evaluator
 from em.evaluation.problems import problems
-from em.inputs import resolve_benchmark
-from em.model import Reader
 from em.rollout.engine import Completion, Engine, Request
+from em.rollout.reader import Reader
+from em.trial.evaluation import Benchmark, Evaluation
+from em.trial.model import Model
+from em.trial.unit import Measurement
 
 PUBLISHED = {"math500": 500, "minerva_math": 272, "olympiadbench": 675, "amc23": 40, "kk": 700, "mbpp": 500}
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from em.config import Benchmark
 from em.errors import InputError
 from em.evaluation import graders, sandbox
 from em.evaluation.sandbox import MIB, Limits, SandboxError, Verdict
+from em.trial.evaluation import Benchmark
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACES = (

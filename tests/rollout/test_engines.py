@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from em.batching import micro_batches
-from em.config import EngineName, Precision, Rollout
-from em.objective import EntropyObjective
 from em.rollout import Completion, Engine, Request, open_engine
 from em.tiny.corpus import EOS, PAD
+from em.train.batching import micro_batches
+from em.train.objective import EntropyObjective
+from em.trial.model import Precision
+from em.trial.rollout import EngineName, Rollout
 
 ROUNDING = 1e-4  # nats: what two float32 implementations of one model may differ by
 PROMPT = list(b"3+8+5+2?")

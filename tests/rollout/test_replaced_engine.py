@@ -4,8 +4,9 @@ import gc
 
 import pytest
 
-from em.config import EngineName, Precision, Rollout
 from em.rollout import open_engine
+from em.trial.model import Precision
+from em.trial.rollout import EngineName, Rollout
 
 
 def test_an_engine_may_follow_a_closed_one(checkpoint):

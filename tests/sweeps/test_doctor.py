@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from em.config import Model
 from em.errors import InputError
 from em.store import Store
+from em.trial.model import Model
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.doctor import checks

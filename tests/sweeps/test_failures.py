@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from em.config import Unit
 from em.errors import InputError
-from em.provenance import provenance
-from em.record import Record, Status
-from em.recorded import unit_of
-from em.schema import read, schema_of
 from em.store import Store
+from em.store.provenance import provenance
+from em.store.record import Record, Status
+from em.store.schema import read, schema_of
+from em.trial.recorded import unit_of
+from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.failures import attempts, describe

@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from em.record import NOT_REPRODUCED
 from em.store import Store
+from em.store.record import NOT_REPRODUCED
 from sweeps.config import compose_launch
 from sweeps.plan import plan
 from tests.processes import finished, wait_for

@@ -5,10 +5,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from em.config import Unit
-from em.provenance import provenance
-from em.record import EvaluationResult, Record, Status
 from em.store import Store
+from em.store.provenance import provenance
+from em.store.record import EvaluationResult, Record, Status
+from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 from sweeps.plan import describe, plan

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from em.config import Unit
-from em.record import Status
+from em.store.record import Status
+from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.protocol import Outcome

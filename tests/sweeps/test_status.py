@@ -15,10 +15,10 @@ import pytest
 from rich.console import Console
 
 import analysis.draw
-from em.config import Unit
-from em.provenance import provenance
-from em.record import EvaluationResult, Record, Status
 from em.store import Store
+from em.store.provenance import provenance
+from em.store.record import EvaluationResult, Record, Status
+from em.trial.unit import Unit
 from sweeps import status
 from sweeps.board import GONE_SECONDS, Board, write
 from sweeps.queue import LaneState, Snapshot

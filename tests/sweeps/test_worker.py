@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from em.checkpoint import cache_folder
-from em.claims import claim
-from em.config import Unit
-from em.record import Status
 from em.store import Store
+from em.store.claims import claim
+from em.store.record import Status
+from em.trial.checkpoint import cache_folder
+from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.lane import Process

@@ -8,8 +8,8 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from em.config import Benchmark
 from em.errors import require_known
+from em.trial.evaluation import Benchmark
 
 TIMEOUT = "timeout"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from em.config import Unit
-from em.record import Record, Status
 from em.store import Store
+from em.store.record import Record, Status
+from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 from sweeps.wandb import view

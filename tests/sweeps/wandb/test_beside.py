@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from em.record import Status
 from em.store import Store
+from em.store.record import Status
 from sweeps.board import Board
 from sweeps.queue import Queue
 from sweeps.wandb.folder import run_of

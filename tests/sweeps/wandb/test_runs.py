@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from em.errors import InputError
-from em.record import Regrade, Status
 from em.store import Store
+from em.store.record import Regrade, Status
 from sweeps.wandb import runs
 from sweeps.wandb.curves import curve_runs
 from sweeps.wandb.monitor import facts, responses, scores_of_cells

@@ -1,0 +1,1 @@
+"""What the commands share: composing a config, running a trial in this process, saying what went wrong."""

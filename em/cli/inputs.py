@@ -1,0 +1,101 @@
+"""Reads the data files that a config names, at the boundary: past it, a config holds texts and digests, not paths."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from em.errors import InputError, require
+from em.evaluation import graders
+from em.evaluation.problems import problems
+from em.trial.checkpoint import cache_folder
+from em.trial.config import Config
+from em.trial.evaluation import Benchmark
+from em.trial.identity import content_id, folder_digest
+from em.trial.jsonl import rows
+from em.trial.model import Model
+from em.trial.prompts import Prompts
+from em.trial.trial import Trial
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def resolve(config: ConfigT) -> ConfigT:
+    """`config` with its prompts read and its local model and problem files digested.
+
+    Raises InputError with file and line for a missing or malformed file.
+    """
+    if not config.benchmarks:
+        raise InputError("benchmark=[]: name at least one benchmark")
+    return replace(
+        config,
+        model=resolve_model(config.model),
+        prompts=resolve_prompts(config.prompts),
+        benchmarks={name: resolve_benchmark(item, config.eval.data) for name, item in config.benchmarks.items()},
+    )
+
+
+def resolve_model(model: Model) -> Model:
+    folder = Path(model.path).expanduser()
+    if model.pretrain is not None or not (folder.is_dir() or looks_local(model.path)):
+        return model
+    if not (folder / "config.json").is_file():
+        raise InputError(f"model.path={model.path}: not a Hugging Face checkpoint folder (it has no config.json)")
+    return replace(model, path=str(folder.resolve()), digest=folder_digest(folder, cache_folder() / "digests"))
+
+
+def with_weights(trial: Trial, folder: str = "") -> Trial:
+    """A recorded trial, its local checkpoint found in `folder` or where it lay.
+
+    Raises InputError where other files lie there by now: they would be measured under the recorded id.
+    """
+    model = trial.model
+    if not model.digest:
+        require(not folder, "model.path", folder, f"trial {trial.id} is not of a local checkpoint; leave it out")
+        return trial
+    path = folder or model.path
+    try:
+        found = resolve_model(replace(model, path=path, digest=""))
+    except InputError:
+        found = None
+    require(
+        found is not None and found.digest == model.digest,
+        "model.path",
+        path,
+        f"does not hold the weights of trial {trial.id}; put them back, or name where they are with model.path=...",
+    )
+    return replace(trial, model=found)
+
+
+def looks_local(path: str) -> bool:
+    """Whether a path cannot be a hub id, which is `name` or `owner/name`."""
+    return path.startswith(("/", ".", "~")) or path.count("/") > 1
+
+
+def resolve_prompts(prompts: Prompts) -> Prompts:
+    if not prompts.path:
+        if not prompts.texts:
+            raise InputError("prompts.texts=[]: give prompts, or a file of them with prompts=jsonl prompts.path=...")
+        return prompts
+    texts = [row.text(prompts.text_field) for row in rows(prompts.path, "prompts.path")]
+    for row in prompts.rows:
+        if not 0 <= row < len(texts):
+            raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(texts) - 1}")
+    chosen = [texts[row] for row in prompts.rows] if prompts.rows else texts
+    return replace(prompts, texts=chosen, path=str(Path(prompts.path).expanduser().resolve()), rows=[])
+
+
+def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:
+    """`data` is a folder whose <benchmark>.jsonl stands in for the hub."""
+    graders.check(benchmark.grader)
+    if data and not Path(data).expanduser().is_dir():
+        raise InputError(f"eval.data={data}: no such folder")
+    local = Path(data).expanduser() / f"{benchmark.name}.jsonl"
+    if data and benchmark.hub and not benchmark.path and local.is_file():
+        benchmark = replace(benchmark, path=str(local))
+    try:
+        digest = content_id(problems(benchmark))
+    except InputError as error:
+        from_hub = data and benchmark.hub and not benchmark.path
+        raise InputError(f"eval.data={data}: has no {local.name}, and {error}") if from_hub else error from None
+    path = str(Path(benchmark.path).expanduser().resolve()) if benchmark.path else ""
+    return replace(benchmark, path=path, digest=digest)

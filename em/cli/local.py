@@ -1,0 +1,39 @@
+"""Units of work in this process, without Ray."""
+
+import sys
+from functools import partial
+
+import rich.status
+from rich.console import Console
+
+from em.quiet import quiet_libraries
+from em.store import Store
+from em.store.record import Status
+from em.trial.checkpoint import checkpoint_folder
+from em.trial.unit import Unit
+
+
+def run(units: list[Unit], store: Store, console: Console) -> None:
+    """Work through the units in this process."""
+    quiet_libraries()
+    from em.train.trainer import Trainer
+
+    checkpoint_folder(units[0].trial.model, show_progress=True)
+    with console.status("loading model and engine"):
+        trainer = Trainer(units[0].trial.model, units[0].trial.rollout)
+    for unit in units:
+        name = "base model" if unit.trial.is_base else f"trial {unit.trial.id}"
+        recorded = store.record(unit.source) if unit.source else None
+        with console.status(name) as status:
+            record = trainer.run(unit, on_step=partial(tell, status, name, unit.last_step), recorded=recorded)
+        store.commit(record)
+        if record.status is Status.failed:
+            sys.exit(f"{name} failed; the attempt is kept in {store.failed}:\n{record.error}")
+        if record.status is Status.diverged:
+            console.print(f"{name} diverged: {record.error}")
+    store.flush()
+    trainer.close()
+
+
+def tell(status: rich.status.Status, name: str, last_step: int, step: int) -> None:
+    status.update(f"{name}: step {step}/{last_step}")

@@ -1,0 +1,5 @@
+"""The record store."""
+
+from em.store.store import Store
+
+__all__ = ["Store"]

@@ -1,0 +1,181 @@
+"""What a unit of work leaves behind, as plain data.  One Record becomes one Parquet file (em.store)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from em.evaluation.graders import TIMEOUT, Grade
+from em.trial.unit import Unit
+
+# 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
+# 3 added: paper_rules and grading_errors of an evaluation; `correct` is null where nobody could say
+SCHEMA_VERSION = 3
+
+
+class Status(StrEnum):
+    done = "done"
+    diverged = "diverged"  # loss, gradient or weights became non-finite: a result
+    failed = "failed"  # an exception: an attempt, kept apart from the results
+
+
+@dataclass(kw_only=True)
+class MeasurementKey:
+    step: int
+    evaluation_id: str
+
+
+@dataclass(kw_only=True)
+class StepMetrics:
+    """One optimiser step; `step` counts from 1, the metrics are of the weights before it."""
+
+    step: int
+    loss: float  # what was minimised: mean token entropy at objective.loss_temperature, nats
+    entropy: float  # mean token entropy at temperature 1, nats
+    logprob: float  # mean log-probability of the sampled tokens at temperature 1, nats
+    tokens: int  # generated tokens that count in the loss
+    mean_length: float  # generated tokens of a sample
+    truncated: float  # share of samples that met the token limit
+    grad_norm: float  # before clipping
+
+
+@dataclass(kw_only=True)
+class StepSeconds:
+    step: int
+    sample: float
+    train: float
+    push: float
+
+
+@dataclass(kw_only=True)
+class Sample:
+    """One sample that was trained on: enough, with the config, to train again without sampling."""
+
+    step: int
+    prompt: int  # row of Record.prompts
+    token_ids: list[int]
+    truncated: bool
+
+
+@dataclass(kw_only=True)
+class WeightDigest:
+    step: int
+    sha256: str
+
+
+@dataclass(kw_only=True)
+class Grades:
+    """Of all answers of one measurement, problem by problem: entry `problem * samples + sample` of each list."""
+
+    accuracy: float  # share of correct answers, in [0, 1]; those that could not be graded count as wrong, and here:
+    timeouts: int | None = 0  # answers that could not be graded in time ...
+    grader_failures: int | None = 0  # ... and those at which the grader failed
+    paper_accuracy: float | None = None  # by the rules of the paper's grader, where it has its own for the benchmark
+    correct: list[bool | None]  # null: could not be graded
+    paper_rules: list[bool | None] | None = None
+    grading_errors: list[str | None] | None = None  # why an answer could not be graded
+    extracted: list[str | None]  # what the grader took for the answer
+
+
+@dataclass(kw_only=True)
+class EvaluationResult(Grades):
+    """All answers of one measurement, in the order of their grades."""
+
+    step: int
+    evaluation_id: str
+    benchmark: str
+    temperature: float
+    problems: int
+    samples: int
+    lengths: list[int]  # generated tokens
+    truncated: list[bool]  # how an answer ended: at the token limit, or by itself
+    texts: list[str | None]  # null: not kept (eval.texts)
+
+
+@dataclass(kw_only=True)
+class Regrade(Grades):
+    """Grades that were given later to the recorded answers of a measurement (em.evaluation.grade)."""
+
+    unit_id: str
+    attempt_id: str | None = None  # whose texts were graded; null, of a version before: these grades count no more
+    step: int
+    evaluation_id: str
+    graded: str  # UTC, ISO 8601
+    code_version: str
+
+
+@dataclass(kw_only=True)
+class Provenance:
+    """Where, when and with what a record was made: compared by policy, never part of an id."""
+
+    attempt_id: str
+    node: str
+    pid: int
+    lane: str
+    started: str  # UTC, ISO 8601
+    seconds: float
+    turnover_seconds: float | None  # from the commit of the lane's previous record to this trial's first sampling
+    code_version: str
+    environment: str  # JSON: python, platform, device, versions of libraries
+    replayed: str | None = None  # attempt whose recorded tokens were trained on again, its digests found equal
+
+
+@dataclass(kw_only=True)
+class Record:
+    trial_id: str
+    unit_id: str
+    status: Status
+    schema_version: int = SCHEMA_VERSION
+    attempt: int  # 1 is the first
+    trial: str  # JSON of the whole config of the trial
+    evaluations_config: str  # JSON: evaluation id -> its whole config
+    measurements: list[MeasurementKey] = field(default_factory=list)  # what the unit of work was to measure
+    error: str | None = None  # of a failed attempt: traceback; of a diverged trial: what became non-finite, and when
+    log: str | None = None  # of a failed attempt: the last that its process wrote
+    prompts: list[list[int]] = field(default_factory=list)  # token ids
+    steps: list[StepMetrics] = field(default_factory=list)
+    rollouts: list[Sample] = field(default_factory=list)
+    digests: list[WeightDigest] = field(default_factory=list)
+    evaluations: list[EvaluationResult] = field(default_factory=list)
+    seconds: list[StepSeconds] = field(default_factory=list)
+    provenance: Provenance
+
+    @classmethod
+    def of(cls, unit: Unit, **fields: Any) -> "Record":
+        """The record of a unit of work, its identity and configs filled in."""
+        return cls(
+            trial_id=unit.trial.id,
+            unit_id=unit.id,
+            trial=to_json(unit.trial),
+            evaluations_config=to_json({m.evaluation.id: m.evaluation for m in unit.measurements}),
+            measurements=[MeasurementKey(step=m.step, evaluation_id=m.evaluation.id) for m in unit.measurements],
+            **fields,
+        )
+
+
+def grades(found: Sequence[Grade]) -> dict[str, Any]:
+    """The fields of Grades."""
+    errors = [grade.error for grade in found]
+    paper_rules = [grade.paper_rules for grade in found]
+    has_paper_rules = any(verdict is not None for verdict in paper_rules)
+    timeouts = errors.count(TIMEOUT)
+    return {
+        "accuracy": sum(grade.correct is True for grade in found) / len(found),
+        "timeouts": timeouts,
+        "grader_failures": sum(error is not None for error in errors) - timeouts,
+        "paper_accuracy": sum(verdict is True for verdict in paper_rules) / len(found) if has_paper_rules else None,
+        "correct": [grade.correct for grade in found],
+        "paper_rules": paper_rules if has_paper_rules else None,
+        "grading_errors": errors if any(errors) else None,
+        "extracted": [grade.extracted for grade in found],
+    }
+
+
+def to_json(value: Any) -> str:
+    """JSON of a dataclass, or of a dictionary of them, with enums by their value."""
+    plain = {key: asdict(item) for key, item in value.items()} if isinstance(value, dict) else asdict(value)
+    return json.dumps(plain, default=lambda item: item.value, sort_keys=True)
+
+
+NOT_REPRODUCED = ("attempt", "seconds", "provenance")  # the fields that two runs of one unit need not share

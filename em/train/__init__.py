@@ -1,0 +1,1 @@
+"""Training: sample, step, push, measure."""

@@ -1,0 +1,46 @@
+"""What a record holds of a trajectory, so that it can be trained on again without sampling and gone on from there.
+
+On a CPU the same tokens give the same weights, bit by bit.  On a GPU they may not, and then nothing that is measured
+now belongs to what was recorded: every number that both hold is compared.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from em.store.record import Sample, StepMetrics
+
+
+class DriftedError(Exception):
+    """Training on a record's tokens led to other numbers than it did: what would follow is another trial."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    rollouts: dict[int, list[Sample]] = field(default_factory=dict)  # by step, from 1
+    steps: dict[int, StepMetrics] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)  # of the weights after a step; 0: of the base model
+
+    @classmethod
+    def of(cls, record: dict[str, Any] | None) -> "Replay":
+        """Of a record as `Store.record` gives it; None: nothing to replay."""
+        if record is None:
+            return cls()
+        rollouts: dict[int, list[Sample]] = {}
+        for sample in record["rollouts"]:
+            rollouts.setdefault(sample["step"], []).append(Sample(**sample))
+        return cls(
+            rollouts=rollouts,
+            steps={metrics["step"]: StepMetrics(**metrics) for metrics in record["steps"]},
+            digests={digest["step"]: digest["sha256"] for digest in record["digests"]},
+        )
+
+    def checked_after(self, step: int) -> int:
+        """The step to train to, so that a recorded digest confirms what was measured up to `step`."""
+        if step > max(self.steps, default=0):
+            return step
+        return min((digested for digested in self.digests if digested >= step), default=step)
+
+    @staticmethod
+    def check(found: object, recorded: object) -> None:
+        if found != recorded:
+            raise DriftedError(f"{found}, recorded was {recorded}")

@@ -1,0 +1,76 @@
+"""Everything that `python -m em` takes."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from em.errors import require
+from em.trial.evaluation import Benchmark, Chat, Eval, Evaluation
+from em.trial.model import Model
+from em.trial.objective import Objective
+from em.trial.optimizer import Optimizer
+from em.trial.prompts import Prompts
+from em.trial.rollout import Rollout
+from em.trial.trial import Trial
+from em.trial.unit import Measurement, Unit
+
+
+@dataclass(kw_only=True)
+class Config:
+    """Everything that `python -m em` takes: a trial, what is measured of it, and where the record goes."""
+
+    model: Model = MISSING
+    prompts: Prompts = MISSING
+    objective: Objective = MISSING
+    optimizer: Optimizer = MISSING
+    rollout: Rollout = MISSING
+    seed: int = 0
+    eval: Eval = MISSING
+    benchmarks: dict[str, Benchmark] = field(default_factory=dict)
+    store: str = "results"  # folder of records and figures
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed", self.seed, "must be 0 or greater")
+        require(bool(self.store), "store", repr(self.store), "name the folder of the records")
+        plain = self.eval.chat is Chat.model and not self.model.chat_template
+        require(not plain, "eval.chat", "model", "would be plain text: set model.chat_template=true, or leave it out")
+        names = [benchmark.name for benchmark in self.benchmarks.values()]
+        for key, benchmark in self.benchmarks.items():
+            own = names.count(benchmark.name) == 1
+            require(own, f"benchmarks.{key}.name", benchmark.name, "another benchmark has it; give each its own")
+
+    @property
+    def trial(self) -> Trial:
+        return Trial(**{item.name: getattr(self, item.name) for item in dataclasses.fields(Trial)})
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        chosen = self.eval
+        benchmarks = [
+            dataclasses.replace(benchmark, chat=chosen.chat) if chosen.chat else benchmark
+            for benchmark in self.benchmarks.values()
+        ]
+        shared = {name: getattr(chosen, name) for name in ("top_p", "seed", "texts")}
+        return [
+            Evaluation(
+                benchmark=benchmark,
+                temperature=temperature,
+                samples=chosen.samples if temperature > 0 else 1,
+                **shared,
+            )
+            for temperature in chosen.temperatures
+            for benchmark in benchmarks
+        ]
+
+    def measurements(self, steps: Sequence[int]) -> tuple[Measurement, ...]:
+        return tuple(Measurement(step, evaluation) for step in steps for evaluation in self.evaluations)
+
+    def units(self, trials: Iterable[Trial]) -> list[Unit]:
+        """What is wanted of these trials: each base model once, at step 0, then every trial at its later steps."""
+        trials = list(trials)
+        bases = {trial.base.id: trial.base for trial in trials}
+        untrained, trained = self.measurements([0]), self.measurements([step for step in self.eval.steps if step > 0])
+        first = [Unit(base, untrained) for base in bases.values()]
+        return first + [Unit(trial, trained) for trial in trials if trained]

@@ -1,0 +1,108 @@
+"""What is measured of a model: benchmarks, and how they are sampled."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+from omegaconf import MISSING
+
+from em.errors import require, require_positive
+from em.trial.identity import content_id, not_identity
+from em.trial.rollout import check_sampling
+
+
+class Texts(Enum):
+    """Which answers of an evaluation keep their text; grades, extracted answers and lengths are always kept."""
+
+    all = "all"
+    sample = "sample"  # the first answer to each problem
+    none = "none"
+
+
+class Chat(Enum):
+    """How a problem is put to the model."""
+
+    model = "model"  # through the tokenizer's chat template where `model.chat_template` is set, else as plain text
+    chatml = "chatml"  # in Qwen's markup, spelled out, whatever the model: what the paper's code evaluates with
+
+
+@dataclass(kw_only=True)
+class Benchmark:
+    """A set of problems and how an answer to them is graded: one file in conf/benchmark/."""
+
+    name: str = MISSING
+    suite: str = not_identity(default="")  # problems that the project makes itself: a suite of em.tiny.tasks ...
+    hub: str = not_identity(default="")  # ... or a data set of the Hugging Face hub ("HuggingFaceH4/MATH-500") ...
+    hub_config: str = not_identity(default="")  # ... in one of its configurations
+    revision: str = not_identity(default="main")  # of the data set; what was read is in `digest`
+    split: str = not_identity(default="test")  # of suite or data set; the hub takes several: "2ppl+3ppl"
+    path: str = not_identity(default="")  # a JSONL file, one problem a line, which is read instead of the hub
+    problem_fields: list[str] = not_identity(default_factory=lambda: ["problem"])  # joined by line breaks
+    answer_fields: list[str] = not_identity(default_factory=lambda: ["answer"])  # the reference
+    keep: dict[str, list[int]] = not_identity(default_factory=dict)  # only rows with the field in [first, last]
+    limit: int = not_identity(default=0)  # only the first so many problems; 0: all
+    digest: str = ""  # of its problems and answers, filled in when the config is composed
+    template: str = "{problem}"  # the user's message; {problem} stands for the problem
+    system: str = ""  # the system message before it
+    prefill: str = ""  # how the model's answer begins
+    chat: Chat = Chat.model
+    stop: list[str] = field(default_factory=list)  # strings or tokens that end an answer, beside the end-of-sequence
+    max_new_tokens: int = 3072
+    grader: str = MISSING  # a name in em.evaluation.graders
+
+    def __post_init__(self) -> None:
+        owner = f"benchmarks.{self.name}"
+        require(
+            bool(self.suite) != bool(self.path or self.hub),
+            f"{owner}.path",
+            repr(self.path),
+            "a suite has no path and no hub" if self.suite else "give the JSONL file that holds the problems",
+        )
+        for name in ("problem_fields", "answer_fields"):
+            require(bool(getattr(self, name)), f"{owner}.{name}", [], "name at least one field of a row")
+        for name, bounds in self.keep.items():
+            require(len(bounds) == 2, f"{owner}.keep.{name}", bounds, "give the first and the last value, [11, 510]")
+        require("{problem}" in self.template, f"{owner}.template", repr(self.template), "must contain {problem}")
+        require(self.limit >= 0, f"{owner}.limit", self.limit, "must be 0 (all problems) or greater")
+        require_positive(owner, max_new_tokens=self.max_new_tokens)
+
+
+@dataclass(kw_only=True)
+class Evaluation:
+    """One benchmark at one sampling setting; two models meet it with common random numbers."""
+
+    benchmark: Benchmark
+    temperature: float
+    top_p: float
+    samples: int
+    seed: int
+    texts: Texts = not_identity(default=Texts.all)
+
+    @cached_property
+    def id(self) -> str:
+        return content_id(self)
+
+
+@dataclass(kw_only=True)
+class Eval:
+    """What is measured of every trial: each benchmark at each temperature after each of the steps."""
+
+    data: str = ""  # a folder that may hold <benchmark>.jsonl: read instead of the hub
+    chat: Chat | None = None  # of all benchmarks; None: each has its own
+    steps: list[int] = field(default_factory=lambda: [10])
+    temperatures: list[float] = field(default_factory=lambda: [1.0])
+    samples: int = 8  # answers a problem: avg@8; one is enough at temperature 0
+    top_p: float = 1.0
+    seed: int = 0  # of the answers' random numbers, the same for every model
+    texts: Texts = Texts.all  # of answers that are kept: most of a record, some 50 MB for a 7B model at avg@8
+
+    def __post_init__(self) -> None:
+        require(bool(self.steps), "eval.steps", self.steps, "name at least one optimiser step, e.g. [10]")
+        require(all(step >= 0 for step in self.steps), "eval.steps", self.steps, "steps are 0 or greater")
+        for name in ("steps", "temperatures"):
+            values = getattr(self, name)
+            require(len(values) == len(set(values)), f"eval.{name}", values, "name each value once")
+        require(bool(self.temperatures), "eval.temperatures", self.temperatures, "name at least one, e.g. [1.0]")
+        for temperature in self.temperatures:
+            check_sampling("eval.temperatures", temperature, "eval.top_p", self.top_p)
+        require_positive("eval", samples=self.samples)

@@ -1,0 +1,59 @@
+"""The base model."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from em.errors import require, require_positive
+from em.tiny.recipe import Recipe
+from em.trial.identity import fields_off_default, not_identity
+
+
+class Precision(Enum):
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+@dataclass(kw_only=True)
+class Model:
+    """The base model: a Hugging Face hub id, a local checkpoint folder, or the embedded tiny model."""
+
+    path: str = ""  # hub id ("Qwen/Qwen2.5-Math-7B") or folder; unused when `pretrain` is set
+    revision: str = "main"  # of a hub id; pin a commit for a result that should mean the same next year
+    pretrain: Recipe | None = None  # set: the project pretrains this model itself, once, and caches it
+    precision: Precision = Precision.fp32  # of rollouts and forward passes; master weights stay fp32
+    chat_template: bool = False  # prompts and problems go through the tokenizer's chat template
+    cpu_threads: int = not_identity(default=1)  # torch threads of one trial on a CPU
+    digest: str = not_identity(default="")  # of a local folder's files, filled in when the config is composed
+
+    def __post_init__(self) -> None:
+        require(
+            bool(self.path) or self.pretrain is not None,
+            "model.path",
+            repr(self.path),
+            "name a checkpoint folder or hub id, or take model=tiny",
+        )
+        require(
+            not (self.path and self.pretrain),
+            "model.path",
+            self.path,
+            "the tiny model has no path; take model=checkpoint with it",
+        )
+        require_positive("model", cpu_threads=self.cpu_threads)
+
+    def identity(self) -> dict[str, Any]:
+        """A model is its weights: a recipe's digest, the digest of a folder, or a hub id and revision."""
+        fields = fields_off_default(self)
+        if self.pretrain is not None:
+            del fields["pretrain"]
+            fields.pop("path", None)
+            fields["recipe"] = self.pretrain.digest()
+        elif self.digest:
+            del fields["path"]
+            fields["digest"] = self.digest
+        return fields
+
+    @property
+    def label(self) -> str:
+        """A short name for tables: `tiny-0`, or the last part of the path."""
+        return f"tiny-{self.pretrain.seed}" if self.pretrain else self.path.rstrip("/").rsplit("/", 1)[-1]

@@ -1,0 +1,103 @@
+"""Configs that records keep come back as they were, whatever their texts hold, and with the weights that they name."""
+
+import dataclasses
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from em.cli.inputs import resolve_model, with_weights
+from em.errors import InputError
+from em.store.record import MeasurementKey, to_json
+from em.tiny.recipe import Recipe
+from em.trial.evaluation import Benchmark, Evaluation
+from em.trial.model import Model, Precision
+from em.trial.prompts import Prompts
+from em.trial.recorded import evaluations_of, trial_of, unit_of
+from em.trial.trial import Trial
+from em.trial.unit import Measurement, Unit
+
+TRICKY = [
+    "let ${p}_{a,b}$",
+    r"cost $\${x}$",
+    r"\\${x}",
+    "${",
+    "$${model.path}",
+    "${oc.env:HOME}",
+    "???",
+    "a ??? b",
+    "null",
+    "1e3",
+    "",
+    "\\",
+    "{problem}: 'é' \"\n\t\0",
+]
+
+
+def record_of(unit: Unit) -> dict[str, Any]:
+    return {
+        "trial_id": unit.trial.id,
+        "unit_id": unit.id,
+        "trial": to_json(unit.trial),
+        "evaluations_config": to_json({m.evaluation.id: m.evaluation for m in unit.measurements}),
+        "measurements": [
+            dataclasses.asdict(MeasurementKey(step=m.step, evaluation_id=m.evaluation.id)) for m in unit.measurements
+        ],
+    }
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_a_unit_comes_back_whatever_its_texts_hold(text):
+    trial = Trial(model=Model(path=f"m{text}", precision=Precision.bf16), prompts=Prompts(texts=[text, "1?"]))
+    settings: dict[str, Any] = {"system": text, "stop": [text], "keep": {text: [1, 2]}, "grader": "boxed"}
+    benchmark = Benchmark(name=f"b{text}", path="b.jsonl", digest="d", **settings)
+    evaluation = Evaluation(benchmark=benchmark, temperature=0.5, top_p=1.0, samples=2, seed=0)
+    unit = Unit(trial, (Measurement(3, evaluation),))
+    assert unit_of(record_of(unit)) == unit
+    assert trial_of(record_of(unit)) == trial
+    assert evaluations_of(record_of(unit)) == {evaluation.id: evaluation}
+
+
+def test_a_tiny_models_recipe_comes_back():
+    trial = Trial(model=Model(pretrain=Recipe(seed=3)), prompts=Prompts(texts=["1?"]))
+    assert trial_of(record_of(Unit(trial, ()))) == trial
+
+
+def test_a_trial_that_reads_as_another_is_refused():
+    record = record_of(Unit(Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), ()))
+    changed = record | {"trial": record["trial"].replace("1?", "2?")}
+    with pytest.raises(InputError, match=rf"trial {record['trial_id']}: by this version's reading it is [0-9a-f]+;"):
+        trial_of(changed)
+    later = record | {"trial": record["trial"].replace('"seed"', '"sead"')}
+    with pytest.raises(InputError, match=r"sead: no field of this version, a later one recorded it"):
+        trial_of(later)
+
+
+def test_a_local_checkpoint_is_the_recorded_one(tmp_path: Path, checkpoint: Callable[..., Path]):
+    """Other weights in its place are refused; where it has moved, its folder can be named."""
+    place = tmp_path / "model"
+    shutil.copytree(checkpoint(tied=True), place)
+    trial = Trial(model=resolve_model(Model(path=str(place))), prompts=Prompts(texts=["1?"]))
+    assert with_weights(trial) == trial
+    moved = tmp_path / "moved"
+    place.rename(moved)
+    refused = re.escape(f"model.path={place}: does not hold the weights of trial {trial.id}; put them back, or name")
+    with pytest.raises(InputError, match=refused):
+        with_weights(trial)
+    shutil.copytree(checkpoint(tied=True, seed=1), place)
+    with pytest.raises(InputError, match=refused):
+        with_weights(trial)
+    found = with_weights(trial, str(moved))
+    assert (found.id, found.model.path) == (trial.id, str(moved))
+    with pytest.raises(InputError, match=refused):
+        with_weights(trial, str(place))
+
+
+def test_what_has_no_folder_cannot_have_moved():
+    trial = Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"]))
+    assert with_weights(trial) is trial
+    with pytest.raises(InputError, match=r"model.path=x: trial .* is not of a local checkpoint; leave it out"):
+        with_weights(trial, "x")
