@@ -71,16 +71,16 @@ test-slow: $(READY) ## accidents, whole sweeps and whole data sets: some minutes
 	$(PY) -m pytest -m slow $(ARGS)
 
 bench: $(READY) ## measure what README and log claim (ARGS=speed, gain or memory for a part)
-	$(PY) -m tests.bench $(ARGS)
+	$(PY) -m bench $(ARGS)
 
 bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPool and Tune alone
-	$(PY) -m tests.bench_sweep $(ARGS)
+	$(PY) -m bench sweep $(ARGS)
 
 bench-eval: $(READY) ## what grading costs, on real problems: EM_BENCHMARK_DATA=folder of their JSONL files
-	$(PY) -m tests.bench_eval $(ARGS)
+	$(PY) -m bench evaluation $(ARGS)
 
 bench-wandb: $(READY) ## what 13,440 trials cost as W&B runs, offline
-	$(PY) -m tests.bench_wandb $(ARGS)
+	$(PY) -m bench wandb $(ARGS)
 
 chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records
 	$(PY) -m tests.chaos $(ARGS)

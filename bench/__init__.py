@@ -1,0 +1,1 @@
+"""Measures what README and LOG claim, row by row."""

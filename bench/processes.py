@@ -1,0 +1,28 @@
+"""Commands, and what they take, seen from outside."""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+def command_seconds(*command: str, environment: Mapping[str, str] | None = None, quiet: bool = False) -> float:
+    """Until it has ended well."""
+    start = time.perf_counter()
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL if quiet else None, check=True)
+    return time.perf_counter() - start
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, all threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def resident_mib(pid: int) -> float:
+    """Raises OSError or StopIteration where the process has ended."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
