@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -14,6 +14,17 @@ def command_seconds(*command: str, environment: Mapping[str, str] | None = None,
     start = time.perf_counter()
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL if quiet else None, check=True)
     return time.perf_counter() - start
+
+
+def seconds_until(condition: Callable[[], bool], *command: str, environment: Mapping[str, str] | None = None) -> float:
+    """From the command until the condition holds; returns when the command has ended well."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not condition():
+        time.sleep(0.02)
+    seconds = time.perf_counter() - start
+    assert process.wait() == 0, command
+    return seconds
 
 
 def cpu_seconds(pid: int) -> float:

@@ -9,12 +9,15 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from statistics import mean, median
 
-from bench.processes import command_seconds, resident_mib
+from bench.processes import command_seconds, resident_mib, seconds_until
 
 
 @dataclass(frozen=True)
@@ -51,56 +54,52 @@ def beside(reference: Reference, work: Callable[[], float], runs: int = 1) -> tu
     return median(taken), Reading(reference.name, median(readings), reference.unit)
 
 
-def arithmetic() -> None:
-    """Half in Python, as sampling and grading are, half in torch on one thread, as training is."""
+def arithmetic(clock: Callable[[], float]) -> float:
+    """Seconds of a fixed loop: in Python, as sampling and grading are, and in torch on one thread, as training is."""
     import torch
 
     torch.set_num_threads(1)
-    total = 0
-    for number in range(10_000_000):
+    matrix, total = torch.ones(512, 512), 0
+    start = clock()
+    for number in range(30_000_000):
         total += number * number % 7
-    matrix = torch.ones(512, 512)
-    for _ in range(300):
+    for _ in range(900):
         torch.matmul(matrix, matrix)
+    return clock() - start
 
 
-def arithmetic_wall_seconds() -> float:
-    start = time.perf_counter()
-    arithmetic()
-    return time.perf_counter() - start
+def arithmetic_wall() -> float:
+    return arithmetic(time.perf_counter)
 
 
-def arithmetic_cpu_seconds() -> float:
-    start = time.process_time()
-    arithmetic()
-    return time.process_time() - start
+def arithmetic_cpu() -> float:
+    return arithmetic(time.process_time)
 
 
-def ray_init_seconds() -> float:
-    import ray
-
-    start = time.perf_counter()
-    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    return time.perf_counter() - start
+def tune_seconds() -> float:
+    """From the command until the first actor of a Tune that does nothing else is set up, Ray's own start included."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "bench.baselines", "tune_alone", folder, "1"]
+        return seconds_until(lambda: any(Path(folder).glob("starts/*")), *command)
 
 
 def driver_mib() -> float:
-    """What a driver with Tune and Polars, and a worker with Polars, hold before they do anything."""
-    import polars  # noqa: F401
+    """What a driver of Ray with the libraries of a sweep's, and its worker, hold before they do anything."""
     import ray
-    import ray.tune
+
+    for library in ("ray.tune", "polars", "matplotlib", "scipy.stats"):
+        import_module(library)
 
     @ray.remote
     def worker_mib() -> float:
-
         return resident_mib(os.getpid())
 
-    ray_init_seconds()
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     return ray.get(worker_mib.remote()) + resident_mib(os.getpid())
 
 
 def apart(function: Callable[[], float], processes: int = 1) -> float:
-    """Its mean over so many processes that run it at once."""
+    """What a function of APART gives in a process of its own; the mean of so many that run it at once."""
     command = [sys.executable, "-m", "bench.references", function.__name__]
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
     running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(processes)]
@@ -110,15 +109,17 @@ def apart(function: Callable[[], float], processes: int = 1) -> float:
 INTERPRETER = Reference(
     "start of Python with Hydra and Polars", "s", lambda: command_seconds(sys.executable, "-c", "import hydra, polars")
 )
-LOOP = Reference("arithmetic on every core", "s", lambda: apart(arithmetic_wall_seconds, len(os.sched_getaffinity(0))))
-LOOP_CPU = Reference("the CPU time of arithmetic", "s", lambda: apart(arithmetic_cpu_seconds))
-RAY_INIT = Reference("ray.init", "s", lambda: apart(ray_init_seconds))
+LOOP = Reference("arithmetic on every core", "s", lambda: apart(arithmetic_wall, len(os.sched_getaffinity(0))))
+LOOP_CPU = Reference("the CPU time of arithmetic", "s", lambda: apart(arithmetic_cpu))
+TUNE = Reference("start of a bare Tune", "s", tune_seconds)
 DRIVER = Reference("a bare driver of Ray and its worker", "MiB", lambda: apart(driver_mib))
 
 
+APART = {function.__name__: function for function in (arithmetic_wall, arithmetic_cpu, driver_mib)}
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(globals()[name]())
-    if not sys.argv[1:]:
-        for reference in (INTERPRETER, LOOP, LOOP_CPU, RAY_INIT, DRIVER):
+    if sys.argv[1:]:
+        print(APART[sys.argv[1]]())
+    else:
+        for reference in (INTERPRETER, LOOP, LOOP_CPU, TUNE, DRIVER):
             print(reference.read(), flush=True)

@@ -12,9 +12,9 @@ from bench.processes import command_seconds
 from bench.references import INTERPRETER, LOOP, beside
 from bench.rows import Row, at_most, at_most_times
 
-# 300 s, 60 s, 4 s and 80 ms where the loop takes 2.7 s; measured there: 222 to 290 s, 24 to 27 s, 2.0 to 2.3 s and
+# 300 s, 60 s, 4 s and 80 ms where the loop takes 4.8 s; measured there: 222 to 290 s, 24 to 27 s, 2.0 to 2.3 s and
 # 36 to 51 ms.
-SWEEP, SMOKE, TRIAL, TURNOVER = 111, 22, 1.5, 0.03
+SWEEP, SMOKE, TRIAL, TURNOVER = 62, 12.5, 0.83, 0.0167
 # 10 s and 2 s where the interpreter starts in 0.46 s; measured there: 2.3 to 2.4 s, 0.6 s.
 AGAIN, PLAN = 21, 4.3
 
