@@ -22,6 +22,7 @@ from sweeps.plan import Plan
 from sweeps.progress import Display
 from sweeps.protocol import TRAINER, Setup
 from sweeps.queue import Queue
+from sweeps.source import Source
 from sweeps.supervisor import Supervisor
 from sweeps.wandb.start import start_exporter
 
@@ -36,9 +37,17 @@ RAY_SETTINGS = {
 
 
 def launch(
-    config: Launch, arguments: list[str], found: Plan, store: Store, console: Console, trainer: str = TRAINER
+    config: Launch,
+    arguments: list[str],
+    source: Source,
+    found: Plan,
+    store: Store,
+    console: Console,
+    trainer: str = TRAINER,
 ) -> Launch:
-    """Work through `found.todo`, and what is added meanwhile; returns the config of the last that was asked for.
+    """Work through `found.todo`, what the source wants after results, and what is added meanwhile.
+
+    Returns the config of the last that was asked for.
 
     Raises KeyboardInterrupt after Ctrl-C or SIGTERM, once lanes have finished what they held, and InputError where no
     trial can succeed.
@@ -60,7 +69,11 @@ def launch(
             lanes = cluster.lanes_in(room, len(found.todo))
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
-                found.todo, config.sweep.max_attempts, found.attempts, cluster.lease_seconds
+                found.todo,
+                config.sweep.max_attempts,
+                found.attempts,
+                cluster.lease_seconds,
+                is_open=source.follows_results,
             )
             setup = Setup(
                 store=str(store.root.resolve()),
@@ -78,7 +91,7 @@ def launch(
             def call(method: str, *arguments: Any) -> Any:
                 return ray.get(getattr(queue, method).remote(*arguments))
 
-            supervisor = Supervisor(config, store, call, board, display, console)
+            supervisor = Supervisor(config, source, store, call, board, display, console)
             with termination_interrupts():
                 return supervisor.watch(tune)
     finally:

@@ -16,8 +16,8 @@ from em.store import Store
 from em.store.missing import missing_units
 from em.trial.trial import Trial
 from em.trial.unit import Unit
-from sweeps import expand
 from sweeps.config import Launch, compose_launch
+from sweeps.source import Source, source_of
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,11 @@ class Plan:
         return len(self.wanted) - len(self.todo) - len(self.given_up)
 
 
-def plan(launch: Launch, store: Store) -> Plan:
-    """What the launch wants, against what the store holds."""
+def plan(launch: Launch, store: Store, source: Source | None = None) -> Plan:
+    """What the launch's source wants, against what the store holds."""
     table, damaged = store.table()
-    return compare(expand.units(launch), table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
+    wanted = (source or source_of(launch)).wanted(table)
+    return compare(wanted, table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
 
 
 def compare(

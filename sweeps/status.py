@@ -33,7 +33,7 @@ from sweeps.board import Notice, notices
 from sweeps.config import compose_launch
 from sweeps.plan import Plan, compare, describe
 from sweeps.progress import duration, lanes, timing, trouble
-from sweeps.queue import Snapshot
+from sweeps.snapshot import Snapshot
 
 REFRESH_SECONDS = 3.0
 LINE_SECONDS = 10.0  # the same, where the output is no terminal

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from em.evaluation.graders import TIMEOUT, Grade
+from em.trial.identity import added
+from em.trial.recorded import plain
 from em.trial.unit import Unit
 
 # 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
@@ -41,6 +43,15 @@ class StepMetrics:
 
 
 @dataclass(kw_only=True)
+class Metric:
+    """What a method wants known of a step, by a name of its own."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(kw_only=True)
 class StepSeconds:
     step: int
     sample: float
@@ -56,6 +67,8 @@ class Sample:
     prompt: int  # row of Record.prompts
     token_ids: list[int]
     truncated: bool
+    logprobs: list[float] | None = added(default=None)  # of the ids as they were drawn, where the method needs them
+    reward: float | None = added(default=None)  # in [0, 1], where the method needs it
 
 
 @dataclass(kw_only=True)
@@ -139,16 +152,19 @@ class Record:
     digests: list[WeightDigest] = field(default_factory=list)
     evaluations: list[EvaluationResult] = field(default_factory=list)
     seconds: list[StepSeconds] = field(default_factory=list)
+    metrics: list[Metric] = added(default_factory=list)
     provenance: Provenance
 
     @classmethod
-    def of(cls, unit: Unit, **fields: Any) -> "Record":
-        """The record of a unit of work, its identity and configs filled in."""
+    def of(cls, unit: Unit, provenance: Provenance, attempt: int = 1, **fields: Any) -> "Record":
+        """The record of a unit of work, its identity and configs filled in; `fields` are those of what happened."""
         return cls(
             trial_id=unit.trial.id,
             unit_id=unit.id,
             trial=to_json(unit.trial),
             evaluations_config=to_json({m.evaluation.id: m.evaluation for m in unit.measurements}),
+            attempt=attempt,
+            provenance=provenance,
             measurements=[MeasurementKey(step=m.step, evaluation_id=m.evaluation.id) for m in unit.measurements],
             **fields,
         )
@@ -172,10 +188,9 @@ def grades(found: Sequence[Grade]) -> dict[str, Any]:
     }
 
 
-def to_json(value: Any) -> str:
-    """JSON of a dataclass, or of a dictionary of them, with enums by their value."""
-    plain = {key: asdict(item) for key, item in value.items()} if isinstance(value, dict) else asdict(value)
-    return json.dumps(plain, default=lambda item: item.value, sort_keys=True)
+def to_json(config: object) -> str:
+    """JSON of a config, or of a dictionary of them; `em.trial.recorded` reads it back."""
+    return json.dumps(plain(config), sort_keys=True)
 
 
 NOT_REPRODUCED = ("attempt", "seconds", "provenance")  # the fields that two runs of one unit need not share

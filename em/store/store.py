@@ -29,6 +29,7 @@ from em.errors import InputError
 from em.store import index
 from em.store.record import Record, Regrade, Status
 from em.store.schema import DamagedError, read, scan, schema_of, write
+from em.trial.unit import Unit
 
 
 class Store:
@@ -137,6 +138,19 @@ class Store:
         if not trials:
             raise InputError(f"store={self.root}: holds no records")
         return trials
+
+    def replayable(self, unit: Unit) -> dict[str, Record]:
+        """By trial id, the records whose tokens are trained on again: of `unit.source`, and of the phases before.
+
+        Raises DamagedError where one cannot be read.
+        """
+        sources = {unit.trial.id: unit.source} if unit.source else {}
+        for trial, steps in unit.trial.path:
+            records = [self.record(name) for name in self.units_of([trial.id])]
+            longest = max(records, key=lambda record: len(record.steps), default=None)
+            if longest is not None and len(longest.steps) >= steps:
+                sources[trial.id] = longest.unit_id
+        return {trial: self.record(source) for trial, source in sources.items()}
 
     def failed_attempts(self) -> Counter[str]:
         """How many failed attempts each unit has, by unit id."""

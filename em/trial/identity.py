@@ -21,6 +21,11 @@ def not_identity(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"identity": False}, **kwargs)
 
 
+def added(**kwargs: Any) -> Any:
+    """A field that records of before do not have: left out of a record while it is at its default."""
+    return dataclasses.field(metadata={"added": True}, **kwargs)
+
+
 def canonical(value: Any) -> Any:
     """`value` as plain JSON data that holds only what identifies it.
 

@@ -1,68 +1,123 @@
-"""Configs as records keep them, read back as what they were: trials, evaluations, units of work."""
+"""Configs as records keep them, and read back as what they were: trials, evaluations, units of work."""
 
+import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from em.errors import InputError
 from em.trial.evaluation import Evaluation
-from em.trial.trial import Trial
+from em.trial.method import DEFAULT, Method, default_method, method_class
+from em.trial.optimizer import Optimizer
+from em.trial.prompts import Prompts
+from em.trial.rollout import EngineConfig, Rollout
+from em.trial.trial import Phase, Trial
 from em.trial.unit import Measurement, Unit
 
-RENAMED = {
-    "problem_field": "problem_fields",
-    "answer_field": "answer_fields",
-}  # of a benchmark: one became several
+if TYPE_CHECKING:
+    from em.store.record import Record
 
+RENAMED = {"problem_field": "problem_fields", "answer_field": "answer_fields"}  # of a benchmark: one became several
 OLDER = "check out the older version"
 
 
-def trial_of(record: dict[str, Any]) -> Trial:
+def plain(value: Any) -> Any:
+    """A config as JSON data.  A trial is written as one of a single phase has always been: fields of its last phase
+    beside those of the model, the engine within `rollout`; what was added since only where it says something."""
+    if isinstance(value, Trial):
+        phase = parts(value.phase) if value.phase else UNTRAINED
+        written = {**phase, "rollout": parts(value.engine) | parts(phase["rollout"])}
+        before = {"before": value.before} if value.before else {}
+        return plain({"model": value.model, **written, "seed": value.seed, **before})
+    if is_dataclass(value):
+        method = {"method": value.name} if isinstance(value, Method) and value.name != DEFAULT else {}
+        return method | plain(parts(value))
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def parts(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass, without those that were added later and are at their default."""
+    return {
+        item.name: getattr(config, item.name)
+        for item in dataclasses.fields(config)
+        if not item.metadata.get("added") or getattr(config, item.name) not in (item.default, [])
+    }
+
+
+UNTRAINED = {"prompts": Prompts(), "objective": default_method(), "optimizer": Optimizer(), "rollout": Rollout()}
+
+
+def config_of(kind: Any, written: Any) -> Any:
+    """A value of a type of em.trial from what `plain` made of it.
+
+    Not by OmegaConf, which takes `${` in a prompt for an interpolation, and `???` for a value that is missing.
+    """
+    if kind is Trial:
+        return trial_from(written)
+    if typing.get_origin(kind) is types.UnionType:  # T | None
+        kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
+    if typing.get_origin(kind) is tuple:
+        return tuple(config_of(typing.get_args(kind)[0], item) for item in written)
+    if written is None or not is_dataclass(kind):
+        return kind(written) if isinstance(kind, type) and issubclass(kind, Enum) and written is not None else written
+    if kind is Method:
+        kind = method_class(written.get("method", DEFAULT))
+        written = {name: value for name, value in written.items() if name != "method"}
+    hints = typing.get_type_hints(kind)
+    if unknown := sorted(set(written) - set(hints)):
+        raise InputError(f"{unknown[0]}: no field of this version, a later one recorded it; check that out")
+    return kind(**{name: config_of(hints[name], value) for name, value in written.items()})  # type: ignore[operator]
+
+
+def trial_from(written: Mapping[str, Any]) -> Trial:
+    names = {item.name for item in dataclasses.fields(EngineConfig)}
+    rollout = written["rollout"]
+    engine = {name: value for name, value in rollout.items() if name in names}
+    sampling = {name: value for name, value in rollout.items() if name not in names}
+    outside = {name: value for name, value in written.items() if name in ("model", "seed", "before")}
+    phase = {name: value for name, value in written.items() if name not in outside} | {"rollout": sampling}
+    hints = typing.get_type_hints(Trial)
+    return Trial(
+        engine=config_of(EngineConfig, engine),
+        phase=config_of(Phase, phase) if written["prompts"]["texts"] else None,
+        **{name: config_of(hints[name], value) for name, value in outside.items()},
+    )
+
+
+def trial_of(record: "Record") -> Trial:
     """The trial that a record is of; raises InputError where today's config makes another one of it."""
-    trial = config_of(Trial, json.loads(record["trial"]))
-    if trial.id != record["trial_id"]:
-        raise InputError(f"trial {record['trial_id']}: by this version's reading it is {trial.id}; {OLDER}")
+    trial = trial_from(json.loads(record.trial))
+    if trial.id != record.trial_id:
+        raise InputError(f"trial {record.trial_id}: by this version's reading it is {trial.id}; {OLDER}")
     return trial
 
 
-def evaluations_of(record: dict[str, Any]) -> dict[str, Evaluation]:
+def evaluations_of(record: "Record") -> dict[str, Evaluation]:
     """By id."""
-    found = json.loads(record["evaluations_config"])
-    for evaluation in found.values():
+    written = json.loads(record.evaluations_config)
+    for evaluation in written.values():
         benchmark = evaluation["benchmark"]
         for old, new in RENAMED.items():
             if old in benchmark:
                 benchmark[new] = [benchmark.pop(old)]
-    return {key: config_of(Evaluation, evaluation) for key, evaluation in found.items()}
+    return {key: config_of(Evaluation, evaluation) for key, evaluation in written.items()}
 
 
-def unit_of(record: dict[str, Any]) -> Unit:
+def unit_of(record: "Record") -> Unit:
     """The unit of work that a record is of; raises InputError where today's config makes another trial of it."""
-    if not record["measurements"]:
-        raise InputError(f"{record['unit_id']}: recorded by a version that did not say what was to be measured")
+    if not record.measurements:
+        raise InputError(f"{record.unit_id}: recorded by a version that did not say what was to be measured")
     evaluations = evaluations_of(record)
-    measurements = (Measurement(key["step"], evaluations[key["evaluation_id"]]) for key in record["measurements"])
+    measurements = (Measurement(key.step, evaluations[key.evaluation_id]) for key in record.measurements)
     unit = Unit(trial_of(record), tuple(measurements))
-    if unit.id != record["unit_id"]:
-        raise InputError(f"{record['unit_id']}: by this version's reading it is {unit.id}; {OLDER}")
+    if unit.id != record.unit_id:
+        raise InputError(f"{record.unit_id}: by this version's reading it is {unit.id}; {OLDER}")
     return unit
-
-
-def config_of(kind: Any, plain: Any) -> Any:
-    """A value of a type of em.trial.config from the JSON that a record keeps of it.
-
-    Not by OmegaConf, which takes `${` in a prompt for an interpolation, and `???` for a value that is missing.
-    """
-    if typing.get_origin(kind) is types.UnionType:  # T | None
-        kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
-    if plain is None:
-        return None
-    if is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        if unknown := sorted(set(plain) - set(hints)):
-            raise InputError(f"{unknown[0]}: no field of this version, a later one recorded it; check that out")
-        return kind(**{name: config_of(hints[name], value) for name, value in plain.items()})  # type: ignore[operator]
-    return kind(plain) if isinstance(kind, type) and issubclass(kind, Enum) else plain
