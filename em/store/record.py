@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,8 @@ from em.trial.unit import Unit
 # 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
 # 3 added: paper_rules and grading_errors of an evaluation; `correct` is null where nobody could say
 SCHEMA_VERSION = 3
+
+GradeKey = tuple[str, str | None, int, str]  # what later grades are of: unit, attempt, step, evaluation
 
 
 class Status(StrEnum):
@@ -92,6 +94,9 @@ class EvaluationResult(Grades):
     truncated: list[bool]  # how an answer ended: at the token limit, or by itself
     texts: list[str | None]  # null: not kept (eval.texts)
 
+    def with_grades(self, later: Grades) -> "EvaluationResult":
+        return replace(self, **{item.name: getattr(later, item.name) for item in fields(Grades)})
+
 
 @dataclass(kw_only=True)
 class Regrade(Grades):
@@ -103,6 +108,10 @@ class Regrade(Grades):
     evaluation_id: str
     graded: str  # UTC, ISO 8601
     code_version: str
+
+    @property
+    def key(self) -> GradeKey:
+        return self.unit_id, self.attempt_id, self.step, self.evaluation_id
 
 
 @dataclass(kw_only=True)
@@ -126,7 +135,7 @@ class Record:
     trial_id: str
     unit_id: str
     status: Status
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int | None = SCHEMA_VERSION  # null: 1
     attempt: int  # 1 is the first
     trial: str  # JSON of the whole config of the trial
     evaluations_config: str  # JSON: evaluation id -> its whole config

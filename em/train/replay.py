@@ -5,9 +5,8 @@ now belongs to what was recorded: every number that both hold is compared.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from em.store.record import Sample, StepMetrics
+from em.store.record import Record, Sample, StepMetrics
 
 
 class DriftedError(Exception):
@@ -21,17 +20,17 @@ class Replay:
     digests: dict[int, str] = field(default_factory=dict)  # of the weights after a step; 0: of the base model
 
     @classmethod
-    def of(cls, record: dict[str, Any] | None) -> "Replay":
-        """Of a record as `Store.record` gives it; None: nothing to replay."""
+    def of(cls, record: Record | None) -> "Replay":
+        """None: nothing to replay."""
         if record is None:
             return cls()
         rollouts: dict[int, list[Sample]] = {}
-        for sample in record["rollouts"]:
-            rollouts.setdefault(sample["step"], []).append(Sample(**sample))
+        for sample in record.rollouts:
+            rollouts.setdefault(sample.step, []).append(sample)
         return cls(
             rollouts=rollouts,
-            steps={metrics["step"]: StepMetrics(**metrics) for metrics in record["steps"]},
-            digests={digest["step"]: digest["sha256"] for digest in record["digests"]},
+            steps={metrics.step: metrics for metrics in record.steps},
+            digests={digest.step: digest.sha256 for digest in record.digests},
         )
 
     def checked_after(self, step: int) -> int:

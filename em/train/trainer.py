@@ -106,7 +106,7 @@ class Trainer:
         lane: str = "",
         last_commit: float | None = None,
         on_step: Callable[[int], None] = lambda step: None,
-        recorded: dict[str, Any] | None = None,
+        recorded: Record | None = None,
     ) -> Record:
         """Train the unit's trial to its last measured step and return what was measured.
 
@@ -143,13 +143,13 @@ class Trainer:
                 device=self.device,
                 started=started,
                 turnover_seconds=turnover,
-                replayed=recorded["provenance"]["attempt_id"] if recorded else None,
+                replayed=recorded.provenance.attempt_id if recorded else None,
             ),
             **record,
         )
 
     def _follow(
-        self, unit: Unit, record: dict[str, Any], on_step: Callable[[int], None], recorded: dict[str, Any] | None
+        self, unit: Unit, record: dict[str, Any], on_step: Callable[[int], None], recorded: Record | None
     ) -> None:
         """Train and measure step by step, filling `record`; the first steps on recorded tokens where there are some."""
         trial, replay = unit.trial, Replay.of(recorded)

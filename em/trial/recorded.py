@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from em.errors import InputError
+from em.store.record import Record
 from em.trial.evaluation import Evaluation
 from em.trial.trial import Trial
 from em.trial.unit import Measurement, Unit
@@ -20,17 +21,17 @@ RENAMED = {
 OLDER = "check out the older version"
 
 
-def trial_of(record: dict[str, Any]) -> Trial:
+def trial_of(record: Record) -> Trial:
     """The trial that a record is of; raises InputError where today's config makes another one of it."""
-    trial = config_of(Trial, json.loads(record["trial"]))
-    if trial.id != record["trial_id"]:
-        raise InputError(f"trial {record['trial_id']}: by this version's reading it is {trial.id}; {OLDER}")
+    trial = config_of(Trial, json.loads(record.trial))
+    if trial.id != record.trial_id:
+        raise InputError(f"trial {record.trial_id}: by this version's reading it is {trial.id}; {OLDER}")
     return trial
 
 
-def evaluations_of(record: dict[str, Any]) -> dict[str, Evaluation]:
+def evaluations_of(record: Record) -> dict[str, Evaluation]:
     """By id."""
-    found = json.loads(record["evaluations_config"])
+    found = json.loads(record.evaluations_config)
     for evaluation in found.values():
         benchmark = evaluation["benchmark"]
         for old, new in RENAMED.items():
@@ -39,15 +40,15 @@ def evaluations_of(record: dict[str, Any]) -> dict[str, Evaluation]:
     return {key: config_of(Evaluation, evaluation) for key, evaluation in found.items()}
 
 
-def unit_of(record: dict[str, Any]) -> Unit:
+def unit_of(record: Record) -> Unit:
     """The unit of work that a record is of; raises InputError where today's config makes another trial of it."""
-    if not record["measurements"]:
-        raise InputError(f"{record['unit_id']}: recorded by a version that did not say what was to be measured")
+    if not record.measurements:
+        raise InputError(f"{record.unit_id}: recorded by a version that did not say what was to be measured")
     evaluations = evaluations_of(record)
-    measurements = (Measurement(key["step"], evaluations[key["evaluation_id"]]) for key in record["measurements"])
+    measurements = (Measurement(key.step, evaluations[key.evaluation_id]) for key in record.measurements)
     unit = Unit(trial_of(record), tuple(measurements))
-    if unit.id != record["unit_id"]:
-        raise InputError(f"{record['unit_id']}: by this version's reading it is {unit.id}; {OLDER}")
+    if unit.id != record.unit_id:
+        raise InputError(f"{record.unit_id}: by this version's reading it is {unit.id}; {OLDER}")
     return unit
 
 
