@@ -1,8 +1,7 @@
 """The figure of a sweep and the numbers beside it, from what is recorded so far."""
 
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,27 +73,14 @@ def gather(
 
 def save(store: Store, name: str, page: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> list[Path]:
     """Write figure, table and seeds; the paths, the seeds' last."""
-    store.figures.mkdir(parents=True, exist_ok=True)
-    pictures = [store.figure_path(name, suffix) for suffix in UNDATED]
-    for path, (suffix, metadata) in zip(pictures, UNDATED.items(), strict=True):
-        with replacing(path) as temporary:
-            page.savefig(temporary, format=suffix, metadata=metadata)
-    numbers = [store.figure_path(name, "csv"), store.figure_path(f"{name}-seeds", "csv")]
-    for path, frame in zip(numbers, (table, seeds.drop("base_id")), strict=True):
-        with replacing(path) as temporary:
-            frame.write_csv(temporary)
-    return pictures + numbers
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file to write in place of `path`, which nobody sees half written: a launch and a watch may both draw."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    contents: dict[str, bytes] = {}
+    for suffix, metadata in UNDATED.items():
+        picture = BytesIO()
+        page.savefig(picture, format=suffix, metadata=metadata)
+        contents[f"{name}.{suffix}"] = picture.getvalue()
+    contents[f"{name}.csv"] = table.write_csv().encode()
+    contents[f"{name}-seeds.csv"] = seeds.drop("base_id").write_csv().encode()
+    return [store.save_figure(file, content) for file, content in contents.items()]
 
 
 def figure(

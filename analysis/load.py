@@ -61,7 +61,7 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     """
     table, damaged = store.table()
     if damaged:
-        raise InputError(f"{damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
+        raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
     frame = table.filter(pl.col("trial_id").is_in(list(trial_ids)))
     if frame.is_empty():
         raise InputError(f"store={store.root}: holds no record of these {len(trial_ids)} trials; run the sweep first")

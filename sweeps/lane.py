@@ -26,6 +26,7 @@ from em.store import Store
 from em.store.provenance import ROOT, provenance
 from em.store.record import Record, Status
 from em.trial.unit import Unit
+from sweeps.board import notices
 from sweeps.protocol import Doing, Result, Setup, insist, last_line, tail
 from sweeps.queue import Lease, Order
 
@@ -98,7 +99,7 @@ class Lane(tune.Trainable):
         self.last_beat = 0.0
         self.dropped = False  # what is held is not to be finished
         ray.get(queue.join.remote(self.name, os.uname().nodename))
-        if not self.store.launches.is_dir():
+        if not notices(self.store):
             self.beat(unseen := f"store={self.store.root}: this node does not see it; put it on a shared folder")
             raise FileNotFoundError(unseen)
 
@@ -176,13 +177,13 @@ class Lane(tune.Trainable):
                 self.process.popen.kill()
 
     def lost(self, lease: Lease) -> Result:
-        if self.store.record_path(lease.unit.id).exists():
+        if self.store.is_recorded(lease.unit.id):
             return Result(Status.done)
         return self.record(lease.unit, lease.attempt, LOST)
 
     def record(self, unit: Unit, attempt: int, error: str) -> Result:
         """Record a failed attempt of which nobody else can tell; unless its record was the worker's last deed."""
-        if self.store.record_path(unit.id).exists():
+        if self.store.is_recorded(unit.id):
             return Result(Status.done)
         made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))
         failure = Record.of(unit, made, attempt, status=Status.failed, error=error, log=tail(self.worker.log))

@@ -84,7 +84,7 @@ def launch(
                 stall_seconds=cluster.stall_seconds,
                 own_device=float(cluster.bundle(room.get("GPU", 0)).get("GPU", 0)).is_integer(),
             )
-            tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder.name)
+            tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder)
             tune.start()
             display = Display(config.sweep.name, found.recorded)
 
@@ -95,7 +95,7 @@ def launch(
             with termination_interrupts():
                 return supervisor.watch(tune)
     finally:
-        shutil.rmtree(store.tune / board.folder.name, ignore_errors=True)
+        shutil.rmtree(store.root / "tune" / board.folder, ignore_errors=True)
 
 
 @contextmanager
@@ -194,7 +194,7 @@ class TuneThread(threading.Thread):
             param_space={"lane": tune.grid_search(list(range(self.lanes)))},
             run_config=tune.RunConfig(
                 name=self.experiment,
-                storage_path=str(self.store.tune.resolve()),
+                storage_path=str((self.store.root / "tune").resolve()),
                 stop=Enough(),
                 failure_config=tune.FailureConfig(max_failures=LANE_STARTS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -25,7 +25,6 @@ from filelock import FileLock, Timeout
 from em.errors import InputError
 from em.quiet import quiet_libraries
 from em.store import Store
-from em.store.claims import claim, held
 from em.store.provenance import provenance
 from em.store.record import Record, Status
 from em.store.schema import DamagedError
@@ -57,12 +56,13 @@ class Worker:
         self.store.flush()
 
     def work(self, unit: Unit, attempt: int) -> Result:
-        start, path, seconds = time.monotonic(), self.store.claim_path(unit.id), self.setup.lease_seconds
+        start = time.monotonic()
         try:
-            if not self.insist(lambda: claim(path, self.setup.lane, seconds)):
+            claim = self.insist(lambda: self.store.claim(unit.id, self.setup.lane, self.setup.lease_seconds))
+            if claim is None:
                 return Result(None)
-            with held(path, seconds):
-                if self.store.record_path(unit.id).exists():  # by another launch, meanwhile
+            with claim:
+                if self.store.is_recorded(unit.id):  # by another launch, meanwhile
                     return Result(Status.done)
                 try:
                     record, final = self.make(unit, attempt), False

@@ -21,13 +21,14 @@ from em.evaluation.graders import Entry, Grade
 from em.rollout import Completion, Request
 from em.store import Store
 from em.store.missing import missing_units
-from em.store.record import NOT_REPRODUCED, Record, Sample
+from em.store.record import NOT_REPRODUCED, Record
 from em.train.policy import LocalPolicy, Policy, Update
 from em.train.trainer import Trainer
 from em.trial import method
 from em.trial.config import Config
 from em.trial.method import Method, Need, Tokens
 from em.trial.optimizer import Optimizer
+from em.trial.sample import Sample
 from em.trial.trial import Earlier
 from em.trial.unit import Unit
 from sweeps import expand

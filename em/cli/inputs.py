@@ -7,6 +7,7 @@ from typing import TypeVar
 from em.errors import InputError, require
 from em.evaluation import graders
 from em.evaluation.problems import problems
+from em.store.files import PosixFiles
 from em.trial.checkpoint import cache_folder
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark
@@ -40,7 +41,8 @@ def resolve_model(model: Model) -> Model:
         return model
     if not (folder / "config.json").is_file():
         raise InputError(f"model.path={model.path}: not a Hugging Face checkpoint folder (it has no config.json)")
-    return replace(model, path=str(folder.resolve()), digest=folder_digest(folder, cache_folder() / "digests"))
+    digest = folder_digest(folder, PosixFiles(cache_folder() / "digests"))
+    return replace(model, path=str(folder.resolve()), digest=digest)
 
 
 def with_weights(trial: Trial, folder: str = "") -> Trial:

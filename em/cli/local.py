@@ -32,7 +32,7 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
         record = Record.of(done.unit, made, **vars(done.trajectory))
         store.commit(record)
         if record.status is Status.failed:
-            sys.exit(f"{name} failed; the attempt is kept in {store.failed}:\n{record.error}")
+            sys.exit(f"{name} failed; the attempt is kept in {store.where('failed')}:\n{record.error}")
         if record.status is Status.diverged:
             console.print(f"{name} diverged: {record.error}")
     store.flush()

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from em.evaluation.graders import TIMEOUT, Grade
 from em.trial.identity import added
-from em.trial.recorded import plain
+from em.trial.sample import Sample
 from em.trial.unit import Unit
+from em.trial.written import plain
 
 # 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
 # 3 added: paper_rules and grading_errors of an evaluation; `correct` is null where nobody could say
 SCHEMA_VERSION = 3
+
+GradeKey = tuple[str, str | None, int, str]  # what later grades are of: unit, attempt, step, evaluation
 
 
 class Status(StrEnum):
@@ -60,18 +63,6 @@ class StepSeconds:
 
 
 @dataclass(kw_only=True)
-class Sample:
-    """One sample that was trained on: enough, with the config, to train again without sampling."""
-
-    step: int
-    prompt: int  # row of Record.prompts
-    token_ids: list[int]
-    truncated: bool
-    logprobs: list[float] | None = added(default=None)  # of the ids as they were drawn, where the method needs them
-    reward: float | None = added(default=None)  # in [0, 1], where the method needs it
-
-
-@dataclass(kw_only=True)
 class WeightDigest:
     step: int
     sha256: str
@@ -105,6 +96,9 @@ class EvaluationResult(Grades):
     truncated: list[bool]  # how an answer ended: at the token limit, or by itself
     texts: list[str | None]  # null: not kept (eval.texts)
 
+    def with_grades(self, later: Grades) -> "EvaluationResult":
+        return replace(self, **{item.name: getattr(later, item.name) for item in fields(Grades)})
+
 
 @dataclass(kw_only=True)
 class Regrade(Grades):
@@ -116,6 +110,10 @@ class Regrade(Grades):
     evaluation_id: str
     graded: str  # UTC, ISO 8601
     code_version: str
+
+    @property
+    def key(self) -> GradeKey:
+        return self.unit_id, self.attempt_id, self.step, self.evaluation_id
 
 
 @dataclass(kw_only=True)
@@ -139,7 +137,7 @@ class Record:
     trial_id: str
     unit_id: str
     status: Status
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int | None = SCHEMA_VERSION  # null: 1
     attempt: int  # 1 is the first
     trial: str  # JSON of the whole config of the trial
     evaluations_config: str  # JSON: evaluation id -> its whole config
@@ -189,7 +187,7 @@ def grades(found: Sequence[Grade]) -> dict[str, Any]:
 
 
 def to_json(config: object) -> str:
-    """JSON of a config, or of a dictionary of them; `em.trial.recorded` reads it back."""
+    """JSON of a config, or of a dictionary of them; `em.store.recorded` reads it back."""
     return json.dumps(plain(config), sort_keys=True)
 
 

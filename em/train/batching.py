@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from em.store.record import Sample
+from em.trial.sample import Sample
 
 
 @dataclass(frozen=True)

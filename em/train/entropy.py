@@ -16,7 +16,7 @@ from em.trial.method import Method, Tokens
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from em.store.record import Sample
+    from em.trial.sample import Sample
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,6 @@ from accelerate.state import AcceleratorState
 
 from em.errors import require
 from em.rollout import FINGERPRINT_PROMPT, Completion, Request, Sampler, open_engine
-from em.store.record import Sample
 from em.train import weights
 from em.train.batching import micro_batches
 from em.train.objective import Objective
@@ -20,6 +19,7 @@ from em.trial.method import Method, default_method
 from em.trial.model import Model, Precision
 from em.trial.optimizer import Optimizer
 from em.trial.rollout import EngineConfig
+from em.trial.sample import Sample
 
 AGREEMENT_NATS = 0.5  # a wrong head or position is off by nats, bf16 by hundredths
 MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}

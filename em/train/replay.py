@@ -7,7 +7,8 @@ now belongs to what was recorded: every number that both hold is compared.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from em.store.record import Record, Sample, StepMetrics
+from em.store.record import Record, StepMetrics
+from em.trial.sample import Sample
 
 
 class DriftedError(Exception):

@@ -14,7 +14,7 @@ from em.errors import InputError, require
 from em.evaluation.evaluate import Evaluator, Measured
 from em.rollout import Request
 from em.rollout.reader import Reader
-from em.store.record import Metric, Record, Sample, Status, StepMetrics, StepSeconds, WeightDigest
+from em.store.record import Metric, Record, Status, StepMetrics, StepSeconds, WeightDigest
 from em.train.policy import LocalPolicy, Policy
 from em.train.replay import DriftedError, Replay
 from em.train.trajectory import Finished, Trajectory
@@ -22,6 +22,7 @@ from em.trial.checkpoint import checkpoint_folder
 from em.trial.method import Need
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
+from em.trial.sample import Sample
 from em.trial.seeds import stream
 from em.trial.trial import Phase, Trial
 from em.trial.unit import Measurement, Unit

@@ -8,7 +8,6 @@ from em.store.record import (
     EvaluationResult,
     Metric,
     Record,
-    Sample,
     Status,
     StepMetrics,
     StepSeconds,
@@ -16,6 +15,7 @@ from em.store.record import (
 )
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
+from em.trial.sample import Sample
 from em.trial.unit import Unit
 
 

@@ -20,7 +20,7 @@ from em.trial.identity import fields_off_default, not_identity
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from em.store.record import Sample
+    from em.trial.sample import Sample
 
 METHODS = {  # by name: where it is; the first is what a trial is trained by unless it says otherwise
     "em": "em.train.entropy:EntropyMinimisation",

@@ -72,14 +72,14 @@ def follow(process: Process, unit: Unit, store: Store) -> Canary:
     except (EOFError, OSError):  # its end of the pipe is closed
         return Canary(f"{process.ending()} while {doing}", tail(process.setup.log))
     if outcome.status is not Status.done:
-        tracebacks = store.scan_failed().select("error").collect()["error"]
+        tracebacks = [failure.error or "" for failure in store.failures()]
         return Canary(outcome.error or outcome.unwritable, "\n".join([tail(process.setup.log), *tracebacks]).strip())
     record = store.record(unit.id)
-    answers = [[result["texts"], result["lengths"]] for result in record["evaluations"]]
+    answers = [[result.texts, result.lengths] for result in record.evaluations]
     return Canary(
-        step=sum(step["sample"] + step["train"] + step["push"] for step in record["seconds"]),
+        step=sum(step.sample + step.train + step.push for step in record.seconds),
         memory=own_memory(process.popen.pid),
-        fingerprint=f"weights {record['digests'][-1]['sha256'][:8]}, answers {content_id(answers)[:8]}",
+        fingerprint=f"weights {record.digests[-1].sha256[:8]}, answers {content_id(answers)[:8]}",
     )
 
 

@@ -116,7 +116,7 @@ class Mirror:
             figures.draw(self.config, self.trials, self.store, Console(quiet=True))
         except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
             return None
-        return self.store.figure_path(self.config.sweep.name, "png")
+        return self.store.root / "figures" / f"{self.config.sweep.name}.png"
 
     def say(self, text: str) -> None:
         if text != self.said:

@@ -110,13 +110,13 @@ def responses(view: View) -> Table:
             record = view.store.graded(unit, latest)
         except (DamagedError, OSError):  # since it was indexed
             continue
-        results = [of for of in record["evaluations"] or [] if of["step"] in view.config.eval.steps]
-        last = max((result["step"] for result in results), default=0)
+        results = [of for of in record.evaluations if of.step in view.config.eval.steps]
+        last = max((result.step for result in results), default=0)
         for result in results:
-            answers = list(zip(result["texts"], result["extracted"], result["correct"], strict=True))
+            answers = list(zip(result.texts, result.extracted, result.correct, strict=True))
             kept = [answer for answer in answers if answer[0] is not None]
-            if kept and result["step"] == last:
-                rows.append([cell.label, record["trial_id"], result["benchmark"], result["temperature"], *kept[0]])
+            if kept and result.step == last:
+                rows.append([cell.label, record.trial_id, result.benchmark, result.temperature, *kept[0]])
     return Table(columns=["cell", "trial_id", "benchmark", "temperature", "text", "extracted", "correct"], rows=rows)
 
 

@@ -8,8 +8,7 @@ import polars as pl
 
 from analysis import load
 from em.store import Store
-from em.store.record import Record, Status
-from em.store.schema import scan, schema_of
+from em.store.record import Status
 from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
@@ -131,9 +130,8 @@ class View:
     def errors(self) -> dict[str, str]:
         """Why a trial failed or diverged, its last line; of trials that were given up or diverged."""
         units = self.records.filter(pl.col("status") == Status.diverged)["unit_id"]
-        paths = [self.store.record_path(unit) for unit in units]
-        diverged = scan(paths, schema_of(Record)).select("trial_id", "error").collect()
-        found = dict(diverged.iter_rows())
+        diverged = self.store.leaves(units, ["trial_id", "error"])
+        found = {record["trial_id"]: record["error"] for record in diverged}
         if self.plan.given_up:
             attempts = failures.attempts(self.store).sort("started")
             given_up = {unit.trial.id for unit in self.plan.given_up}

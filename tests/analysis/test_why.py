@@ -16,11 +16,12 @@ from analysis.difference import ABSENT, ENDS, Change, Parting, Place, acting, co
 from analysis.why import resolve
 from em.errors import InputError
 from em.store import Store
-from em.store.record import EvaluationResult, Provenance, Record, Sample, Status, StepMetrics, WeightDigest
+from em.store.record import EvaluationResult, Provenance, Record, Status, StepMetrics, WeightDigest
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.fields import with_value
 from em.trial.model import Model
 from em.trial.prompts import Prompts
+from em.trial.sample import Sample
 from em.trial.trial import Trial
 from em.trial.unit import Measurement, Unit
 from tests.trials import one_phase

@@ -15,11 +15,11 @@ from em.evaluation.graders import Grade
 from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import EvaluationResult, Record, Status
+from em.store.recorded import evaluations_of
 from em.trial.evaluation import Benchmark, Evaluation, Texts
 from em.trial.identity import content_id
 from em.trial.model import Model
 from em.trial.prompts import Prompts
-from em.trial.recorded import evaluations_of
 from em.trial.unit import Measurement, Unit
 from tests.evaluation.test_problems import jsonl
 from tests.trials import one_phase

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from em.rollout import Completion, Engine, Request, open_engine
-from em.store.record import Sample
 from em.tiny.corpus import EOS, PAD
 from em.train.batching import micro_batches
 from em.train.entropy import EntropyMinimisation
 from em.train.objective import Objective
 from em.trial.model import Precision
 from em.trial.rollout import EngineConfig, EngineName
+from em.trial.sample import Sample
 
 ROUNDING = 1e-4  # nats: what two float32 implementations of one model may differ by
 PROMPT = list(b"3+8+5+2?")

@@ -12,11 +12,12 @@ import pytest
 from em.errors import InputError
 from em.store import Store, index
 from em.store.missing import missing_units
-from em.store.record import EvaluationResult, Provenance, Record, Sample, Status, StepMetrics, StepSeconds, WeightDigest
+from em.store.record import EvaluationResult, Provenance, Record, Status, StepMetrics, StepSeconds, WeightDigest
 from em.store.schema import read, schema_of
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model
 from em.trial.prompts import Prompts
+from em.trial.sample import Sample
 from em.trial.unit import Measurement, Unit
 from tests.trials import one_phase
 

@@ -6,10 +6,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from em.store.record import Sample
 from em.train.batching import MicroBatch
 from em.train.batching import micro_batches as batches_of
 from em.train.entropy import EntropyMinimisation
+from em.trial.sample import Sample
 
 TOKENS = st.integers(0, 9)  # 0 is also what pads
 SAMPLES = st.lists(

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from em.store.record import Sample
 from em.train import objective
 from em.train.batching import micro_batches
 from em.train.entropy import EntropyMinimisation
 from em.train.objective import Objective, entropy_terms, token_loss
+from em.trial.sample import Sample
 
 V, H = 7, 5
 

@@ -15,11 +15,11 @@ from em.cli.inputs import resolve_model, with_weights
 from em.errors import InputError
 from em.store.provenance import provenance
 from em.store.record import Record, Status
+from em.store.recorded import evaluations_of, trial_of, unit_of
 from em.tiny.recipe import Recipe
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model, Precision
 from em.trial.prompts import Prompts
-from em.trial.recorded import evaluations_of, trial_of, unit_of
 from em.trial.rollout import EngineConfig, EngineName, Rollout
 from em.trial.trial import Earlier
 from em.trial.unit import Measurement, Unit

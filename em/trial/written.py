@@ -1,28 +1,19 @@
-"""Configs as records keep them, and read back as what they were: trials, evaluations, units of work."""
+"""Configs as JSON data that records keep, and back."""
 
 import dataclasses
-import json
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from em.errors import InputError
-from em.trial.evaluation import Evaluation
 from em.trial.method import DEFAULT, Method, default_method, method_class
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
 from em.trial.rollout import EngineConfig, Rollout
 from em.trial.trial import Phase, Trial
-from em.trial.unit import Measurement, Unit
-
-if TYPE_CHECKING:
-    from em.store.record import Record
-
-RENAMED = {"problem_field": "problem_fields", "answer_field": "answer_fields"}  # of a benchmark: one became several
-OLDER = "check out the older version"
 
 
 def plain(value: Any) -> Any:
@@ -90,34 +81,3 @@ def trial_from(written: Mapping[str, Any]) -> Trial:
         phase=config_of(Phase, phase) if written["prompts"]["texts"] else None,
         **{name: config_of(hints[name], value) for name, value in outside.items()},
     )
-
-
-def trial_of(record: "Record") -> Trial:
-    """The trial that a record is of; raises InputError where today's config makes another one of it."""
-    trial = trial_from(json.loads(record.trial))
-    if trial.id != record.trial_id:
-        raise InputError(f"trial {record.trial_id}: by this version's reading it is {trial.id}; {OLDER}")
-    return trial
-
-
-def evaluations_of(record: "Record") -> dict[str, Evaluation]:
-    """By id."""
-    written = json.loads(record.evaluations_config)
-    for evaluation in written.values():
-        benchmark = evaluation["benchmark"]
-        for old, new in RENAMED.items():
-            if old in benchmark:
-                benchmark[new] = [benchmark.pop(old)]
-    return {key: config_of(Evaluation, evaluation) for key, evaluation in written.items()}
-
-
-def unit_of(record: "Record") -> Unit:
-    """The unit of work that a record is of; raises InputError where today's config makes another trial of it."""
-    if not record.measurements:
-        raise InputError(f"{record.unit_id}: recorded by a version that did not say what was to be measured")
-    evaluations = evaluations_of(record)
-    measurements = (Measurement(key.step, evaluations[key.evaluation_id]) for key in record.measurements)
-    unit = Unit(trial_of(record), tuple(measurements))
-    if unit.id != record.unit_id:
-        raise InputError(f"{record.unit_id}: by this version's reading it is {unit.id}; {OLDER}")
-    return unit
