@@ -9,11 +9,7 @@ import hashlib
 import json
 from enum import Enum
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from em.store.files import Files
+from typing import Any
 
 ID_CHARACTERS = 16  # hexadecimal: 64 bits, a collision among 10^6 trials has probability 3e-8
 
@@ -74,21 +70,3 @@ def content_id(value: Any) -> str:
     """The id of anything `canonical` takes."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_CHARACTERS]
-
-
-def folder_digest(folder: Path, cache: "Files") -> str:
-    """SHA-256 over the names and contents of a checkpoint folder's files (hidden files left out).
-
-    Kept in `cache` for as long as paths, sizes and times of the files stay: reading 15 GB takes a while.
-    """
-    files = sorted(path for path in folder.resolve().iterdir() if path.is_file() and not path.name.startswith("."))
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    kept = content_id(states)
-    if cache.exists(kept):
-        return cache.read(kept).decode()
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    cache.replace(kept, digest.hexdigest().encode())
-    return digest.hexdigest()

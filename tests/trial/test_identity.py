@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from em.cli.compose import compose_trial
-from em.cli.inputs import resolve_benchmark, resolve_model, resolve_prompts
+from em.cli.inputs import folder_digest, resolve_benchmark, resolve_model, resolve_prompts
 from em.errors import InputError
+from em.store.files import PosixFiles
 from em.tiny.recipe import Recipe
 from em.train.entropy import EntropyMinimisation
 from em.trial.evaluation import STYLES, Benchmark, Chat, Evaluation
 from em.trial.fields import with_value
-from em.trial.identity import content_id, folder_digest, not_identity
+from em.trial.identity import content_id, not_identity
 from em.trial.model import Model, Precision
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
@@ -214,7 +215,7 @@ def test_a_folders_digest_depends_on_names_and_contents(tmp_path):
     digests = []
     for name, content in (("a", b"1"), ("a", b"2"), ("b", b"2")):
         (tmp_path / name).write_bytes(content)
-        digests.append(folder_digest(tmp_path, tmp_path / "cache"))
+        digests.append(folder_digest(tmp_path, PosixFiles(tmp_path / "cache")))
     assert len(set(digests)) == 3
 
 
