@@ -22,7 +22,7 @@ def summarise(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.Da
     """
     resampling = int(rng.integers(2**63))
     rows = []
-    for cell in seeds.partition_by(axes, maintain_order=True):
+    for cell in seeds.partition_by(axes, maintain_order=True) if axes else [seeds]:
         scored = cell.filter(pl.col("outcome") == Outcome.scored.value)
         scores_S = scored["score"].to_numpy()
         low, high = stats.interval(default_rng(resampling), scores_S)

@@ -40,8 +40,8 @@ class Kind(Protocol):
     def check(self, figure: Figure, cells: pl.DataFrame) -> None:
         """Raise InputError where the sweep does not fit, before anything is trained.
 
-        `cells` are made by `analysis.load.cells`.  No two have the same values on the axes and the same seed: that is
-        checked for every kind.
+        `cells` are made by `analysis.load.cells`.  That no two of them have the same values on the axes and the same
+        seed is checked for every kind.
         """
         ...
 
@@ -68,10 +68,10 @@ def kind_of(name: str) -> Kind:
 
 def check(figure: Figure, cells: pl.DataFrame) -> None:
     """Raise InputError where the figure cannot show the cells."""
-    if cells.select(*figure.axes, "seed").is_duplicated().any():
-        shown = ", ".join(figure.axes)
-        raise InputError(f"figure {figure.name}: the sweep varies more than {shown} and the seed; fix the rest")
     kind_of(figure.kind).check(figure, cells)
+    if cells.select(*figure.axes, "seed").is_duplicated().any():
+        shown = ", ".join([*figure.axes, "the seed"])
+        raise InputError(f"figure {figure.name}: the sweep varies more than {shown}; fix the rest")
 
 
 def require_axes(figure: Figure, number: int) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 from numpy.random import Generator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from analysis import style
 from analysis.figures import Figure, require_axes
@@ -99,7 +99,8 @@ def write(ax: "Axes", place: tuple[float, float], row: Mapping[str, Any], colour
     ax.annotate("\n".join(lines), place, (0, top - 6), va="top", fontsize=6.2, **points, **look)
 
 
-def ink(rgba: NDArray) -> str:
-    """Black or white, whichever stands out more on the colour: at least 4.5 to 1 (WCAG 2.1, relative luminance)."""
-    linear = np.where(rgba <= 0.04045, rgba / 12.92, ((rgba + 0.055) / 1.055) ** 2.4)
-    return "black" if linear[:3] @ [0.2126, 0.7152, 0.0722] > 0.179 else "white"
+def ink(colour: ArrayLike) -> str:
+    """Black or white, whichever stands out more on an RGB colour: at least 4.5 to 1 (WCAG 2.1, relative luminance)."""
+    rgb = np.asarray(colour)[:3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return "black" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "white"

@@ -71,8 +71,3 @@ def test_a_wrong_axis_is_named(field: str, values: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         expand.trials(launch(axes(**{field: values}), "sweep.figures=[]"))
     assert message in str(error.value)
-
-
-def test_a_figure_needs_an_axis_of_the_sweep() -> None:
-    with pytest.raises(InputError, match=r"did you mean 'rollout\.temperature'"):
-        launch("sweep.figure_axis=rollout.temprature")
