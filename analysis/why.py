@@ -47,7 +47,7 @@ def report(a: Record, b: Record) -> list[str]:
     lines = [*told("A", a), *told("B", b), ""]
     for name in ("config", "evaluations", "environment"):
         differing = getattr(found, name)
-        lines += [f"{name}: {'different' if differing else 'same'}", *table(differing)]
+        lines += [f"{name}: {'different' if differing else 'same'}", *in_columns(differing)]
     return [*lines, "", *verdict(found)]
 
 
@@ -63,7 +63,7 @@ def told(name: str, record: Record) -> list[str]:
     ]
 
 
-def table(rows: Sequence[Change]) -> list[str]:
+def in_columns(rows: Sequence[Change]) -> list[str]:
     """Name, value in A and value in B, in columns."""
     cells = [("", "A", "B"), *((name, *shown(a, b)) for name, a, b in rows)]
     widths = [max(len(cell[column]) for cell in cells) for column in range(3)]
@@ -89,7 +89,7 @@ def verdict(found: Difference) -> list[str]:
     item = f": {at.item}, counted from 0 ({at.extent} differ)" if at.item else ""
     return [
         f"they part in the {summary([at.place])}{item}",
-        *table(at.changes),
+        *in_columns(at.changes),
         f"  the same before: {summary(found.same)}",
         f"  differs and can act there: {', '.join(can)}" if can else "  nothing of what is recorded explains it",
     ]

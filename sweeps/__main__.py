@@ -1,4 +1,4 @@
-"""A sweep: plan it, run what is missing, draw its figure.
+"""A sweep: plan it, run what is missing, draw its figures.
 
     python -m sweeps sweep=temperature
 
@@ -13,7 +13,7 @@ from rich.console import Console
 from em.cli.command import run_command
 from em.store import Store
 from sweeps.config import Launch, compose_launch
-from sweeps.figures import check, draw
+from sweeps.figures import cells_of, check, draw
 from sweeps.plan import describe, plan
 from sweeps.protocol import TRAINER
 from sweeps.source import Source, source_of
@@ -27,8 +27,7 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     if found.todo:
         from sweeps.launch import launch
 
-        if config.sweep.figure_axis:
-            check(config, found.trials)  # what cannot be drawn is said before it is trained
+        check(config, cells_of(config, found.trials))  # what cannot be drawn is said before it is trained
         store.set_aside(found.damaged)
         try:
             config = launch(config, arguments, source, found, store, console, trainer)
@@ -40,8 +39,7 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     given_up = len(found.given_up) + len(found.todo)  # what is still to do after a launch would fail again
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
-    if config.sweep.figure_axis:
-        draw(config, found.trials, store, console)
+    draw(config, cells_of(config, found.trials), store, console)
     if given_up:
         sys.exit(1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "matplotlib"]
+HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "matplotlib", "scipy"]
 LIGHT = [
     *(
         "em.trial.config",
@@ -22,6 +22,7 @@ LIGHT = [
         "em.rerun",
     ),
     *("sweeps.plan", "sweeps.status", "sweeps.steer", "sweeps.failures"),
+    *("analysis.figures.axis", "analysis.figures.heatmap"),  # a launch checks its figures before it trains
 ]
 BY_LIBRARIES = {"_RJEM_MALLOC_CONF"}  # what others set when they are imported: Polars its allocator
 

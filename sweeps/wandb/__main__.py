@@ -109,14 +109,13 @@ class Mirror:
             self.say(f"  {sync.command_line(self.config, self.folder)}")
 
     def figure(self) -> Path | None:
-        """The sweep's picture, drawn from what is recorded now; None where there is none to draw."""
-        if not self.config.sweep.figure_axis:
-            return None
+        """The sweep's first picture, drawn from what is recorded now; None where there is none to draw."""
         try:
-            figures.draw(self.config, self.trials, self.store, Console(quiet=True))
+            cells = figures.cells_of(self.config, self.trials)
+            paths = figures.draw(self.config, cells, self.store, Console(quiet=True))
         except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
             return None
-        return self.store.root / "figures" / f"{self.config.sweep.name}.png"
+        return next((path for path in paths if path.suffix == ".png"), None)
 
     def say(self, text: str) -> None:
         if text != self.said:

@@ -121,10 +121,8 @@ class View:
     @cached_property
     def seeds(self) -> pl.DataFrame:
         """One row per trial, with score and outcome after the last step at the first temperature."""
-        step, temperature = max(self.config.eval.steps), self.config.eval.temperatures[0]
-        headlines = load.headlines(self.scores, self.evaluations)
-        at = headlines.filter(pl.col("step") == step, pl.col("temperature") == temperature)
-        return load.seeds(self.wanted, at, load.diverged(self.records), set(self.errors))
+        diverged = load.diverged(self.records)
+        return load.seeds(self.wanted, self.scores, self.config.headline(), diverged, set(self.errors))
 
     @cached_property
     def errors(self) -> dict[str, str]:

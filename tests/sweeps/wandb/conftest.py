@@ -22,7 +22,7 @@ from sweeps.wandb.view import View
 from tests.near_empty import Trainer
 from tests.wandb_server import Server
 
-SMALL = ["sweep=smoke", "sweep.seeds=3", "eval.steps=[1,2]", "sweep.figure_axis=''"]  # 3 cells, and a base model
+SMALL = ["sweep=smoke", "sweep.seeds=3", "eval.steps=[1,2]", "sweep.figures=[]"]  # 3 cells, and a base model
 NO_KEY = {"WANDB_API_KEY": "", "NETRC": "/dev/null", "WANDB_MODE": "offline"}
 
 

@@ -107,7 +107,7 @@ def test_the_older_version_of_a_cell_is_superseded(filled: Filled) -> None:
 
 def test_the_monitor_run_has_the_figure_the_cells_and_some_answers(filled: Filled) -> None:
     store = filled()
-    run(store, "sweep.figure_axis=rollout.temperature")
+    run(store, "sweep.figures=null")
     [path] = [path for path in folder_of(store).runs().values() if run_of(path).job_type == "monitor"]
     monitor = run_of(path)
     assert monitor.tables["responses"].rows[0][-3:] == ["#1", "1", True]
