@@ -1,15 +1,20 @@
-"""What a store holds of a sweep, as the exporter needs it: cells, records, what is still open, what failed and why."""
+"""What a store holds of a sweep, as the exporter needs it: the only place here that reads records.
 
-from collections.abc import Iterable, Sequence
+A run's id is `<key>-<version>`: the key is the content of a cell (or a trial), the version is what is shown of it.
+The same records give the same ids on every machine, and a cell that gains seeds, or other grades, a new version of it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
 from analysis import load
 from em.store import Store
 from em.store.record import Record, Status
-from em.store.schema import scan, schema_of
+from em.store.schema import DamagedError, scan, schema_of
 from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
@@ -18,7 +23,7 @@ from sweeps import failures
 from sweeps.config import Launch
 from sweeps.plan import Plan, compare
 from sweeps.protocol import last_line
-from sweeps.wandb.cells import longest, word
+from sweeps.wandb.values import longest, word
 
 KEY_CHARACTERS = 10  # hexadecimal, of what a W&B run is of: a cell or a trial
 VERSION_CHARACTERS = 8
@@ -52,19 +57,27 @@ def cells(config: Launch, trials: Iterable[Trial]) -> list[Cell]:
     """The cells of a sweep, in the order of work; a cell's key is its content and the sweep's name."""
     axes = [axis.field for axis in config.sweep.axes]
     frame = load.cells(trials := list(trials), axes)
-    found: dict[str, Cell] = {}
+    cells: dict[str, Cell] = {}
     for trial, (_, *values) in zip(trials, frame.select("trial_id", *axes).iter_rows(), strict=True):
         place = repr(values)  # a value may be a list
-        if place not in found:
+        if place not in cells:
             key = key_of(config, "cell", trial.with_seed(0).id)
-            found[place] = Cell(key, dict(zip(axes, values, strict=True)), [])
-        found[place].trials.append(trial)
-    return list(found.values())
+            cells[place] = Cell(key, dict(zip(axes, values, strict=True)), [])
+        cells[place].trials.append(trial)
+    return list(cells.values())
 
 
 def key_of(config: Launch, kind: str, identity: str) -> str:
     """`kind` is what a run is of: a cell's identity is that of its seed 0."""
     return content_id([config.sweep.name, kind, identity])[:KEY_CHARACTERS]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What one run is of: a cell, or one trial; a base model has no cell."""
+
+    cell: Cell | None
+    trials: list[Trial]  # whose records it shows: all seeds and the model that they start from, or the one
 
 
 @dataclass(frozen=True)
@@ -77,28 +90,24 @@ class View:
     scores: pl.DataFrame  # of the wanted steps and evaluations, as of `analysis.load.scores`
 
     @cached_property
-    def open(self) -> set[str]:
-        """The trials that are still to be worked at."""
-        return {unit.trial.id for unit in self.plan.todo}
-
-    @cached_property
-    def evaluations(self) -> list[Evaluation]:
-        return self.config.evaluations
-
-    @cached_property
-    def wanted(self) -> pl.DataFrame:
-        """One row per trial: trial_id, base_id, model, seed."""
-        return load.cells([trial for cell in self.cells for trial in cell.trials], [])
+    def subjects(self) -> dict[str, Subject]:
+        """By its key, every cell or trial that no work is left to do for, in the order of work."""
+        if self.config.tracking.by_trial:
+            cell_of = {trial.id: cell for cell in self.cells for trial in cell.trials}
+            trials = {unit.trial.id: unit.trial for unit in self.plan.wanted}
+            subjects = {
+                key_of(self.config, "trial", name): Subject(cell_of.get(name), [trial])
+                for name, trial in trials.items()
+            }
+        else:
+            subjects = {cell.key: Subject(cell, [*cell.trials, cell.base]) for cell in self.cells}
+        todo = {unit.trial.id for unit in self.plan.todo}
+        return {key: of for key, of in subjects.items() if not any(trial.id in todo for trial in of.trials)}
 
     @cached_property
     def ids(self) -> dict[str, str]:
-        """The ids of the runs that show what is recorded now, by cell key or trial id, in the order of work."""
-        if not self.config.tracking.by_trial:
-            cells = [cell for cell in self.cells if self.is_finished(cell)]
-            return {cell.key: f"{cell.key}-{self.version([*cell.trials, cell.base])}" for cell in cells}
-        wanted = {unit.trial.id: unit.trial for unit in self.plan.wanted}
-        done = [trial for trial in wanted.values() if trial.id not in self.open]
-        return {trial.id: f"{key_of(self.config, 'trial', trial.id)}-{self.version([trial])}" for trial in done}
+        """By key, the ids of the runs that show what is recorded now."""
+        return {key: f"{key}-{self.version(subject.trials)}" for key, subject in self.subjects.items()}
 
     def version(self, trials: Sequence[Trial]) -> str:
         """Short hash of what a run shows of these trials, of what is wanted of them, and of what was given up."""
@@ -106,6 +115,10 @@ class View:
         given_up = sorted(trial.id for trial in trials if trial.id in self.errors)
         wanted = sorted(item.id for item in self.evaluations)
         return content_id([shown, given_up, wanted, sorted(self.config.eval.steps)])[:VERSION_CHARACTERS]
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        return self.config.evaluations
 
     @cached_property
     def shown(self) -> dict[str, str]:
@@ -122,27 +135,32 @@ class View:
     @cached_property
     def seeds(self) -> pl.DataFrame:
         """One row per trial, with score and outcome after the last step at the first temperature."""
-        step, temperature = max(self.config.eval.steps), self.config.eval.temperatures[0]
-        headlines = load.headlines(self.scores, self.evaluations)
-        at = headlines.filter(pl.col("step") == step, pl.col("temperature") == temperature)
-        return load.seeds(self.wanted, at, load.diverged(self.records), set(self.errors))
+        wanted = load.cells([trial for cell in self.cells for trial in cell.trials], [])
+        at = {"step": max(self.config.eval.steps), "temperature": self.config.eval.temperatures[0]}
+        headlines = load.headlines(self.scores, self.evaluations).filter(**at)
+        return load.seeds(wanted, headlines, load.diverged(self.records), set(self.errors))
 
     @cached_property
     def errors(self) -> dict[str, str]:
         """Why a trial failed or diverged, its last line; of trials that were given up or diverged."""
         units = self.records.filter(pl.col("status") == Status.diverged)["unit_id"]
-        paths = [self.store.record_path(unit) for unit in units]
-        diverged = scan(paths, schema_of(Record)).select("trial_id", "error").collect()
-        found = dict(diverged.iter_rows())
+        records = scan([self.store.record_path(unit) for unit in units], schema_of(Record))
+        errors = dict(records.select("trial_id", "error").collect().iter_rows())
         if self.plan.given_up:
-            attempts = failures.attempts(self.store).sort("started")
-            given_up = {unit.trial.id for unit in self.plan.given_up}
-            found |= dict(attempts.filter(pl.col("trial_id").is_in(given_up)).select("trial_id", "error").iter_rows())
-        return {trial: last_line(error or "no reason was recorded") for trial, error in found.items()}
+            given_up = pl.col("trial_id").is_in({unit.trial.id for unit in self.plan.given_up})
+            attempts = failures.attempts(self.store).sort("started").filter(given_up)
+            errors |= dict(attempts.select("trial_id", "error").iter_rows())
+        return {trial: last_line(error or "no reason was recorded") for trial, error in errors.items()}
 
-    def is_finished(self, cell: Cell) -> bool:
-        """Whether no seed of it, nor the model that they start from, is still to be worked at."""
-        return cell.base.id not in self.open and all(trial.id not in self.open for trial in cell.trials)
+    def answers(self, units: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Unit and results after the wanted steps, with the latest grades; without records damaged since the look."""
+        latest = self.store.latest_grades(units)
+        for unit in units:
+            try:
+                results = self.store.graded(unit, latest)["evaluations"] or []
+            except (DamagedError, OSError):
+                continue
+            yield unit, [result for result in results if result["step"] in self.config.eval.steps]
 
 
 def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> View:
@@ -158,8 +176,8 @@ def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> 
     scores = load.scores(records).filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
     shown = pl.col("unit_id").is_in([*scores["unit_id"], *longest(records)["unit_id"]])
     records = records.filter(shown | (pl.col("status") == Status.diverged))
-    found = compare(units, table, store.failed_attempts(), damaged, config.sweep.max_attempts)
-    return View(config, store, cells, found, records, scores)
+    plan = compare(units, table, store.failed_attempts(), damaged, config.sweep.max_attempts)
+    return View(config, store, cells, plan, records, scores)
 
 
 def until(records: pl.DataFrame, last: int) -> pl.DataFrame:
