@@ -26,14 +26,16 @@ from sweeps.wandb.values import word
 MAX_RUNS = 100  # W&B's limit of a chart's lines
 WIDE, HALF, THIRD = 24, 12, 8  # of a row of 24
 ONE_RUN = {"aggregate": False, "max_runs_to_show": 1}
-GROUPS = {  # a group is a cell: its seeds' mean and standard deviation
-    "groupby": "Group",
-    "groupby_aggfunc": "mean",
-    "groupby_rangefunc": "stddev",
-    "max_runs_to_show": MAX_RUNS,
-}
+MEAN_OF_GROUP = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}  # a group is a cell
 AGAINST_STEP = {"x": "Step", "title_x": "optimiser step", "smoothing_type": "none"}
 AGAINST_TIME = {"x": "hours", "title_x": "hours", "smoothing_type": "none", **ONE_RUN}
+TRAINING = {"score": "score", "loss": "loss, nats", "entropy": "token entropy, nats", "grad_norm": "grad_norm"}
+PROGRESS = {
+    "done, of wanted": ["done", "wanted"],
+    "failed attempts and trials given up": ["failed_attempts", "given_up", "diverged"],
+    "lanes": ["lanes", "lanes_busy"],
+    "utilisation of lanes": ["utilisation"],
+}
 
 
 class Section(NamedTuple):
@@ -43,89 +45,59 @@ class Section(NamedTuple):
     panels: list[Any]
 
 
-def cells(config: Launch) -> int:
-    return math.prod(len(axis.values) for axis in config.sweep.axes)
-
-
-def lines(config: Launch) -> int:
-    return min(MAX_RUNS, cells(config))
-
-
 def column(config: Launch, name: str) -> str:
     """What charts show of a value: of cells the mean over seeds, of trials the value itself."""
     return name if config.tracking.by_trial else f"{name}/mean"
+
+
+def cells(config: Launch) -> int:
+    return math.prod(len(axis.values) for axis in config.sweep.axes)
 
 
 def panel(kind: Any, width: int, height: int, **fields: object) -> Any:
     return kind(**fields, layout=wr.Layout(w=width, h=height))
 
 
-def table(name: str) -> Any:
-    return panel(wr.WeavePanelSummaryTable, WIDE, 12, table_name=name)
-
-
 def sections(config: Launch) -> list[Section]:
-    kind, by_trial = config.tracking.runs.value, config.tracking.by_trial
+    kind, by_trial, axes = config.tracking.runs.value, config.tracking.by_trial, config.sweep.axes
     at = f"after step {max(config.eval.steps)} at temperature {config.eval.temperatures[0]:g}"
-    ends = [(wr.Config(word(axis.field)), axis.field) for axis in config.sweep.axes]
+    lines = {"max_runs_to_show": min(MAX_RUNS, cells(config))}
+    each = MEAN_OF_GROUP | {"max_runs_to_show": MAX_RUNS} if by_trial else {"aggregate": False} | lines
+    ends = [(wr.Config(word(axis.field)), axis.field) for axis in axes]
     ends += [(wr.SummaryMetric(column(config, name)), name) for name in ("entropy", "mean_length", "score")]
     columns = [wr.ParallelCoordinatesPlotColumn(metric, display_name=name) for metric, name in ends]
-    each = GROUPS if by_trial else {"aggregate": False, "max_runs_to_show": lines(config)}
-    training = {"score": "score", "loss": "loss, nats", "entropy": "token entropy, nats", "grad_norm": "grad_norm"}
-    over_time = {
-        "done, of wanted": ["done", "wanted"],
-        "failed attempts and trials given up": ["failed_attempts", "given_up", "diverged"],
-        "lanes": ["lanes", "lanes_busy"],
-        "utilisation of lanes": ["utilisation"],
-    }
-    bar = {"orientation": "h", "max_runs_to_show": lines(config)}
-    return [
-        Section(
-            "Score",
-            f"Mean accuracy of the benchmarks {at}.",
-            [kind, "curve"],
-            [shown for axis in config.sweep.axes for shown in against(config, axis.field, axis.values)],
-        ),
-        Section(
-            "All axes",
-            "Every line is a run; its ends are its setting and its score.",
-            [kind],
-            [panel(wr.ParallelCoordinatesPlot, WIDE, 10, columns=columns)],
-        ),
-        Section(
-            "Training",
-            "Score and metrics against the optimiser step; metrics of a step are of the weights before it.",
-            [kind, "base"],
-            [
-                panel(wr.LinePlot, HALF, 8, title=title, y=[column(config, name)], **AGAINST_STEP, **each)
-                for name, title in training.items()
-            ],
-        ),
-        Section(
-            "Seeds",
-            "Every seed of every cell, and a few answers.",
-            [kind, "monitor"],
-            [table(name) for name in ("seeds", "responses") if not (by_trial and name == "seeds")],
-        ),
-        Section(
-            "Failures",
-            "Trials that were given up or diverged; a run that failed says why in `failure`.",
-            [kind],
-            [panel(wr.RunComparer, WIDE, 10, diff_only="split")]  # what sets those apart that failed
-            if by_trial
-            else [
-                panel(wr.BarPlot, THIRD, 8, title=f"seeds {outcome}", metrics=[outcome], **bar)
-                for outcome in ("failed", "diverged", "missing")
-            ],
-        ),
-        Section(
-            "Sweep",
-            "What is done, how busy lanes are, and the figure.",
-            ["monitor"],
-            [panel(wr.LinePlot, HALF, 8, title=title, y=y, **AGAINST_TIME) for title, y in over_time.items()]
-            + [panel(wr.MediaBrowser, HALF, 10, media_keys=["figure"]), table("cells")],
-        ),
+    seeds, responses, of_cells = (
+        panel(wr.WeavePanelSummaryTable, WIDE, 12, table_name=name) for name in ("seeds", "responses", "cells")
+    )
+    training = [
+        panel(wr.LinePlot, HALF, 8, title=title, y=[column(config, name)], **AGAINST_STEP, **each)
+        for name, title in TRAINING.items()
     ]
+    failures = [
+        panel(wr.BarPlot, THIRD, 8, title=f"seeds {outcome}", metrics=[outcome], orientation="h", **lines)
+        for outcome in ("failed", "diverged", "missing")
+    ]
+    progress = [panel(wr.LinePlot, HALF, 8, title=title, y=names, **AGAINST_TIME) for title, names in PROGRESS.items()]
+    figure = panel(wr.MediaBrowser, HALF, 10, media_keys=["figure"])
+    if by_trial:
+        failures = [panel(wr.RunComparer, WIDE, 10, diff_only="split")]  # what sets those apart that failed
+    words = {
+        "Score": f"Mean accuracy of the benchmarks {at}.",
+        "All axes": "Every line is a run; its ends are its setting and its score.",
+        "Training": "Score and metrics against the optimiser step; metrics of a step are of the weights before it.",
+        "Seeds": "Every seed of every cell, and a few answers.",
+        "Failures": "Trials that were given up or diverged; a run that failed says why in `failure`.",
+        "Sweep": "What is done, how busy lanes are, and the figure.",
+    }
+    shown = {
+        "Score": ([kind, "curve"], [one for axis in axes for one in against(config, axis.field, axis.values)]),
+        "All axes": ([kind], [panel(wr.ParallelCoordinatesPlot, WIDE, 10, columns=columns)]),
+        "Training": ([kind, "base"], training),
+        "Seeds": ([kind, "monitor"], [responses] if by_trial else [seeds, responses]),
+        "Failures": ([kind], failures),
+        "Sweep": (["monitor"], [*progress, figure, of_cells]),
+    }
+    return [Section(name, words[name], *shown[name]) for name in shown]
 
 
 def against(config: Launch, path: str, values: Sequence[object]) -> list[Any]:
@@ -159,7 +131,7 @@ def workspace(config: Launch, entity: str) -> ws.Workspace:
         project=config.project,
         name=f"Sweep {config.sweep.name}",
         sections=[ws.Section(name=of.name, panels=of.panels, is_open=True) for of in sections(config)],
-        settings=ws.WorkspaceSettings(x_axis="Step", smoothing_type="none", max_runs=lines(config)),
+        settings=ws.WorkspaceSettings(x_axis="Step", smoothing_type="none", max_runs=min(MAX_RUNS, cells(config))),
         runset_settings=ws.RunsetSettings(
             filters=shown(config, [config.tracking.runs.value, "base", "curve", "monitor"]),
             groupby=[expr.Metric("Group")] if by_trial else [],

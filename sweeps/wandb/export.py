@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,19 +61,13 @@ def export(view: View, folder: Folder) -> int:
         project = next(name for name in folder.names() if sizes[name] < limit)
         save(replace(run, project=project), folder)
         sizes[project] += 1
-    for run in retagged(folder, view.ids.values()):
-        save(run, folder)
-    return sizes.total() - before
-
-
-def retagged(folder: Folder, ids: Iterable[str]) -> Iterator[Run]:
-    """The runs whose tag is no longer true, with the new one: of the versions of a key the one in `ids` is current."""
-    current = {key_in(run_id): run_id for run_id in ids}
+    keys = set(map(key_in, view.done))
     for run_id, path in folder.runs().items():
-        tag = CURRENT if current.get(key_in(run_id)) == run_id else SUPERSEDED
-        if key_in(run_id) in current and generation_of(path) != tag:
+        tag = CURRENT if run_id in view.done else SUPERSEDED
+        if key_in(run_id) in keys and generation_of(path) != tag:
             run = run_of(path)
-            yield replace(run, generation=tag, tags=[tag, *run.tags[1:]])
+            save(replace(run, generation=tag, tags=[tag, *run.tags[1:]]), folder)
+    return sizes.total() - before
 
 
 def save(run: Run, folder: Folder) -> None:
@@ -102,10 +96,10 @@ def write(run: Run, folder: Folder) -> None:
     )
     if run.step_metric:
         started.define_metric("*", step_metric=run.step_metric)
-    media: dict[str, Any] = {name: wandb.Image(path) for name, path in run.images.items()}
-    media |= {name: wandb.Table(columns=list(table.columns), data=table.rows) for name, table in run.tables.items()}
+    images = {name: wandb.Image(path) for name, path in run.images.items()}
+    tables = {name: wandb.Table(columns=[*of.columns], data=[*of.rows]) for name, of in run.tables.items()}
     *rows, last = run.history or [{"_step": 0}]
-    for row in [*rows, last | media]:
+    for row in [*rows, last | images | tables]:
         started.log(row, step=row["_step"])
     started.summary.update(run.summary)
     written = Path(started.settings.sync_dir)

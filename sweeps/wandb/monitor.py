@@ -74,7 +74,7 @@ def facts(view: View, cells: pl.DataFrame, live: Sequence[Notice]) -> dict[str, 
 def scores_of_cells(view: View) -> pl.DataFrame:
     """One row per cell, with the score of its seeds so far, after the last step at the first temperature."""
     cell_of = pl.DataFrame(
-        [{"trial_id": trial.id, "cell": cell.label, **cell.config} for cell in view.cells for trial in cell.trials]
+        [{"trial_id": trial.id, "cell": cell.label, **cell.config} for cell in view.cells for trial in cell.seeds]
     )
     counts = {item.value: (pl.col("outcome") == item.value).sum() for item in Outcome}
     seeds = cell_of.join(view.seeds.select("trial_id", "score", "outcome"), on="trial_id", maintain_order="left")
@@ -85,7 +85,7 @@ def responses(view: View) -> Table:
     """Some answers of the first recorded seed of the first cells, after its last step, as far as texts were kept."""
     table = Table(columns=["cell", "trial_id", "benchmark", "temperature", "text", "extracted", "correct"], rows=[])
     unit_of = dict(view.records.sort("unit_id").select("trial_id", "unit_id").iter_rows())
-    recorded = [(cell, [trial.id for trial in cell.trials if trial.id in unit_of]) for cell in view.cells[:RESPONSES]]
+    recorded = [(cell, [trial.id for trial in cell.seeds if trial.id in unit_of]) for cell in view.cells[:RESPONSES]]
     firsts = {unit_of[trials[0]]: (cell.label, trials[0]) for cell, trials in recorded if trials}
     for unit, results in view.answers(list(firsts)):
         last = max((result["step"] for result in results), default=0)

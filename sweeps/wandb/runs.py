@@ -12,7 +12,7 @@ from analysis.load import Outcome
 from em.errors import require
 from em.store.record import Status, to_json
 from sweeps.wandb.values import History, histories, statistics, values
-from sweeps.wandb.view import Subject, View
+from sweeps.wandb.view import Cell, View
 
 COLUMNS = 2_000  # names of one run, of some 10,000 that W&B advises for a project
 ROWS = 10_000  # of a table: W&B's limit
@@ -58,117 +58,107 @@ def key_in(run_id: str) -> str:
 def planned(view: View, written: Collection[str]) -> Iterator[Run]:
     """A run for each cell, or trial, that is done with and not among the `written` run ids."""
     before = Counter(map(key_in, written))
-    new = [key for key, run_id in view.ids.items() if run_id not in written]
-    size = max(1, BATCH // max((len(view.subjects[key].trials) for key in new), default=1))
+    new = [(run_id, cell) for run_id, cell in view.done.items() if run_id not in written]
+    size = max(1, BATCH // max((len(cell.trials) for _, cell in new), default=1))
     plan = trial_run if view.config.tracking.by_trial else cell_run
     for start in range(0, len(new), size):
-        keys = new[start : start + size]
-        batch = Batch.of(view, keys)
-        yield from (plan(view, key, batch, before[key] + 1) for key in keys)
+        some = new[start : start + size]
+        batch = Batch.of(view, [cell for _, cell in some])
+        yield from (plan(view, run_id, cell, batch, before[cell.key] + 1) for run_id, cell in some)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What was recorded of some cells or trials, by key: found for all of them at once, some times faster."""
+    """What was recorded of some cells, by their keys: found for all of them at once, some times faster."""
 
     records: dict[str, pl.DataFrame]  # in the order in which they were started
     histories: dict[str, History]
     seeds: dict[str, pl.DataFrame]  # a row for each seed: what became of it, and the last value of everything
 
     @classmethod
-    def of(cls, view: View, keys: Sequence[str]) -> "Batch":
-        members = pl.DataFrame(
-            [(key, trial.id) for key in keys for trial in view.subjects[key].trials],
-            schema=["key", "trial_id"],
-            orient="row",
-        )
-        own = pl.col("trial_id").is_in(members["trial_id"].unique().to_list())
-        records = view.records.filter(own).sort("started")
-        long = values(records, view.scores.filter(own), view.evaluations)
-        of_keys = long.join(members, on="trial_id", maintain_order="left")
-        made = records.unique("trial_id", keep="last").select("trial_id", "node", "lane", "seconds")
-        last = long.group_by("trial_id", "name", maintain_order=True).last()
+    def of(cls, view: View, cells: Sequence[Cell]) -> "Batch":
+        keys = [(trial.id, cell.key) for cell in cells for trial in cell.trials]
+        members = pl.DataFrame(keys, schema=["trial_id", "key"], orient="row")
+        records = view.records.join(members, on="trial_id", maintain_order="left").sort("started")
         seeds = view.seeds.select("seed", "trial_id", "outcome").join(members, on="trial_id", maintain_order="left")
+        scores = view.scores.join(members, on="trial_id", how="semi", maintain_order="left")
+        long = values(records, scores, view.config.evaluations)
+        last = long.group_by("trial_id", "name", maintain_order=True).last()
         if len(last):
             wide = last.pivot("name", index="trial_id", values="value")
             seeds = seeds.join(wide, on="trial_id", how="left", maintain_order="left")
+        made = records.unique("trial_id", keep="last").select("trial_id", "node", "lane", "seconds")
         seeds = seeds.join(made, on="trial_id", how="left", maintain_order="left").sort("seed")
-        return cls(
-            records=by_key(records.join(members, on="trial_id", maintain_order="left"), keys),
-            histories=histories(of_keys if view.config.tracking.by_trial else statistics(of_keys)),
-            seeds=by_key(seeds, keys),
-        )
+        long = long.join(members, on="trial_id", maintain_order="left")
+        shown = long if view.config.tracking.by_trial else statistics(long)
+        return cls(by_key(records, cells), histories(shown), by_key(seeds, cells))
 
 
-def by_key(frame: pl.DataFrame, keys: Sequence[str]) -> dict[str, pl.DataFrame]:
-    """The rows of each key, without it; of some keys there may be none."""
+def by_key(frame: pl.DataFrame, cells: Sequence[Cell]) -> dict[str, pl.DataFrame]:
+    """The rows of each cell; of some there may be none."""
     parts = frame.partition_by("key", as_dict=True, include_key=False)
-    return {key: parts.get((key,), frame.drop("key").clear()) for key in keys}
+    return {cell.key: parts.get((cell.key,), frame.drop("key").clear()) for cell in cells}
 
 
-def cell_run(view: View, key: str, batch: Batch, version: int) -> Run:
+def cell_run(view: View, run_id: str, cell: Cell, batch: Batch, version: int) -> Run:
     """The run of a cell: statistics over its seeds, and a table of them."""
-    subject, records, seeds = view.subjects[key], batch.records[key], batch.seeds[key]
-    cell, first = subject.cell, subject.trials[0]
-    assert cell is not None
-    history = batch.histories.get(key, [])
+    records, seeds, history = batch.records[cell.key], batch.seeds[cell.key], batch.histories.get(cell.key, [])
     columns = len({name for row in history for name in row})
     remedy = f"a W&B run shows at most {COLUMNS}: take fewer benchmarks or eval.temperatures, or tracking.runs=trial"
     require(columns <= COLUMNS, "columns of a cell", columns, remedy)
     outcomes = {outcome.value: int((seeds["outcome"] == outcome.value).sum()) for outcome in Outcome}
-    whole = json.loads(to_json(first))
-    del whole["seed"]
     environments = records["environment"].unique(maintain_order=True)
-    made_with = {
+    of_seed = json.loads(to_json(cell.seeds[0]))
+    about = {
         "code_version": "+".join(sorted(set(records["code_version"]))),
         "environment": json.loads(environments[-1]) if len(environments) else {},
         "environments": len(environments),
+        "cell": cell.key,
+        "version": version,
+        "seeds": len(seeds),
     }
-    about = {"cell": key, "version": version, "seeds": len(seeds)}
     rows = [[*cell.config.values(), *row] for row in seeds.head(ROWS).iter_rows()]
     return Run(
-        id=view.ids[key],
+        id=run_id,
         group=view.config.sweep.name,
         job_type="cell",
         name=f"{cell.label} ({len(seeds)} seeds{f', version {version}' * (version > 1)})",
         version=version,
         tags=[CURRENT, *(name for name in ("diverged", "failed") if outcomes[name])],
-        config=whole | named(view, subject) | made_with | about,
+        config={name: value for name, value in of_seed.items() if name != "seed"} | named(view, cell) | about,
         history=history,
-        summary=outcomes | failure(view, seeds["trial_id"]),
+        summary=outcomes | failure(view, cell),
         tables={"seeds": Table(columns=[*cell.config, *seeds.columns], rows=rows)},
         exit_code=int(outcomes["failed"] > 0),
     )
 
 
-def trial_run(view: View, key: str, batch: Batch, version: int) -> Run:
-    """The run of one trial, or of a base model where there is no cell."""
-    subject, records = view.subjects[key], batch.records[key]
-    cell, [trial] = subject.cell, subject.trials
+def trial_run(view: View, run_id: str, cell: Cell, batch: Batch, version: int) -> Run:
+    """The run of one trial, or of a base model."""
+    [trial], records = cell.seeds, batch.records[cell.key]
     made = records.select("attempt_id", "node", "lane", "started", "seconds", "code_version")
     status = records["status"].sort()[0] if len(records) else Status.failed.value  # of several: diverged before done
     about = {"trial_id": trial.id, "seed": trial.seed} | (made.row(-1, named=True) if len(made) else {})
     return Run(
-        id=view.ids[key],
-        group=cell.label if cell else "base models",
-        job_type="trial" if cell else "base",
-        name=f"{cell.label} seed {trial.seed}" if cell else trial.model.label,
+        id=run_id,
+        group="base models" if trial.is_base else cell.label,
+        job_type="base" if trial.is_base else "trial",
+        name=cell.label if trial.is_base else f"{cell.label} seed {trial.seed}",
         version=version,
         tags=[CURRENT, view.config.sweep.name, *([status] if status != Status.done else [])],
-        config=named(view, subject) | about,
-        history=batch.histories.get(key, []),
-        summary={"status": status} | failure(view, [trial.id]),
+        config=named(view, cell) | about,
+        history=batch.histories.get(cell.key, []),
+        summary={"status": status} | failure(view, cell),
         exit_code=int(status == Status.failed),
     )
 
 
-def named(view: View, subject: Subject) -> dict[str, object]:
+def named(view: View, cell: Cell) -> dict[str, object]:
     """What runs are filtered by: the sweep, the model, the values of the axes."""
-    about = {"sweep_name": view.config.sweep.name, "model_label": subject.trials[0].model.label}
-    return about | (subject.cell.config if subject.cell else {})
+    return {"sweep_name": view.config.sweep.name, "model_label": cell.seeds[0].model.label} | cell.config
 
 
-def failure(view: View, trials: Collection[str]) -> dict[str, object]:
-    """Why some of these trials failed or diverged, for a run's summary."""
-    reasons = {view.errors[trial] for trial in trials if trial in view.errors}
+def failure(view: View, cell: Cell) -> dict[str, object]:
+    """Why seeds of it failed or diverged, for a run's summary."""
+    reasons = {view.errors[trial.id] for trial in cell.seeds if trial.id in view.errors}
     return {"failure": "; ".join(sorted(reasons))} if reasons else {}

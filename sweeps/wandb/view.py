@@ -4,7 +4,7 @@ A run's id is `<key>-<version>`: the key is the content of a cell (or a trial), 
 The same records give the same ids on every machine, and a cell that gains seeds, or other grades, a new version of it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,6 @@ from analysis import load
 from em.store import Store
 from em.store.record import Record, Status
 from em.store.schema import DamagedError, scan, schema_of
-from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 from em.trial.unit import Unit
@@ -31,53 +30,42 @@ VERSION_CHARACTERS = 8
 
 @dataclass(frozen=True)
 class Cell:
-    """All seeds of one combination of the axes' values."""
+    """What one run is of: all seeds of one combination of the axes' values, or one trial by itself."""
 
     key: str
-    axes: dict[str, object]  # value by dotted path
-    trials: list[Trial]
+    axes: dict[str, object]  # value by dotted path; none of a base model
+    seeds: list[Trial]
+    base: Trial | None = None  # that the seeds start from, and that the run shows too
 
     @property
-    def base(self) -> Trial:
-        return self.trials[0].base
+    def trials(self) -> list[Trial]:
+        return [*self.seeds, self.base] if self.base else self.seeds
 
     @property
     def label(self) -> str:
         """`temperature=0.5 lr=0.001`"""
-        shown = (f"{value:g}" if isinstance(value, float) else str(value) for value in self.axes.values())
-        names = (path.rpartition(".")[2] for path in self.axes)
-        return " ".join(map("=".join, zip(names, shown, strict=True))) or self.trials[0].model.label
+        shown = ((path, f"{value:g}" if isinstance(value, float) else value) for path, value in self.axes.items())
+        return " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in shown) or self.seeds[0].model.label
 
     @property
     def config(self) -> dict[str, object]:
         return {word(path): value for path, value in self.axes.items()}
 
 
-def cells(config: Launch, trials: Iterable[Trial]) -> list[Cell]:
-    """The cells of a sweep, in the order of work; a cell's key is its content and the sweep's name."""
-    axes = [axis.field for axis in config.sweep.axes]
-    frame = load.cells(trials := list(trials), axes)
-    cells: dict[str, Cell] = {}
-    for trial, (_, *values) in zip(trials, frame.select("trial_id", *axes).iter_rows(), strict=True):
+def cells(config: Launch, trials: Sequence[Trial]) -> list[Cell]:
+    """The cells of a sweep, in the order of work; the key is the content of seed 0 and the sweep's name."""
+    axes, cells = [axis.field for axis in config.sweep.axes], dict[str, Cell]()
+    for trial, row in zip(trials, load.cells(trials, axes).iter_rows(named=True), strict=True):
+        values = {path: row[path] for path in axes}
         place = repr(values)  # a value may be a list
         if place not in cells:
-            key = key_of(config, "cell", trial.with_seed(0).id)
-            cells[place] = Cell(key, dict(zip(axes, values, strict=True)), [])
-        cells[place].trials.append(trial)
+            cells[place] = Cell(key_of(config, "cell", trial.with_seed(0).id), values, [], trial.base)
+        cells[place].seeds.append(trial)
     return list(cells.values())
 
 
 def key_of(config: Launch, kind: str, identity: str) -> str:
-    """`kind` is what a run is of: a cell's identity is that of its seed 0."""
     return content_id([config.sweep.name, kind, identity])[:KEY_CHARACTERS]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What one run is of: a cell, or one trial; a base model has no cell."""
-
-    cell: Cell | None
-    trials: list[Trial]  # whose records it shows: all seeds and the model that they start from, or the one
 
 
 @dataclass(frozen=True)
@@ -90,54 +78,38 @@ class View:
     scores: pl.DataFrame  # of the wanted steps and evaluations, as of `analysis.load.scores`
 
     @cached_property
-    def subjects(self) -> dict[str, Subject]:
-        """By its key, every cell or trial that no work is left to do for, in the order of work."""
+    def done(self) -> dict[str, Cell]:
+        """By the id of the run that shows it now, every cell, or trial, that no work is left to do for."""
+        cells = self.cells
         if self.config.tracking.by_trial:
-            cell_of = {trial.id: cell for cell in self.cells for trial in cell.trials}
+            axes = {trial.id: cell.axes for cell in cells for trial in cell.seeds}
             trials = {unit.trial.id: unit.trial for unit in self.plan.wanted}
-            subjects = {
-                key_of(self.config, "trial", name): Subject(cell_of.get(name), [trial])
-                for name, trial in trials.items()
-            }
-        else:
-            subjects = {cell.key: Subject(cell, [*cell.trials, cell.base]) for cell in self.cells}
+            cells = [Cell(key_of(self.config, "trial", id), axes.get(id, {}), [trial]) for id, trial in trials.items()]
         todo = {unit.trial.id for unit in self.plan.todo}
-        return {key: of for key, of in subjects.items() if not any(trial.id in todo for trial in of.trials)}
-
-    @cached_property
-    def ids(self) -> dict[str, str]:
-        """By key, the ids of the runs that show what is recorded now."""
-        return {key: f"{key}-{self.version(subject.trials)}" for key, subject in self.subjects.items()}
+        done = [cell for cell in cells if todo.isdisjoint(trial.id for trial in cell.trials)]
+        return {f"{cell.key}-{self.version(cell.trials)}": cell for cell in done}
 
     def version(self, trials: Sequence[Trial]) -> str:
         """Short hash of what a run shows of these trials, of what is wanted of them, and of what was given up."""
         shown = sorted(self.shown[trial.id] for trial in trials if trial.id in self.shown)
         given_up = sorted(trial.id for trial in trials if trial.id in self.errors)
-        wanted = sorted(item.id for item in self.evaluations)
+        wanted = sorted(item.id for item in self.config.evaluations)
         return content_id([shown, given_up, wanted, sorted(self.config.eval.steps)])[:VERSION_CHARACTERS]
-
-    @cached_property
-    def evaluations(self) -> list[Evaluation]:
-        return self.config.evaluations
 
     @cached_property
     def shown(self) -> dict[str, str]:
         """By trial, its attempts and scores as text: a later grading changes a score and no attempt."""
-        texts = [
-            frame.select("trial_id", text=pl.concat_str(*columns, separator=" "))
-            for frame, columns in (
-                (self.records, ("unit_id", "attempt_id")),
-                (self.scores, ("step", "evaluation_id", "accuracy")),
-            )
-        ]
-        return dict(pl.concat(texts).group_by("trial_id").agg(pl.col("text").sort().str.join("\n")).iter_rows())
+        attempts = self.records.select("trial_id", text=pl.concat_str("unit_id", "attempt_id", separator=" "))
+        measured = pl.concat_str("step", "evaluation_id", "accuracy", separator=" ")
+        texts = pl.concat([attempts, self.scores.select("trial_id", text=measured)])
+        return dict(texts.group_by("trial_id").agg(pl.col("text").sort().str.join("\n")).iter_rows())
 
     @cached_property
     def seeds(self) -> pl.DataFrame:
         """One row per trial, with score and outcome after the last step at the first temperature."""
-        wanted = load.cells([trial for cell in self.cells for trial in cell.trials], [])
+        wanted = load.cells([trial for cell in self.cells for trial in cell.seeds], [])
         at = {"step": max(self.config.eval.steps), "temperature": self.config.eval.temperatures[0]}
-        headlines = load.headlines(self.scores, self.evaluations).filter(**at)
+        headlines = load.headlines(self.scores, self.config.evaluations).filter(**at)
         return load.seeds(wanted, headlines, load.diverged(self.records), set(self.errors))
 
     @cached_property
