@@ -10,6 +10,7 @@ again writes and sends only what is new.
 """
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -96,7 +97,7 @@ class Mirror:
                 self.say(sync.sync(self.config, self.folder))
         elif waiting and not live:
             self.say(f"send them with `make wandb-sync SWEEP={self.config.sweep.name}`, which runs:")
-            self.say(f"  {sync.command_line(self.config, self.folder)}")
+            self.say(f"  {shlex.join(['.venv/bin/python', '-m', *sync.command(self.config, self.folder)])}")
 
     def figure(self) -> Path | None:
         """The sweep's picture, drawn from what is recorded now; None where there is none to draw."""

@@ -28,8 +28,8 @@ def curve_runs(view: View) -> Iterator[Run]:
         value = pl.col("trial_id").replace_strict(value_of, return_dtype=pl.Float64).alias(word(path))
         table = view.seeds.drop_nulls("score").group_by(value).agg(**over_seeds("score")).sort(word(path))
         table = table.rename({statistic: curve_name(path, statistic) for statistic in STATISTICS})
-        rows = enumerate(table.iter_rows(named=True))
-        history = [{"_step": step} | {name: v for name, v in row.items() if v is not None} for step, row in rows]
+        rows = table.with_row_index("_step").iter_rows(named=True)
+        history = [{name: number for name, number in row.items() if number is not None} for row in rows]
         if not history:
             continue
         yield Run(

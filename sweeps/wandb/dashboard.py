@@ -66,38 +66,33 @@ def sections(config: Launch) -> list[Section]:
     ends = [(wr.Config(word(axis.field)), axis.field) for axis in axes]
     ends += [(wr.SummaryMetric(column(config, name)), name) for name in ("entropy", "mean_length", "score")]
     columns = [wr.ParallelCoordinatesPlotColumn(metric, display_name=name) for metric, name in ends]
-    seeds, responses, of_cells = (
-        panel(wr.WeavePanelSummaryTable, WIDE, 12, table_name=name) for name in ("seeds", "responses", "cells")
+    settings = panel(wr.ParallelCoordinatesPlot, WIDE, 10, columns=columns)
+    *answers, all_cells = (
+        panel(wr.WeavePanelSummaryTable, WIDE, 12, table_name=name)
+        for name in (["responses", "cells"] if by_trial else ["seeds", "responses", "cells"])
     )
     training = [
         panel(wr.LinePlot, HALF, 8, title=title, y=[column(config, name)], **AGAINST_STEP, **each)
         for name, title in TRAINING.items()
     ]
-    failures = [
+    differences = panel(wr.RunComparer, WIDE, 10, diff_only="split")  # what sets those apart that failed
+    failed = [
         panel(wr.BarPlot, THIRD, 8, title=f"seeds {outcome}", metrics=[outcome], orientation="h", **lines)
         for outcome in ("failed", "diverged", "missing")
     ]
     progress = [panel(wr.LinePlot, HALF, 8, title=title, y=names, **AGAINST_TIME) for title, names in PROGRESS.items()]
-    figure = panel(wr.MediaBrowser, HALF, 10, media_keys=["figure"])
-    if by_trial:
-        failures = [panel(wr.RunComparer, WIDE, 10, diff_only="split")]  # what sets those apart that failed
-    words = {
-        "Score": f"Mean accuracy of the benchmarks {at}.",
-        "All axes": "Every line is a run; its ends are its setting and its score.",
-        "Training": "Score and metrics against the optimiser step; metrics of a step are of the weights before it.",
-        "Seeds": "Every seed of every cell, and a few answers.",
-        "Failures": "Trials that were given up or diverged; a run that failed says why in `failure`.",
-        "Sweep": "What is done, how busy lanes are, and the figure.",
-    }
-    shown = {
-        "Score": ([kind, "curve"], [one for axis in axes for one in against(config, axis.field, axis.values)]),
-        "All axes": ([kind], [panel(wr.ParallelCoordinatesPlot, WIDE, 10, columns=columns)]),
-        "Training": ([kind, "base"], training),
-        "Seeds": ([kind, "monitor"], [responses] if by_trial else [seeds, responses]),
-        "Failures": ([kind], failures),
-        "Sweep": (["monitor"], [*progress, figure, of_cells]),
-    }
-    return [Section(name, words[name], *shown[name]) for name in shown]
+    progress.append(panel(wr.MediaBrowser, HALF, 10, media_keys=["figure"]))
+    scores = [shown for axis in axes for shown in against(config, axis.field, axis.values)]
+    steps = "Score and metrics against the optimiser step; metrics of a step are of the weights before it."
+    reasons = "Trials that were given up or diverged; a run that failed says why in `failure`."
+    return [
+        Section("Score", f"Mean accuracy of the benchmarks {at}.", [kind, "curve"], scores),
+        Section("All axes", "Every line is a run; its ends are its setting and its score.", [kind], [settings]),
+        Section("Training", steps, [kind, "base"], training),
+        Section("Seeds", "Every seed of every cell, and a few answers.", [kind, "monitor"], answers),
+        Section("Failures", reasons, [kind], [differences] if by_trial else failed),
+        Section("Sweep", "What is done, how busy lanes are, and the figure.", ["monitor"], [*progress, all_cells]),
+    ]
 
 
 def against(config: Launch, path: str, values: Sequence[object]) -> list[Any]:
@@ -144,14 +139,21 @@ def workspace(config: Launch, entity: str) -> ws.Workspace:
 def report(config: Launch, entity: str) -> wr.Report:
     """With an entity its run sets ask W&B for the project's id as they are made."""
     blocks: list[Any] = [wr.TableOfContents()]
-    where = {"entity": entity, "project": config.project}
+    project, grouped = config.project, config.tracking.by_trial
     for of in sections(config):
-        groupby = ["group"] if config.tracking.by_trial and "trial" in of.kinds else []
-        runs = wr.Runset(**where, name=of.name, filters=shown(config, of.kinds), groupby=groupby)
+        groupby = ["group"] if grouped and "trial" in of.kinds else []
+        filters = shown(config, of.kinds)
+        runs = wr.Runset(entity=entity, project=project, name=of.name, filters=filters, groupby=groupby)
         blocks += [wr.H1(of.name), wr.P(of.text), wr.PanelGrid(runsets=[runs], panels=of.panels)]
     description = f"{cells(config)} cells of {config.sweep.seeds} seeds"
-    title = f"Sweep {config.sweep.name}"
-    return wr.Report(**where, title=title, description=description, blocks=blocks, width="fluid")
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=f"Sweep {config.sweep.name}",
+        description=description,
+        blocks=blocks,
+        width="fluid",
+    )
 
 
 def specification(view: ws.Workspace | wr.Report) -> dict[str, Any]:
@@ -174,9 +176,10 @@ def save(config: Launch, folder: Folder) -> str:
         return f"no API key: the specifications are in {path}; after `.venv/bin/python -m wandb login` they are sent"
     entity = config.tracking.entity or sync.ask(address, key, "nothing was sent")
     kept = folder.root / f"{name}-dashboard.json"
-    before = json.loads(kept.read_text()) if kept.exists() else {"name": "", "id": "", "report": ""}
     space, text = workspace(config, entity), report(config, entity)
-    space._internal_name, space._internal_id, text.id = before["name"], before["id"], before["report"]
+    if kept.exists():
+        before = json.loads(kept.read_text())
+        space._internal_name, space._internal_id, text.id = before["name"], before["id"], before["report"]
     try:
         space.save()
         text.save()

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,7 @@ class Run:
     name: str
     version: int = 1  # of what was written of one cell or trial so far
     tags: list[str] = field(default_factory=list)
-    config: dict[str, object] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=list)
     summary: dict[str, object] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Run:
     exit_code: int = 0
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> "Run":
+    def of(cls, plain: Mapping[str, Any]) -> "Run":
         """The inverse of `vars`, tables too."""
         return cls(**{**plain, "tables": {name: Table(**table) for name, table in plain["tables"].items()}})
 

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -54,23 +53,17 @@ def command(config: Launch, folder: Folder) -> list[str]:
     return ["wandb", "sync", *entity, *(str(folder.root / project) for project in folder.projects())]
 
 
-def command_line(config: Launch, folder: Folder) -> str:
-    return shlex.join([".venv/bin/python", "-m", *command(config, folder)])
-
-
 def sync(config: Launch, folder: Folder) -> str:
     """Send what waits, and say how it went; raises InputError, one line, where W&B has not taken all."""
     waiting = len(folder.waiting())
     if not waiting:
         return f"nothing to send: W&B has all {len(folder.runs())} runs of {folder.root / folder.project}"
-    ask(
-        *credentials(),
-        f"what waits ({waiting} runs) stays in {folder.root}; `make wandb-sync SWEEP={config.sweep.name}` sends it",
-    )
+    later = f"what waits ({waiting} runs) stays in {folder.root}; `make wandb-sync SWEEP={config.sweep.name}` sends it"
+    ask(*credentials(), later)
+    words = [sys.executable, "-m", *command(config, folder), "-n", str(PARALLEL)]
+    staging = str(folder.staging.resolve())
+    environment = SETTINGS | os.environ | {"WANDB_DATA_DIR": staging, "WANDB_DIR": staging}  # its logs too
     with folder.alone():
-        words = [sys.executable, "-m", *command(config, folder), "-n", str(PARALLEL)]
-        staging = str(folder.staging.resolve())
-        environment = SETTINGS | os.environ | {"WANDB_DATA_DIR": staging, "WANDB_DIR": staging}  # its logs too
         done = subprocess.run(
             words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )

@@ -71,8 +71,9 @@ def statistics(values: pl.DataFrame) -> pl.DataFrame:
 
 def histories(values: pl.DataFrame) -> dict[str, History]:
     """The history of every key that has values, from one row per (key, step, name)."""
-    found: dict[str, History] = {}
+    by_key: dict[str, History] = {}
     rows = values.group_by("key", "step").agg("name", "value").sort("key", "step")
     for key, step, names, numbers in rows.iter_rows():
-        found.setdefault(key, []).append({"_step": step} | dict(zip(names, numbers, strict=True)))
-    return found
+        row: dict[str, float] = dict(zip(names, numbers, strict=True))
+        by_key.setdefault(key, []).append({"_step": step} | row)
+    return by_key
