@@ -24,7 +24,7 @@ from sweeps.protocol import TRAINER, Setup
 from sweeps.queue import Queue
 from sweeps.source import Source
 from sweeps.supervisor import Supervisor
-from sweeps.wandb.start import start_exporter
+from sweeps.wandb import start_exporter
 
 LANE_STARTS = 200  # times that Tune starts one lane again
 RAY_SETTINGS = {

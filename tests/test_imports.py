@@ -114,8 +114,8 @@ def test_only_the_exporter_imports_wandb():
     assert using == {f"sweeps.wandb.{name}" for name in ("dashboard", "export", "sync", "transaction_log")}
     outside = [name for name in found if not name.startswith("sweeps.wandb")]
     used = {used for name in outside for used in imported(found[name]) if used.startswith("sweeps.wandb")}
-    assert used == {"sweeps.wandb.start", "sweeps.wandb.start.start_exporter"}
-    pure = ["cells", "view", "runs", "curves", "folder", "monitor", "start"]
+    assert used == {"sweeps.wandb", "sweeps.wandb.start_exporter"}
+    pure = ["values", "view", "runs", "curves", "folder", "monitor"]
     loaded, _ = probe(["sweeps.launch", *(f"sweeps.wandb.{name}" for name in pure)])
     assert "wandb" not in tops(loaded)
 
