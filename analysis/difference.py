@@ -6,16 +6,18 @@ them, weights are updated; then, where the step is measured, weights are digeste
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from em.store.record import EvaluationResult, Record
 
 PHASES = ("prompts", "samples", "metrics", "weights", "answers")  # of a step, as they happen; prompts: of step 0
 TRAINING = ("model", "objective", "optimizer", "rollout", "seed")
 ENGINE = ("rollout.engine", "rollout.gpu_memory_utilization", "rollout.max_num_seqs", "rollout.max_model_len")
 OF_ANSWERS = ("texts", "extracted", "lengths", "truncated", "correct")  # an entry for each answer of an evaluation
 
-Row = dict[str, Any]  # a record as it is read from its file, or a part of it
+Fields = Mapping[str, object]  # of an item that is compared, or of a config
 
 
 class Word(str):
@@ -61,13 +63,13 @@ class Difference:
     only: dict[str, list[Place]]  # "A", "B": what only that one recorded
 
 
-def compare(a: Row, b: Row) -> Difference:
+def compare(a: Record, b: Record) -> Difference:
     x, y = trajectory(a), trajectory(b)
     both = [place for place in x if place in y]
     partings = (differing(place, x[place], y[place]) for place in both)
     parting = next((found for found in partings if found), None)
     return Difference(
-        config=list(changes(json.loads(a["trial"]), json.loads(b["trial"]))),
+        config=list(changes(json.loads(a.trial), json.loads(b.trial))),
         evaluations=list(changes(evaluations(a), evaluations(b))),
         environment=list(changes(environment(a), environment(b))),
         parting=parting,
@@ -76,62 +78,63 @@ def compare(a: Row, b: Row) -> Difference:
     )
 
 
-def changes(a: Row, b: Row, prefix: str = "") -> Iterator[Change]:
-    """What differs between nested dictionaries, by dotted path; a list is one value."""
+def changes(a: Fields, b: Fields, prefix: str = "") -> Iterator[Change]:
+    """What differs between nested mappings, by dotted path; a list is one value."""
     for name in {**a, **b}:
         x, y = a.get(name, ABSENT), b.get(name, ABSENT)
-        if isinstance(x, dict) and isinstance(y, dict):
+        if isinstance(x, Mapping) and isinstance(y, Mapping):
             yield from changes(x, y, f"{prefix}{name}.")
         elif differ(x, y):
             yield Change(prefix + name, x, y)
 
 
-def differ(a: Any, b: Any) -> bool:
+def differ(a: object, b: object) -> bool:
     return a != b and repr(a) != repr(b)  # NaN is NaN
 
 
-def evaluations(row: Row) -> Row:
-    found = json.loads(row["evaluations_config"]).values()
-    return {f"{it['benchmark']['name']} at temperature {it['temperature']:g}": it for it in found}
+def evaluations(record: Record) -> Fields:
+    configs = json.loads(record.evaluations_config).values()
+    return {f"{it['benchmark']['name']} at temperature {it['temperature']:g}": it for it in configs}
 
 
-def environment(row: Row) -> Row:
-    made = row["provenance"]
-    also = {"code": made["code_version"], "node": made["node"], "replayed": made["replayed"]}
-    return json.loads(made["environment"]) | also
+def environment(record: Record) -> Fields:
+    made = record.provenance
+    also = {"code": made.code_version, "node": made.node, "replayed": made.replayed}
+    return json.loads(made.environment) | also
 
 
-def trajectory(row: Row) -> dict[Place, dict[str, Row]]:
+def trajectory(record: Record) -> dict[Place, dict[str, Fields]]:
     """What a record holds, in the order that it happened: the items of each place, by name, "" where there is one."""
-    found: dict[Place, dict[str, Row]] = defaultdict(dict)
-    for index, token_ids in enumerate(row["prompts"] or []):
-        found[Place(0, "prompts")][f"prompt {index}"] = {"token_ids": token_ids}
-    for sample in row["rollouts"] or []:
-        samples = found[Place(sample["step"], "samples")]
-        samples[f"sample {len(samples)}"] = sample
-    for metrics in row["steps"] or []:
-        known = {name: value for name, value in metrics.items() if value is not None}
-        found[Place(metrics["step"], "metrics")][""] = known
-    for digest in row["digests"] or []:
-        found[Place(digest["step"], "weights")][""] = digest
-    for result in row["evaluations"] or []:
-        found[Place(result["step"], "answers", result["evaluation_id"])] = answers(result)
-    return dict(sorted(found.items(), key=lambda item: (item[0].step, PHASES.index(item[0].phase))))
+    places: dict[Place, dict[str, Fields]] = defaultdict(dict)
+    for index, token_ids in enumerate(record.prompts):
+        places[Place(0, "prompts")][f"prompt {index}"] = {"token_ids": token_ids}
+    for sample in record.rollouts:
+        samples = places[Place(sample.step, "samples")]
+        samples[f"sample {len(samples)}"] = vars(sample)
+    for metrics in record.steps:
+        known = {name: value for name, value in vars(metrics).items() if value is not None}
+        places[Place(metrics.step, "metrics")][""] = known
+    for digest in record.digests:
+        places[Place(digest.step, "weights")][""] = vars(digest)
+    for result in record.evaluations:
+        places[Place(result.step, "answers", result.evaluation_id)] = answers(result)
+    return dict(sorted(places.items(), key=lambda item: (item[0].step, PHASES.index(item[0].phase))))
 
 
-def answers(result: Row) -> dict[str, Row]:
+def answers(result: EvaluationResult) -> dict[str, Fields]:
     """The answers of an evaluation, without the texts that were not kept."""
-    title, found = f"{result['benchmark']} at temperature {result['temperature']:g}", {}
-    for index in range(len(result["correct"])):
-        answer = {name: result[name][index] for name in OF_ANSWERS if result[name]}
+    title, items = f"{result.benchmark} at temperature {result.temperature:g}", {}
+    lists = {name: entries for name in OF_ANSWERS if (entries := getattr(result, name))}
+    for index in range(len(result.correct)):
+        problem, sample = divmod(index, result.samples)
+        answer = {name: entries[index] for name, entries in lists.items()}
         if answer.get("texts") is None:
             answer.pop("texts", None)
-        problem, sample = divmod(index, result["samples"])
-        found[f"{title}, problem {problem}, sample {sample}"] = answer
-    return found
+        items[f"{title}, problem {problem}, sample {sample}"] = answer
+    return items
 
 
-def differing(place: Place, a: dict[str, Row], b: dict[str, Row]) -> Parting | None:
+def differing(place: Place, a: Mapping[str, Fields], b: Mapping[str, Fields]) -> Parting | None:
     """The first difference within a place that both trajectories hold."""
     both = [item for item in a if item in b]
     unlike = {item: found for item in both if (found := list(item_changes(a[item], b[item])))}
@@ -141,7 +144,7 @@ def differing(place: Place, a: dict[str, Row], b: dict[str, Row]) -> Parting | N
     return None if len(a) == len(b) else Parting(place, "", [Change("number", len(a), len(b))], "")
 
 
-def item_changes(a: Row, b: Row) -> Iterator[Change]:
+def item_changes(a: Fields, b: Fields) -> Iterator[Change]:
     """What differs in the fields that both have; of token ids the first."""
     for name, x in a.items():
         if name == "token_ids" and x != b[name]:

@@ -1,25 +1,23 @@
-"""The figure of a sweep and the numbers beside it, from what is recorded so far."""
+"""The figures of a sweep and the numbers beside them, from what is recorded so far."""
 
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Page
 from numpy.random import default_rng
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from analysis import load, style
-from analysis.figures import axis as axis_figure
+from analysis.figures import Figure, check, kind_of
+from analysis.summary import LOST
 from em.errors import InputError
 from em.store import Store
-from em.trial.evaluation import Evaluation
 
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 UNDATED = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
 
 
@@ -29,105 +27,72 @@ class Drawn(NamedTuple):
     paths: list[Path]
 
 
-def draw_sweep(
-    store: Store,
-    name: str,
-    axis: str,
-    cells: pl.DataFrame,
-    step: int,
-    evaluations: Sequence[Evaluation],
-    console: Console,
-) -> Drawn:
-    """Draw a sweep's score against `axis`, save figure and numbers, print the table.
+def draw_figures(store: Store, figures: Sequence[Figure], cells: pl.DataFrame, console: Console) -> list[Drawn]:
+    """Draw the figures of a sweep, save each with its numbers, print its table.
 
     `cells` is what the sweep wants, as made by `analysis.load.cells`; seeds that have no score (yet) are counted.
-    `evaluations` are the benchmarks of the score, all at one temperature.  The same records give the same bytes.
-    Raises InputError where nothing can be drawn.
+    The same records give the same bytes.  Raises InputError where nothing can be drawn.
     """
-    load.check(name, axis, cells, evaluations)
-    seeds, base = gather(store, axis, cells, step, evaluations)
+    for figure in figures:
+        check(figure, cells)
+    records = load.records(store, {*cells["trial_id"], *cells["base_id"]})
+    scores, diverged, failed = load.scores(records), load.diverged(records), load.failed(store)
+    return [
+        draw_figure(store, figure, load.seeds(cells, scores, figure.headline, diverged, failed), console)
+        for figure in figures
+    ]
+
+
+def draw_figure(store: Store, figure: Figure, seeds: pl.DataFrame, console: Console) -> Drawn:
     if not seeds["score"].count():
-        raise InputError(f"store={store.root}: holds no score of sweep {name} after step {step}, nothing to draw")
-    table = axis_figure.table(seeds, axis, base, default_rng(0))
+        missing = f"no score after step {figure.headline.step} of figure {figure.name}"
+        raise InputError(f"store={store.root}: holds {missing}, nothing to draw")
+    kind, seeds = kind_of(figure.kind), seeds.sort(*figure.axes, "seed")
+    table = kind.table(seeds, figure.axes, default_rng(0))
+    notes = warnings(table, seeds)
     with style.paper():
-        paths = save(store, name, figure(axis, table, seeds, base, step, evaluations), table, seeds)
-    console.print(shown(axis, table, base))
-    for note in warnings(table, seeds):
+        page = Page(figsize=(style.WIDTH_INCHES, 3.7))
+        kind.draw(page, figure, table, seeds)
+        page.suptitle("\n".join([title(figure, seeds), *notes]), x=0.02, ha="left")
+        add_legend(page)
+        paths = save(store, figure.name, page, table, seeds)
+    console.print(printed(figure, table, seeds))
+    for note in notes:
         console.print(f"warning: {note} (see {paths[-1].name})", style="yellow", highlight=False)
     for path in paths:
         console.print(str(path), soft_wrap=True, highlight=False)
     return Drawn(table, seeds, paths)
 
 
-def gather(
-    store: Store, axis: str, cells: pl.DataFrame, step: int, evaluations: Sequence[Evaluation]
-) -> tuple[pl.DataFrame, float | None]:
-    """Every wanted seed with its score after `step`, and the base model's score (None: not measured)."""
-    base_id = cells["base_id"][0]
-    records = load.records(store, [*cells["trial_id"], base_id])
-    headlines = load.headlines(load.scores(records), evaluations)
-    trained = headlines.filter((pl.col("step") == step) & (pl.col("trial_id") != base_id))
-    untrained = headlines.filter((pl.col("step") == 0) & (pl.col("trial_id") == base_id))
-    seeds = load.seeds(cells, trained, load.diverged(records), load.failed(store)).sort(axis, "seed")
-    return seeds, None if untrained.is_empty() else untrained["score"][0]
-
-
-def save(store: Store, name: str, page: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> list[Path]:
+def save(store: Store, name: str, page: Page, table: pl.DataFrame, seeds: pl.DataFrame) -> list[Path]:
     """Write figure, table and seeds; the paths, the seeds' last."""
-    store.figures.mkdir(parents=True, exist_ok=True)
-    pictures = [store.figure_path(name, suffix) for suffix in UNDATED]
-    for path, (suffix, metadata) in zip(pictures, UNDATED.items(), strict=True):
-        with replacing(path) as temporary:
-            page.savefig(temporary, format=suffix, metadata=metadata)
-    numbers = [store.figure_path(name, "csv"), store.figure_path(f"{name}-seeds", "csv")]
-    for path, frame in zip(numbers, (table, seeds.drop("base_id")), strict=True):
-        with replacing(path) as temporary:
-            frame.write_csv(temporary)
-    return pictures + numbers
+    contents = {f"{name}.{suffix}": picture(page, suffix) for suffix in UNDATED}
+    for stem, frame in ((name, table), (f"{name}-seeds", seeds.drop("base_id", "base_score"))):
+        contents[f"{stem}.csv"] = frame.write_csv().encode()
+    return [store.save_figure(file, content) for file, content in contents.items()]
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file to write in place of `path`, which nobody sees half written: a launch and a watch may both draw."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def picture(page: Page, suffix: str) -> bytes:
+    content = BytesIO()
+    page.savefig(content, format=suffix, metadata=UNDATED[suffix])
+    return content.getvalue()
 
 
-def figure(
-    axis: str,
-    table: pl.DataFrame,
-    seeds: pl.DataFrame,
-    base: float | None,
-    step: int,
-    evaluations: Sequence[Evaluation],
-) -> Figure:
-    page = Figure(figsize=(style.WIDTH_INCHES, 3.7))
-    ax = page.subplots()
-    axis_figure.draw(ax, axis, table, seeds, base)
-    ax.set_ylabel(f"accuracy, %\n({score_label(evaluations)})")
-    scored = seeds["score"].count()
+def title(figure: Figure, seeds: pl.DataFrame) -> str:
+    models, scored = seeds["model"].unique(), seeds["score"].count()
     of = f"{scored} trials" if scored == len(seeds) else f"{scored} of {len(seeds)} trials"
-    title = f"{seeds['model'][0]} after step {step} of entropy minimisation, {of}"
-    page.suptitle("\n".join([title, *warnings(table, seeds)]), x=0.02, ha="left")
-    drawn = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    order = [label for label in axis_figure.LEGEND if label in drawn]
-    page.legend([drawn[label] for label in order], order, loc="outside lower center", ncols=len(order))
-    return page
+    who = models[0] if len(models) == 1 else f"{len(models)} models"
+    return f"{who} after step {figure.headline.step} of entropy minimisation, {of}"
 
 
-def score_label(evaluations: Sequence[Evaluation]) -> str:
-    """`mean of six benchmarks, avg@8 at temperature 1`, in two lines."""
-    names = {evaluation.benchmark.name for evaluation in evaluations}
-    first, number = evaluations[0], len(names)
-    over = first.benchmark.name
-    if number > 1:
-        over = f"mean of {NUMBERS[number] if number < len(NUMBERS) else number} benchmarks"
-    sampled = f"avg@{first.samples} at temperature {first.temperature:g}" if first.temperature else "greedy"
-    return f"{over},\n{sampled}"
+def add_legend(page: Page) -> None:
+    """Below the axes, what was drawn with a label, in the order that it was drawn."""
+    labelled = {}
+    for ax in page.axes:
+        handles, labels = ax.get_legend_handles_labels()
+        labelled |= dict(zip(labels, handles, strict=True))
+    if labelled:
+        page.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=len(labelled))
 
 
 def warnings(table: pl.DataFrame, seeds: pl.DataFrame) -> list[str]:
@@ -142,19 +107,21 @@ def warnings(table: pl.DataFrame, seeds: pl.DataFrame) -> list[str]:
     return notes
 
 
-def shown(axis: str, table: pl.DataFrame, base: float | None) -> Table:
+def printed(figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> Table:
     """The table as the terminal shows it, in per cent."""
-    title = "accuracy, %" if base is None else f"accuracy, %; base model {100 * base:.1f}"
-    view = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
-    lost = [name for name in axis_figure.LOST if table[name].sum()]
-    for heading in (axis_figure.LABELS.get(axis, axis), "seeds", *lost, "mean", "95% interval", "iqm", "worst", "best"):
-        view.add_column(heading, justify="right")
+    base = load.base_score(seeds)
+    heading = "accuracy, %" if base is None else f"accuracy, %; base model {100 * base:.1f}"
+    rows = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, padding=0)
+    lost = [name for name in LOST if table[name].sum()]
+    for name in (*map(style.label, figure.axes), "seeds", *lost, "mean", "95% interval", "iqm", "worst", "best"):
+        rows.add_column(name, justify="right")
     for row in table.iter_rows(named=True):
         mean, low, high, iqm, worst, best = (
             "-" if row[name] is None else f"{100 * row[name]:.1f}"
             for name in ("mean", "low", "high", "iqm", "worst", "best")
         )
         interval = "-" if row["low"] is None else f"{low} to {high}"
+        values = (style.written(axis, row[axis]) for axis in figure.axes)
         counts = (str(row[name]) for name in ("n", *lost))
-        view.add_row(axis_figure.number(axis, row[axis]), *counts, mean, interval, iqm, worst, best)
-    return view
+        rows.add_row(*values, *counts, mean, interval, iqm, worst, best)
+    return rows

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from analysis import stats
 from em.errors import InputError
 from em.store import Store
-from em.store.schema import read_leaves
 from em.trial.evaluation import Evaluation
 
 ANSWERS = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "correct")
@@ -47,7 +46,7 @@ def problem_scores(
     columns = ["trial_id", *(f"evaluations.list.element.{name}" for name in ANSWERS)]
     wanted = {evaluation.id for evaluation in evaluations}
     found = {}
-    for record in read_leaves(store.record_paths(trial_ids), columns).to_pylist():
+    for record in store.leaves(store.units_of(trial_ids), columns):
         for result in record["evaluations"]:
             if result["step"] == step and result["evaluation_id"] in wanted:
                 correct_PK = np.array(result["correct"], float).reshape(result["problems"], result["samples"])

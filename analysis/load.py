@@ -5,6 +5,7 @@ the weights that most of its step was measured with, so that a score mixes attem
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
 from typing import Any
@@ -19,33 +20,49 @@ from em.trial.identity import content_id
 from em.trial.trial import Trial
 
 KEPT = ("trial_id", "unit_id", "status", "started", "environment")  # of a record, beside each of its measurements
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy", "ungraded")
 
 
+@dataclass(frozen=True)
+class Headline:
+    """The one number of a trial that figures show: its mean accuracy over benchmarks, at one temperature, after a step.
+
+    The base model is scored by the same evaluations, after step 0.
+    """
+
+    step: int
+    evaluations: Sequence[Evaluation]
+
+    @property
+    def temperature(self) -> float:
+        return self.evaluations[0].temperature
+
+    @property
+    def label(self) -> str:
+        """`mean of six benchmarks, avg@8 at temperature 1`, in two lines."""
+        first, number = self.evaluations[0], len(self.evaluations)
+        over = first.benchmark.name
+        if number > 1:
+            over = f"mean of {NUMBERS[number] if number < len(NUMBERS) else number} benchmarks"
+        sampled = f"avg@{first.samples} at temperature {first.temperature:g}" if first.temperature else "greedy"
+        return f"{over},\n{sampled}"
+
+
 def cells(trials: Iterable[Trial], axes: Sequence[str]) -> pl.DataFrame:
-    """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and the value on every axis."""
-    return pl.DataFrame(
+    """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and the value on every axis.
+
+    Values that are words are sorted as the sweep names them.
+    """
+    frame = pl.DataFrame(
         [
             {"trial_id": trial.id, "base_id": trial.base.id, "model": trial.model.label, "seed": trial.seed}
             | {axis: _value(trial, axis) for axis in axes}
             for trial in trials
         ]
     )
-
-
-def check(name: str, axis: str, cells: pl.DataFrame, evaluations: Sequence[Evaluation]) -> None:
-    """Raise InputError unless the sweep fits a figure against one axis."""
-    if cells.is_empty():
-        raise InputError(f"sweep {name}: has no trials")
-    if not cells[axis].dtype.is_numeric():
-        raise InputError(f"{axis}={cells[axis][0]}: a figure against an axis needs numbers on it")
-    if cells["base_id"].n_unique() > 1:
-        raise InputError(f"sweep {name}: has several base models, a figure against {axis} shows one")
-    if cells.select(axis, "seed").is_duplicated().any():
-        raise InputError(f"sweep {name}: varies more than {axis} and the seed; draw one value of the rest at a time")
-    temperatures = {evaluation.temperature for evaluation in evaluations}
-    if len(temperatures) != 1:
-        raise InputError(f"eval.temperatures={sorted(temperatures)}: a score is of one temperature, choose one")
+    words = [frame[axis] for axis in axes if frame[axis].dtype == pl.String]
+    return frame.with_columns(word.cast(pl.Enum(word.drop_nulls().unique(maintain_order=True))) for word in words)
 
 
 def _value(trial: Trial, path: str) -> Any:
@@ -59,10 +76,10 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     `environment` is a short id of the provenance's environment.  Raises InputError where there is none, or a damaged
     one.
     """
-    table, damaged = store.table()
+    recorded, damaged = store.table()
     if damaged:
-        raise InputError(f"{damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
-    frame = table.filter(pl.col("trial_id").is_in(list(trial_ids)))
+        raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
+    frame = recorded.filter(pl.col("trial_id").is_in(list(trial_ids)))
     if frame.is_empty():
         raise InputError(f"store={store.root}: holds no record of these {len(trial_ids)} trials; run the sweep first")
     frame = frame.drop("attempt").unnest("provenance")
@@ -129,12 +146,12 @@ class Outcome(Enum):
 
 
 def seeds(
-    cells: pl.DataFrame, headlines: pl.DataFrame, diverged: Collection[str], failed: Collection[str]
+    cells: pl.DataFrame, scores: pl.DataFrame, headline: Headline, diverged: Collection[str], failed: Collection[str]
 ) -> pl.DataFrame:
     """One row per wanted trial, whether it has a score or not.
 
-    Beside `cells`: score, outcome, environment, attempts, ungraded.  `headlines` are of one step and temperature,
-    `diverged` and `failed` are trial ids.
+    Beside `cells`: score, environment, attempts, ungraded, base_score (of the model it started from) and outcome.
+    `scores` are made by `scores`; `diverged` and `failed` are trial ids.
     """
     outcome = (
         pl.when(pl.col("score").is_not_null())
@@ -145,10 +162,19 @@ def seeds(
         .then(pl.lit(Outcome.failed.value))
         .otherwise(pl.lit(Outcome.missing.value))
     )
-    found = headlines.select("trial_id", "score", "environment", "attempts", "ungraded")
-    return cells.join(found, on="trial_id", how="left", validate="1:1", maintain_order="left").with_columns(
-        outcome=outcome
+    measured = headlines(scores, headline.evaluations)
+    trained = measured.filter(pl.col("step") == headline.step).drop("step", "temperature")
+    untrained = measured.filter(pl.col("step") == 0).select(base_id="trial_id", base_score="score")
+    return (
+        cells.join(trained, on="trial_id", how="left", validate="1:1", maintain_order="left")
+        .join(untrained, on="base_id", how="left", validate="m:1", maintain_order="left")
+        .with_columns(outcome=outcome)
     )
+
+
+def base_score(seeds: pl.DataFrame) -> float | None:
+    """The untrained model's score; None where there are several models, or it is not measured."""
+    return seeds["base_score"][0] if seeds["base_id"].n_unique() == 1 else None
 
 
 def diverged(records: pl.DataFrame) -> set[str]:

@@ -12,7 +12,6 @@ one by one, six benchmarks that move together (correlation 0.8) gave intervals t
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 BATCH_SCORES = 250_000  # that are drawn at once: 2 MB, of which several copies live
@@ -25,7 +24,9 @@ def mean(scores_S: NDArray) -> float:
 
 def interquartile_mean(scores_S: NDArray) -> float:
     """The mean of the middle half: a quarter of the seeds, rounded down, is left out at either end."""
-    return float(stats.trim_mean(scores_S, 0.25)) if len(scores_S) else float("nan")
+    from scipy.stats import trim_mean  # takes a second to load, which a launch would wait for
+
+    return float(trim_mean(scores_S, 0.25)) if len(scores_S) else float("nan")
 
 
 def deviation(scores_S: NDArray) -> float:
@@ -42,7 +43,9 @@ def interval(rng: Generator, *strata_S: NDArray) -> tuple[float, float]:
     assert all(np.isfinite(scores_S).all() for scores_S in strata_S), "scores must be finite: leave out missing seeds"
     if min(map(len, strata_S)) < 2:
         return float("nan"), float("nan")
-    found = stats.bootstrap(
+    from scipy.stats import bootstrap
+
+    ends = bootstrap(
         [np.sort(scores_S) for scores_S in strata_S],
         lambda *resampled, axis: sum(np.mean(scores, axis=axis) for scores in resampled) / len(resampled),
         n_resamples=RESAMPLES,
@@ -52,7 +55,7 @@ def interval(rng: Generator, *strata_S: NDArray) -> tuple[float, float]:
         vectorized=True,
         rng=rng,
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(ends.low), float(ends.high)
 
 
 def crossed_interval(rng: Generator, *scores_SP: NDArray) -> tuple[float, float]:

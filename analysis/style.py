@@ -3,7 +3,8 @@
 from contextlib import AbstractContextManager
 from typing import Any
 
-import matplotlib
+LABELS = {"rollout.temperature": "training temperature", "optimizer.lr": "learning rate"}
+LOGARITHMIC = {"optimizer.lr"}
 
 # Okabe and Ito's palette
 BLUE = "#0072B2"
@@ -12,6 +13,7 @@ ORANGE = "#E69F00"
 VERMILION = "#D55E00"
 INK = "#222222"
 GREY = "#6E6E6E"
+PALE = "#D0D0D0"
 
 WIDTH_INCHES = 5.5  # the text width of a NeurIPS or ICML paper
 SETTINGS: dict[Any, Any] = {
@@ -51,4 +53,21 @@ SETTINGS: dict[Any, Any] = {
 
 def paper() -> AbstractContextManager[None]:
     """The style, for as long as the context lasts."""
+    import matplotlib
+
     return matplotlib.rc_context(SETTINGS)
+
+
+def label(axis: str) -> str:
+    """What an axis is called."""
+    return LABELS.get(axis, axis)
+
+
+def written(axis: str, value: object) -> str:
+    """A value on the axis as people write it: 0.5, 2e-5."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if axis not in LOGARITHMIC:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:.6e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

@@ -12,59 +12,58 @@ from pathlib import Path
 
 from rich.console import Console
 
-from analysis.difference import PHASES, Change, Difference, Place, Row, acting, alike, compare
+from analysis.difference import PHASES, Change, Difference, Place, acting, alike, compare
 from em.cli.command import run_command
 from em.errors import require, require_known
 from em.store import Store
 from em.store.record import Record
-from em.store.schema import read, schema_of
+from em.store.schema import load
 
 LISTED = 5  # files that an error lists
 SHOWN = 44  # characters of a value
 
 
-def resolve(store: Store, name: str, word: str) -> Row:
+def resolve(store: Store, name: str, word: str) -> Record:
     """The record or, where there is none, the failed attempt that `word` names; `name` is "A" or "B"."""
     if word.endswith(".parquet"):
         require(Path(word).is_file(), name, word, "is not a file")
-        paths = [Path(word)]
-    else:
-        found = [sorted(folder.glob(f"{word}*.parquet")) for folder in (store.records, store.failed)]
-        paths = found[0] or found[1]
-    require(bool(paths), name, word, f"no record and no failed attempt in {store.root} begins so")
-    trials = sorted({path.stem.partition("-")[0] for path in paths})
+        return load(Record, Path(word).read_bytes(), word)[0]
+    units = sorted(unit for unit in store.recorded_units() if unit.startswith(word))
+    attempts = store.failures(word) if not units else []
+    trials = sorted({unit.partition("-")[0] for unit in units} | {attempt.trial_id for attempt in attempts})
+    require(bool(trials), name, word, f"no record and no failed attempt in {store.root} begins so")
     some = ", ".join(trials[:LISTED]) + " ..." * (len(trials) > LISTED)
     require(len(trials) == 1, name, word, f"{len(trials)} trials begin so, give more of {some}")
-    return max((read(path, schema_of(Record)).row(0, named=True) for path in paths), key=reach)
+    return max([*map(store.record, units), *attempts], key=reach)
 
 
-def reach(row: Row) -> tuple[int, int, str]:
-    return len(row["steps"] or []), len(row["evaluations"] or []), row["provenance"]["started"]
+def reach(record: Record) -> tuple[int, int, str]:
+    return len(record.steps), len(record.evaluations), record.provenance.started
 
 
-def report(a: Row, b: Row) -> list[str]:
+def report(a: Record, b: Record) -> list[str]:
     """All that is told of two records, a line each; lines that do not begin with a space are headings."""
     found = compare(a, b)
     lines = [*told("A", a), *told("B", b), ""]
     for name in ("config", "evaluations", "environment"):
         differing = getattr(found, name)
-        lines += [f"{name}: {'different' if differing else 'same'}", *table(differing)]
+        lines += [f"{name}: {'different' if differing else 'same'}", *in_columns(differing)]
     return [*lines, "", *verdict(found)]
 
 
-def told(name: str, row: Row) -> list[str]:
+def told(name: str, record: Record) -> list[str]:
     """What a record is, and where it was made."""
-    made, did = row["provenance"], f"{len(row['steps'] or [])} steps, {len(row['evaluations'] or [])} evaluations"
-    lane = f"lane {made['lane']}" if made["lane"] else "without Ray"
-    when = f"{made['started'][:19].replace('T', ' ')} UTC, {made['seconds']:.1f} s"
+    made, did = record.provenance, f"{len(record.steps)} steps, {len(record.evaluations)} evaluations"
+    lane = f"lane {made.lane}" if made.lane else "without Ray"
+    when = f"{made.started[:19].replace('T', ' ')} UTC, {made.seconds:.1f} s"
     return [
-        f"{name}  {row['unit_id']}  {row['status']}, attempt {made['attempt_id']}",
-        f"   {did}, {when}, node {made['node']}, {lane}, code {made['code_version']}",
-        *([f"   {row['error'].strip().splitlines()[-1]!r}"] if row["error"] else []),
+        f"{name}  {record.unit_id}  {record.status}, attempt {made.attempt_id}",
+        f"   {did}, {when}, node {made.node}, {lane}, code {made.code_version}",
+        *([f"   {record.error.strip().splitlines()[-1]!r}"] if record.error else []),
     ]
 
 
-def table(rows: Sequence[Change]) -> list[str]:
+def in_columns(rows: Sequence[Change]) -> list[str]:
     """Name, value in A and value in B, in columns."""
     cells = [("", "A", "B"), *((name, *shown(a, b)) for name, a, b in rows)]
     widths = [max(len(cell[column]) for cell in cells) for column in range(3)]
@@ -90,7 +89,7 @@ def verdict(found: Difference) -> list[str]:
     item = f": {at.item}, counted from 0 ({at.extent} differ)" if at.item else ""
     return [
         f"they part in the {summary([at.place])}{item}",
-        *table(at.changes),
+        *in_columns(at.changes),
         f"  the same before: {summary(found.same)}",
         f"  differs and can act there: {', '.join(can)}" if can else "  nothing of what is recorded explains it",
     ]
@@ -114,7 +113,7 @@ def main(arguments: list[str]) -> None:
     require(len(words) == 2, "A B", " ".join(words), "name two: python -m analysis.why A B [store=results]")
     store = Store(options.get("store", "results"))
     a, b = (resolve(store, name, word) for name, word in zip("AB", words, strict=True))
-    require(a["provenance"] != b["provenance"], "B", words[1], f"is the same attempt as A, at {a['unit_id']}")
+    require(a.provenance != b.provenance, "B", words[1], f"is the same attempt as A, at {a.unit_id}")
     console = Console()
     for line in report(a, b):
         style = "bold" if line and not line.startswith(" ") else None

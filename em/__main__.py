@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     store = Store(config.store)
     console = Console()
     console.print(
-        f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.records}", soft_wrap=True
+        f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.where('records')}", soft_wrap=True
     )
     table, damaged = store.table()
     store.set_aside(damaged)

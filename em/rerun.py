@@ -13,9 +13,7 @@ from em.cli.inputs import with_weights
 from em.cli.local import run
 from em.errors import InputError
 from em.store import Store
-from em.store.record import Record
-from em.store.schema import read, schema_of
-from em.trial.recorded import unit_of
+from em.store.recorded import unit_of
 
 
 def main(arguments: list[str]) -> None:
@@ -26,15 +24,15 @@ def main(arguments: list[str]) -> None:
             f"{' '.join(arguments)!r}: give the id of one unit of work (and store=... of a store elsewhere)"
         )
     store = Store(words.get("store", "results"))
-    paths = sorted(store.failed.glob(f"{names[0]}*.parquet"))
-    if not paths:
-        raise InputError(f"{names[0]}: no failed attempt in {store.failed}; `make failures` lists them")
-    unit = unit_of(read(paths[-1], schema_of(Record)).row(0, named=True))
-    if store.record_path(unit.id).exists():
-        sys.exit(f"{unit.id}: has succeeded since, in {store.record_path(unit.id)}")
+    attempts = store.failures(names[0])
+    if not attempts:
+        raise InputError(f"{names[0]}: no failed attempt in {store.where('failed')}; `make failures` lists them")
+    unit = unit_of(attempts[-1])
+    if store.is_recorded(unit.id):
+        sys.exit(f"{unit.id}: has succeeded since, in {store.where('records')}")
     unit = replace(unit, trial=with_weights(unit.trial))
     run([unit], store, Console())
-    print(f"recorded in {store.record_path(unit.id)}")
+    print(f"{unit.id}: recorded in {store.where('records')}")
 
 
 if __name__ == "__main__":

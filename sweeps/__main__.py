@@ -1,4 +1,4 @@
-"""A sweep: plan it, run what is missing, draw its figure.
+"""A sweep: plan it, run what is missing, draw its figures.
 
     python -m sweeps sweep=temperature
 
@@ -6,40 +6,40 @@ The same command again goes on where it was stopped, and ends at once where noth
 """
 
 import sys
+from collections.abc import Callable
 
 from rich.console import Console
 
 from em.cli.command import run_command
 from em.store import Store
-from sweeps.config import compose_launch
-from sweeps.figures import check, draw
+from sweeps.config import Launch, compose_launch
+from sweeps.figures import cells_of, check, draw
 from sweeps.plan import describe, plan
 from sweeps.protocol import TRAINER
+from sweeps.source import Source, source_of
 
 
-def main(arguments: list[str], trainer: str = TRAINER) -> None:
+def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Launch], Source] = source_of) -> None:
     config = compose_launch(arguments)
-    store, console = Store(config.store), Console()
-    found = plan(config, store)
+    store, console, source = Store(config.store), Console(), source_of(config)
+    found = plan(config, store, source)
     console.print(describe(config, found, store), highlight=False, soft_wrap=True)
     if found.todo:
         from sweeps.launch import launch
 
-        if config.sweep.figure_axis:
-            check(config, found.trials)  # what cannot be drawn is said before it is trained
+        check(config, cells_of(config, found.trials))  # what cannot be drawn is said before it is trained
         store.set_aside(found.damaged)
         try:
-            config = launch(config, arguments, found, store, console, trainer)
+            config = launch(config, arguments, source, found, store, console, trainer)
         except KeyboardInterrupt:
-            left = plan(config, store)
+            left = plan(config, store, source)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
-        found = plan(config, store)
+        found = plan(config, store, source_of(config))
     given_up = len(found.given_up) + len(found.todo)  # what is still to do after a launch would fail again
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
-    if config.sweep.figure_axis:
-        draw(config, found.trials, store, console)
+    draw(config, cells_of(config, found.trials), store, console)
     if given_up:
         sys.exit(1)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from analysis.load import Headline
 from em.cli.compose import compose
 from em.errors import require, require_known, require_positive
 from em.trial.config import Config
@@ -48,13 +49,27 @@ class Axis:
 
 
 @dataclass(kw_only=True)
+class FigureConfig:
+    """A figure of the sweep: its seeds' scores against axes."""
+
+    kind: str = "axis"  # a module of analysis/figures
+    axes: list[str] = field(default_factory=list)  # fields among those of sweep.axes; empty: all of them
+    name: str = ""  # of its files; empty: the sweep's for the first figure, <sweep>-<kind> for others
+    step: int | None = None  # of eval.steps, after which the score is measured; None: the last
+    temperature: float | None = None  # of eval.temperatures; None: the first
+
+    def __post_init__(self) -> None:
+        require("/" not in self.name, "sweep.figures.name", repr(self.name), "give a name that can be a file's")
+
+
+@dataclass(kw_only=True)
 class Sweep:
     """Every combination of the axes' values, each with so many seeds: one trial each."""
 
     name: str = MISSING
     axes: list[Axis] = field(default_factory=list)
     seeds: int = 16  # from `seed` on
-    figure_axis: str = ""  # the axis that the sweep's figure shows the score against; empty: no figure
+    figures: list[FigureConfig] | None = None  # None: the score against the axes, where these are one or two
     max_attempts: int = 3  # after so many failed attempts a trial is given up
 
     def __post_init__(self) -> None:
@@ -63,8 +78,9 @@ class Sweep:
         require(named, "sweep.name", repr(self.name), "give a name that can be a file's: its figure is saved under it")
         fields = [axis.field for axis in self.axes]
         require(len(fields) == len(set(fields)), "sweep.axes", fields, "name each field once")
-        if self.figure_axis:
-            require_known("sweep.figure_axis", self.figure_axis, fields)
+        for figure in self.figures or []:
+            for axis in figure.axes:
+                require_known("axis of sweep.figures", axis, fields)
 
 
 @dataclass(kw_only=True)
@@ -148,6 +164,16 @@ class Launch(Config):
     sweep: Sweep = MISSING
     cluster: Cluster = MISSING
     tracking: Tracking = MISSING
+
+    def headline(self, step: int | None = None, temperature: float | None = None) -> Headline:
+        """What a trial is scored by: unless told otherwise after the last step, at the first evaluation temperature."""
+        steps, temperatures = self.eval.steps, self.eval.temperatures
+        step = max(steps) if step is None else step
+        temperature = temperatures[0] if temperature is None else temperature
+        require(step in steps, "sweep.figures.step", step, f"is not measured; choose one of eval.steps={steps}")
+        remedy = f"is not measured; choose one of eval.temperatures={temperatures}"
+        require(temperature in temperatures, "sweep.figures.temperature", temperature, remedy)
+        return Headline(step, [item for item in self.evaluations if item.temperature == temperature])
 
     @property
     def project(self) -> str:

@@ -13,29 +13,33 @@ from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.protocol import cause, last_line
 
-COLUMNS = ["unit_id", "trial_id", "error", "attempt", "started", "node", "lane"]
+TEXTS = ("unit_id", "trial_id", "error", "started", "node", "cause")
+COLUMNS = dict.fromkeys(TEXTS, pl.String) | {"mended": pl.Boolean}
 
 
 def attempts(store: Store) -> pl.DataFrame:
     """One row for each failed attempt, with its cause and whether its unit has been recorded since."""
-    frame = store.scan_failed().select("unit_id", "trial_id", "error", "attempt", "provenance").collect()
-    causes = [cause(error or "") for error in frame["error"]]
-    return (
-        frame.unnest("provenance")
-        .select(
-            *COLUMNS,
-            cause=pl.Series(causes, dtype=pl.String),
-            mended=pl.col("unit_id").is_in(list(store.recorded_units())),
-        )
-        .sort("started")
-    )
+    recorded = store.recorded_units()
+    rows = [
+        {
+            "unit_id": failure.unit_id,
+            "trial_id": failure.trial_id,
+            "error": failure.error,
+            "started": failure.provenance.started,
+            "node": failure.provenance.node,
+            "cause": cause(failure.error or ""),
+            "mended": failure.unit_id in recorded,
+        }
+        for failure in store.failures()
+    ]
+    return pl.DataFrame(rows, COLUMNS).sort("started")
 
 
 def describe(store: Store, found: pl.DataFrame, words: Sequence[str] = ()) -> str:
     """The causes, the most frequent first, each with an example."""
     if found.is_empty():
-        return f"no failed attempts in {store.failed}"
-    blocks = [f"{len(found)} failed attempts at {found['unit_id'].n_unique()} units of work in {store.failed}"]
+        return f"no failed attempts in {store.where('failed')}"
+    blocks = [f"{len(found)} failed attempts at {found['unit_id'].n_unique()} units of work in {store.where('failed')}"]
     groups = found.group_by("cause").agg(
         pl.len(),
         units=pl.col("unit_id").n_unique(),

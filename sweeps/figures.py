@@ -1,52 +1,82 @@
-"""The figure of a sweep, from what is recorded so far.
+"""The figures of a sweep, from what is recorded so far.
 
 python -m sweeps.figures sweep=temperature
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
 
+from analysis import figures, load
+from analysis.figures import Figure
 from em.cli.command import run_command
-from em.errors import InputError
+from em.errors import InputError, require
 from em.store import Store
-from em.trial.evaluation import Evaluation
 from em.trial.trial import Trial
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 
-
-def draw(config: Launch, trials: Iterable[Trial], store: Store, console: Console) -> None:
-    """Draw the score after the last step, at the first evaluation temperature, against `sweep.figure_axis`."""
-    from analysis.draw import draw_sweep
-
-    wanted, shown = of_figure(config, trials)
-    draw_sweep(store, config.sweep.name, config.sweep.figure_axis, wanted, max(config.eval.steps), shown, console)
+DEFAULTS = ("axis", "heatmap")  # kinds that are tried where a sweep names no figure
 
 
-def check(config: Launch, trials: Iterable[Trial]) -> None:
-    """Raise InputError where the sweep has more to it than a figure against one axis shows."""
-    from analysis import load
-
-    wanted, shown = of_figure(config, trials)
-    load.check(config.sweep.name, config.sweep.figure_axis, wanted, shown)
+def cells_of(config: Launch, trials: Iterable[Trial]) -> pl.DataFrame:
+    return load.cells(trials, [axis.field for axis in config.sweep.axes])
 
 
-def of_figure(config: Launch, trials: Iterable[Trial]) -> tuple[pl.DataFrame, list[Evaluation]]:
-    """The cells of the figure, and the evaluations that make its score."""
-    from analysis.load import cells
+def draw(config: Launch, cells: pl.DataFrame, store: Store, console: Console) -> list[Path]:
+    """Draw the sweep's figures; the files.  Raises InputError where one cannot be drawn."""
+    shown = figures_of(config, cells)
+    if not shown:
+        return []
+    from analysis.draw import draw_figures
 
-    axis = config.sweep.figure_axis
-    if not axis:
-        raise InputError(f"sweep.figure_axis='': sweep {config.sweep.name} has no figure; name one of its axes")
-    shown = [item for item in config.evaluations if item.temperature == config.eval.temperatures[0]]
-    return cells(trials, [axis]), shown
+    return [path for drawn in draw_figures(store, shown, cells, console) for path in drawn.paths]
+
+
+def check(config: Launch, cells: pl.DataFrame) -> None:
+    """Raise InputError where a figure that the sweep names cannot show it."""
+    for figure in figures_of(config, cells):
+        figures.check(figure, cells)
+
+
+def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
+    """The figures that the sweep names; where it does not say, one against all its axes.
+
+    That one is of the first kind that fits; there is none where no kind does.
+    """
+    sweep, axes = config.sweep, [axis.field for axis in config.sweep.axes]
+    if sweep.figures is None:
+        defaults = [Figure(sweep.name, kind, axes, config.headline()) for kind in DEFAULTS]
+        return [figure for figure in defaults if fits(figure, cells)][:1]
+    shown = [
+        Figure(
+            item.name or (f"{sweep.name}-{item.kind}" if place else sweep.name),
+            item.kind,
+            item.axes or axes,
+            config.headline(item.step, item.temperature),
+        )
+        for place, item in enumerate(sweep.figures)
+    ]
+    names = [figure.name for figure in shown]
+    require(len(names) == len(set(names)), "sweep.figures", names, "give each a name of its own")
+    return shown
+
+
+def fits(figure: Figure, cells: pl.DataFrame) -> bool:
+    try:
+        figures.check(figure, cells)
+    except InputError:
+        return False
+    return True
 
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    draw(config, expand.trials(config), Store(config.store), Console())
+    if not draw(config, cells_of(config, expand.trials(config)), Store(config.store), Console()):
+        name, remedy = config.sweep.name, "name one, or an axis that a figure can show"
+        raise InputError(f"sweep.figures=[]: sweep {name} has no figure; {remedy}")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ from em.store import Store
 from em.store.provenance import ROOT, provenance
 from em.store.record import Record, Status
 from em.trial.unit import Unit
-from sweeps.protocol import Outcome, Progress, Setup, insist, last_line, tail
-from sweeps.queue import Lease, Word
+from sweeps.board import notices
+from sweeps.protocol import Doing, Result, Setup, insist, last_line, tail
+from sweeps.queue import Lease, Order
 
 LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
 REPORT_SECONDS = 1.0  # trials that are shorter are reported to Tune together
@@ -94,11 +95,11 @@ class Lane(tune.Trainable):
         self.worker = replace(worker, lane=self.name, log=str(log))
         self.store = Store(worker.store)
         self.process: Process | None = None
-        self.ended: list[tuple[str, Outcome]] = []  # that the queue has not heard of yet
+        self.ended: list[tuple[str, Result]] = []  # that the queue has not heard of yet
         self.last_beat = 0.0
         self.dropped = False  # what is held is not to be finished
         ray.get(queue.join.remote(self.name, os.uname().nodename))
-        if not self.store.launches.is_dir():
+        if not notices(self.store):
             self.beat(unseen := f"store={self.store.root}: this node does not see it; put it on a shared folder")
             raise FileNotFoundError(unseen)
 
@@ -113,11 +114,11 @@ class Lane(tune.Trainable):
         """One unit or, where they are short, as many as fit into REPORT_SECONDS."""
         start, finished = time.monotonic(), []
         while not finished or time.monotonic() - start < REPORT_SECONDS:
-            leases: list[Lease] | Word = ray.get(self.queue.exchange.remote(self.name, self.ended))
+            leases: list[Lease] | Order = ray.get(self.queue.exchange.remote(self.name, self.ended))
             self.ended = []
-            if leases is Word.end:
+            if leases is Order.end:
                 return {"trials": finished, "done": True}
-            if isinstance(leases, Word):
+            if isinstance(leases, Order):
                 time.sleep(IDLE_SECONDS)
                 continue
             for lease in leases:
@@ -131,7 +132,7 @@ class Lane(tune.Trainable):
     def cleanup(self) -> None:
         self.end_worker()
 
-    def work(self, unit: Unit, attempt: int) -> Outcome:
+    def work(self, unit: Unit, attempt: int) -> Result:
         """Hand the unit to the worker; a worker that dies while it is at the unit costs the unit an attempt."""
         model = unit.trial.base.id
         if self.process is not None and self.process.model != model:
@@ -139,7 +140,7 @@ class Lane(tune.Trainable):
         ended = ""
         for _ in range(SILENT_DEATHS):
             if self.dropped:
-                return Outcome(None)
+                return Result(None)
             if self.process is None or self.process.popen.poll() is not None:
                 self.end_worker()
                 self.process = Process.start(self.worker, model)
@@ -147,16 +148,16 @@ class Lane(tune.Trainable):
             doing = ""
             try:
                 self.process.connection.send((unit, attempt))
-                while isinstance(message := self.receive(doing), Progress):
+                while isinstance(message := self.receive(doing), Doing):
                     doing = message.doing
                 return message
             except (EOFError, OSError):  # its end of the pipe is closed
                 ended = self.process.ending()
                 if doing and not self.dropped:  # else it may have fallen with its last unit, which is recorded
                     return self.record(unit, attempt, f"{ended} while {doing}")
-        return Outcome(None) if self.dropped else self.record(unit, attempt, f"{ended} before it said anything")
+        return Result(None) if self.dropped else self.record(unit, attempt, f"{ended} before it said anything")
 
-    def receive(self, doing: str) -> Progress | Outcome:
+    def receive(self, doing: str) -> Doing | Result:
         """The worker's next message; the queue hears meanwhile that this lane lives."""
         assert self.process is not None
         connection, heard = self.process.connection, time.monotonic()
@@ -170,29 +171,27 @@ class Lane(tune.Trainable):
 
     def beat(self, doing: str, started: int = 0) -> None:
         self.last_beat = time.monotonic()
-        if ray.get(self.queue.beat.remote(self.name, doing, started)) is Word.drop:
+        if ray.get(self.queue.beat.remote(self.name, doing, started)) is Order.drop:
             self.dropped = True
             if self.process is not None:
                 self.process.popen.kill()
 
-    def lost(self, lease: Lease) -> Outcome:
-        if self.store.record_path(lease.unit.id).exists():
-            return Outcome(Status.done)
+    def lost(self, lease: Lease) -> Result:
+        if self.store.is_recorded(lease.unit.id):
+            return Result(Status.done)
         return self.record(lease.unit, lease.attempt, LOST)
 
-    def record(self, unit: Unit, attempt: int, error: str) -> Outcome:
+    def record(self, unit: Unit, attempt: int, error: str) -> Result:
         """Record a failed attempt of which nobody else can tell; unless its record was the worker's last deed."""
-        if self.store.record_path(unit.id).exists():
-            return Outcome(Status.done)
+        if self.store.is_recorded(unit.id):
+            return Result(Status.done)
         made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))
-        failure = Record.of(
-            unit, status=Status.failed, attempt=attempt, error=error, log=tail(self.worker.log), provenance=made
-        )
+        failure = Record.of(unit, made, attempt, status=Status.failed, error=error, log=tail(self.worker.log))
         try:
             insist(lambda: self.store.commit(failure), self.worker.lease_seconds, self.beat)
         except OSError as reason:
-            return Outcome(None, unwritable=str(reason))
-        return Outcome(Status.failed, error=last_line(error))
+            return Result(None, unwritable=str(reason))
+        return Result(Status.failed, error=last_line(error))
 
     def end_worker(self) -> None:
         if self.process is not None:

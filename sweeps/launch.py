@@ -22,8 +22,9 @@ from sweeps.plan import Plan
 from sweeps.progress import Display
 from sweeps.protocol import TRAINER, Setup
 from sweeps.queue import Queue
+from sweeps.source import Source
 from sweeps.supervisor import Supervisor
-from sweeps.wandb.start import start_exporter
+from sweeps.wandb import start_exporter
 
 LANE_STARTS = 200  # times that Tune starts one lane again
 RAY_SETTINGS = {
@@ -36,9 +37,17 @@ RAY_SETTINGS = {
 
 
 def launch(
-    config: Launch, arguments: list[str], found: Plan, store: Store, console: Console, trainer: str = TRAINER
+    config: Launch,
+    arguments: list[str],
+    source: Source,
+    found: Plan,
+    store: Store,
+    console: Console,
+    trainer: str = TRAINER,
 ) -> Launch:
-    """Work through `found.todo`, and what is added meanwhile; returns the config of the last that was asked for.
+    """Work through `found.todo`, what the source wants after results, and what is added meanwhile.
+
+    Returns the config of the last that was asked for.
 
     Raises KeyboardInterrupt after Ctrl-C or SIGTERM, once lanes have finished what they held, and InputError where no
     trial can succeed.
@@ -60,7 +69,11 @@ def launch(
             lanes = cluster.lanes_in(room, len(found.todo))
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
-                found.todo, config.sweep.max_attempts, found.attempts, cluster.lease_seconds
+                found.todo,
+                config.sweep.max_attempts,
+                found.attempts,
+                cluster.lease_seconds,
+                is_open=source.follows_results,
             )
             setup = Setup(
                 store=str(store.root.resolve()),
@@ -71,18 +84,18 @@ def launch(
                 stall_seconds=cluster.stall_seconds,
                 own_device=float(cluster.bundle(room.get("GPU", 0)).get("GPU", 0)).is_integer(),
             )
-            tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder.name)
+            tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder)
             tune.start()
             display = Display(config.sweep.name, found.recorded)
 
             def call(method: str, *arguments: Any) -> Any:
                 return ray.get(getattr(queue, method).remote(*arguments))
 
-            supervisor = Supervisor(config, store, call, board, display, console)
+            supervisor = Supervisor(config, source, store, call, board, display, console)
             with termination_interrupts():
                 return supervisor.watch(tune)
     finally:
-        shutil.rmtree(store.tune / board.folder.name, ignore_errors=True)
+        shutil.rmtree(store.root / "tune" / board.folder, ignore_errors=True)
 
 
 @contextmanager
@@ -181,7 +194,7 @@ class TuneThread(threading.Thread):
             param_space={"lane": tune.grid_search(list(range(self.lanes)))},
             run_config=tune.RunConfig(
                 name=self.experiment,
-                storage_path=str(self.store.tune.resolve()),
+                storage_path=str((self.store.root / "tune").resolve()),
                 stop=Enough(),
                 failure_config=tune.FailureConfig(max_failures=LANE_STARTS),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -7,7 +7,6 @@ Needs neither Ray nor torch nor vLLM.
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -16,8 +15,8 @@ from em.store import Store
 from em.store.missing import missing_units
 from em.trial.trial import Trial
 from em.trial.unit import Unit
-from sweeps import expand
 from sweeps.config import Launch, compose_launch
+from sweeps.source import Source, source_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Plan:
     todo: list[Unit]  # in the order of work
     given_up: list[Unit]  # missing, but failed too often to be tried again
     attempts: Counter[str]  # failed attempts so far, by unit id
-    damaged: list[Path]  # record files that cannot be read; a launch sets them aside
+    damaged: list[str]  # units whose record cannot be read; a launch sets it aside
 
     @property
     def trials(self) -> list[Trial]:
@@ -38,14 +37,15 @@ class Plan:
         return len(self.wanted) - len(self.todo) - len(self.given_up)
 
 
-def plan(launch: Launch, store: Store) -> Plan:
-    """What the launch wants, against what the store holds."""
+def plan(launch: Launch, store: Store, source: Source | None = None) -> Plan:
+    """What the launch's source wants, against what the store holds."""
     table, damaged = store.table()
-    return compare(expand.units(launch), table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
+    wanted = (source or source_of(launch)).wanted(table)
+    return compare(wanted, table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
 
 
 def compare(
-    wanted: list[Unit], table: pl.DataFrame, attempts: Counter[str], damaged: list[Path], max_attempts: int
+    wanted: list[Unit], table: pl.DataFrame, attempts: Counter[str], damaged: list[str], max_attempts: int
 ) -> Plan:
     """One model after another, so that lanes keep theirs; within a model the order of `expand`: breadth first."""
     missing = missing_units(wanted, table)
@@ -63,10 +63,11 @@ def describe(launch: Launch, found: Plan, store: Store) -> str:
     measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
+    records, damaged = store.where("records"), store.where("damaged")
     lines = [
         f"sweep {launch.sweep.name}: {len(found.trials)} trials ({shape})",
         f"measured after step {steps} at temperature {temperatures}: {measured}",
-        f"recorded {found.recorded} of {len(found.wanted)} units of work in {store.records}, {len(found.todo)} to do",
+        f"recorded {found.recorded} of {len(found.wanted)} units of work in {records}, {len(found.todo)} to do",
     ]
     replayed = [unit for unit in found.todo if unit.source and not unit.trial.is_base]
     if replayed:
@@ -74,7 +75,7 @@ def describe(launch: Launch, found: Plan, store: Store) -> str:
             f"{len(replayed)} of these go on from a recorded trial: its tokens are trained on again, not sampled again"
         )
     if found.damaged:
-        lines.append(f"{len(found.damaged)} records are damaged; a launch sets them aside in {store.damaged}")
+        lines.append(f"{len(found.damaged)} records are damaged; a launch sets them aside in {damaged}")
     if found.given_up:
         lines.append(
             f"{len(found.given_up)} given up after {launch.sweep.max_attempts} failed attempts (`make failures`); "

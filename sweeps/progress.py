@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.queue import Snapshot
+from sweeps.snapshot import Snapshot
 
 
 @dataclass(frozen=True)

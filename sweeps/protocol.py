@@ -30,12 +30,12 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Doing:
     doing: str
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """How a unit of work ended."""
 
     status: Status | None  # None: nothing was recorded, another launch is at it

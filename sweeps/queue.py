@@ -7,13 +7,14 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from em.store.record import Status
 from em.trial.unit import Unit
-from sweeps.protocol import Outcome, cause
+from sweeps.pending import Pending
+from sweeps.protocol import Result, cause
+from sweeps.snapshot import LaneState, Snapshot
 
 ALIKE = 3  # so many trials a lane that failed in a row, all with one cause: the sweep is stopped
 ANYHOW = 10  # the same, whatever the causes
@@ -23,7 +24,7 @@ BATCH_SECONDS = 0.5  # of work that a lane is given at once, where units are tha
 ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again
 
 
-class Word(Enum):
+class Order(Enum):
     """What a lane is told where it is given nothing."""
 
     wait = "wait"  # nothing now; others may fail, or more be added
@@ -39,85 +40,6 @@ class Lease:
     lost: bool = False  # not to be worked at: it was lost so often that this is a failed attempt
 
 
-@dataclass
-class LaneState:
-    """What is known of a lane."""
-
-    node: str = ""
-    doing: str = "starting"
-    done: int = 0
-    engines: int = 0  # workers, each with a model and an engine, that it has started
-    model: str = ""  # id of the base model of its last unit
-    seen: float = 0.0  # time.monotonic() of its last sign of life
-
-
-@dataclass
-class Snapshot:
-    planned: int
-    done: int
-    diverged: int
-    failed: int  # attempts
-    given_up: int  # units
-    lost: int  # times that a unit came back because its lane was gone
-    running: int  # lanes that hold work
-    lanes: dict[str, LaneState]
-    unit_seconds: list[float]  # of the last finished units, oldest first
-    paused: bool
-    stopped: str  # why no more is leased; empty: it goes on
-
-    @property
-    def recorded(self) -> int:
-        return self.done + self.diverged
-
-    @property
-    def left(self) -> int:
-        return self.planned - self.recorded - self.given_up
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> "Snapshot":
-        """The inverse of `plain`; raises TypeError for what another version of the code wrote."""
-        lanes = {name: LaneState(**lane) for name, lane in plain["lanes"].items()}
-        return cls(**{**plain, "lanes": lanes})
-
-
-class Pending:
-    """Units that wait, in order, by base model: a lane that has one loaded goes on with it."""
-
-    def __init__(self) -> None:
-        self.by_model: dict[str, deque[Unit]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self.by_model.values()))
-
-    def put(self, units: Iterable[Unit]) -> None:
-        for unit in units:
-            self.by_model.setdefault(unit.trial.base.id, deque()).append(unit)
-
-    def put_first(self, unit: Unit) -> None:
-        self.by_model.setdefault(unit.trial.base.id, deque()).appendleft(unit)
-
-    def take(self, model: str, lanes_at: Mapping[str, int]) -> Unit | None:
-        """The next unit of that model, else of the one that has the most units waiting for each lane at it."""
-        if not self.by_model:
-            return None
-        if model not in self.by_model:
-            model = max(self.by_model, key=lambda other: len(self.by_model[other]) / (1 + lanes_at.get(other, 0)))
-        unit = self.by_model[model].popleft()
-        if not self.by_model[model]:
-            del self.by_model[model]
-        return unit
-
-    def withdraw(self, wanted: Callable[[Unit], bool]) -> list[Unit]:
-        """Take out the units that are `wanted`."""
-        found = [unit for units in self.by_model.values() for unit in units if wanted(unit)]
-        kept = {model: deque(u for u in units if not wanted(u)) for model, units in self.by_model.items()}
-        self.by_model = {model: units for model, units in kept.items() if units}
-        return found
-
-
 @dataclass(repr=False)  # Ray asks an actor for its repr at every call
 class Queue:
     """Leases `units`: within a model in their order."""
@@ -126,6 +48,7 @@ class Queue:
     max_attempts: int
     failed_before: Mapping[str, int] = field(default_factory=dict)  # by unit id
     lease_seconds: float = 60.0  # without a sign of life of its lane, after which a unit comes back
+    is_open: bool = False  # more may be added when results are in: lanes wait for it until `close`
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -190,7 +113,7 @@ class Queue:
             self.pending.put_first(lease.unit)
         held.clear()
 
-    def exchange(self, lane: str, ended: Iterable[tuple[str, Outcome]] = ()) -> list[Lease] | Word:
+    def exchange(self, lane: str, ended: Iterable[tuple[str, Result]] = ()) -> list[Lease] | Order:
         """A lane says how units ended and gets the next: one or, where they are short, some for BATCH_SECONDS."""
         for unit_id, outcome in ended:
             self.finish(lane, unit_id, outcome)
@@ -199,10 +122,10 @@ class Queue:
         leases = [lease for _ in range(self.batch()) if (lease := self.lease(lane))]
         if leases:
             return leases
-        over = self.stopped or not (self.running or self.elsewhere or self.pending or self.urgent)
+        over = self.stopped or not (self.is_open or self.running or self.elsewhere or self.pending or self.urgent)
         self.ending = self.ending or bool(over)
         self.lanes[lane].doing = "finished" if over else "paused" if self.paused else "waiting"
-        return Word.end if over else Word.wait
+        return Order.end if over else Order.wait
 
     def batch(self) -> int:
         """How many units a lane is given at once, so that what a call costs does not matter."""
@@ -241,14 +164,14 @@ class Queue:
                 self.take_back(lane)
                 self.lanes[lane].doing = "gone"
 
-    def beat(self, lane: str, doing: str, started: int = 0) -> Word:
+    def beat(self, lane: str, doing: str, started: int = 0) -> Order:
         """A sign of life of a lane, what it is doing, and how many workers it has just started."""
         state = self.lanes[lane]
         state.seen, state.doing = self.clock(), doing
         state.engines += started
-        return Word.drop if self.dropped else Word.go_on
+        return Order.drop if self.dropped else Order.go_on
 
-    def finish(self, lane: str, unit_id: str, outcome: Outcome) -> None:
+    def finish(self, lane: str, unit_id: str, outcome: Result) -> None:
         """The lane's unit has its record or a failed attempt, which puts it at the end of the queue again."""
         if unit_id not in self.leases[lane]:
             return  # its lease had expired: who has the unit now finds it recorded
@@ -270,7 +193,7 @@ class Queue:
                 self.row.clear()
         self.tried.add(unit.id)
 
-    def fail(self, unit: Unit, outcome: Outcome) -> None:
+    def fail(self, unit: Unit, outcome: Result) -> None:
         self.failures[unit.id] += 1
         if outcome.final or self.failures[unit.id] >= self.max_attempts:
             self.given_up += 1
@@ -287,6 +210,10 @@ class Queue:
 
     def resume(self) -> None:
         self.paused = False
+
+    def close(self) -> None:
+        """Nothing more will be added: lanes end when what is there is done."""
+        self.is_open = False
 
     def stop(self, reason: str, drop: bool = False) -> None:
         """Lease nothing more; lanes finish what they hold, or drop it."""

@@ -10,7 +10,6 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis import load
 from analysis.load import Outcome
 from em.cli.command import run_command
-from em.errors import InputError
-from em.store import Store
-from sweeps import expand
-from sweeps.board import Notice, notices
-from sweeps.config import compose_launch
-from sweeps.plan import Plan, compare, describe
+from sweeps.board import Notice
+from sweeps.plan import describe
 from sweeps.progress import duration, lanes, timing, trouble
-from sweeps.queue import Snapshot
+from sweeps.snapshot import Snapshot
+from sweeps.standing import Observer, Standing
 
 REFRESH_SECONDS = 3.0
 LINE_SECONDS = 10.0  # the same, where the output is no terminal
@@ -48,90 +43,7 @@ LOOKS = {
 }
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What the store holds of a sweep."""
-
-    plan: Plan
-    seeds: pl.DataFrame  # one row for each wanted trial, made by `analysis.load.seeds`
-    base: float | None  # score of the untrained model; None: there are several, or it is not measured
-    diverged: int  # trials
-    failed: int  # attempts
-
-    @property
-    def trouble(self) -> list[str]:
-        """What did not go well, nothing where all did."""
-        counts = {
-            "diverged": self.diverged,
-            "failed attempts": self.failed,
-            "given up": len(self.plan.given_up),
-            "damaged": len(self.plan.damaged),
-        }
-        return [f"{count} {name}" for name, count in counts.items() if count]
-
-
-class Sweep:
-    """Expands a sweep once, and reads the records again only where there are others than before."""
-
-    def __init__(self, arguments: list[str]) -> None:
-        self.config = compose_launch(arguments)
-        self.store, sweep = Store(self.config.store), self.config.sweep
-        axes = [sweep.figure_axis] if sweep.figure_axis else [axis.field for axis in sweep.axes]
-        trials = expand.trials(self.config)
-        self.units = self.config.units(trials)
-        self.trials = {unit.trial.id for unit in self.units}
-        self.wanted = load.cells(trials, axes)
-        self.cell = axes or ["model"]  # the columns of `wanted` that make a cell
-        self.step = max(self.config.eval.steps)
-        self.at = self.config.eval.temperatures[0]
-        self.shown = [item for item in self.config.evaluations if item.temperature == self.at]
-        self.drawable = bool(sweep.figure_axis)
-        self.seen: tuple[set[str], Counter[str]] | None = None
-        self.standing: Standing
-
-    def look(self) -> Standing:
-        found = self.store.recorded_units(), self.store.failed_attempts()
-        if found != self.seen:
-            self.standing, self.seen = self.count(found[1]), found
-        return self.standing
-
-    def count(self, attempts: Counter[str]) -> Standing:
-        table, damaged = self.store.table()
-        records = table.filter(pl.col("trial_id").is_in(list(self.trials))).drop("attempt").unnest("provenance")
-        headlines = load.headlines(load.scores(records), self.shown)
-        failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trials]
-        diverged, bases = load.diverged(records), self.wanted["base_id"].unique()
-        untrained = headlines.filter(pl.col("step") == 0, pl.col("trial_id").is_in(bases.to_list()))
-        return Standing(
-            plan=compare(self.units, table, attempts, damaged, self.config.sweep.max_attempts),
-            seeds=load.seeds(self.wanted, headlines.filter(pl.col("step") == self.step), diverged, set(failed)),
-            base=untrained["score"][0] if len(bases) == len(untrained) == 1 else None,
-            diverged=len(diverged),
-            failed=len(failed),
-        )
-
-    def launches(self) -> list[Notice]:
-        """The launches of the sweep that are live, else the last one."""
-        found = [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
-        return [notice for notice in found if notice.is_live] or found[-1:]
-
-    def draw(self) -> list[Path]:
-        """The files of the figure; none where there is nothing to draw, or the store can only be read."""
-        if not self.drawable:
-            return []
-        from analysis.draw import draw_sweep
-
-        name, axis, quiet = self.config.sweep.name, self.config.sweep.figure_axis, Console(quiet=True)
-        try:
-            return draw_sweep(self.store, name, axis, self.wanted, self.step, self.shown, quiet).paths
-        except InputError:  # nothing is scored yet, or the sweep is none for a figure
-            return []
-        except OSError:
-            self.drawable = False
-            return []
-
-
-def line(sweep: Sweep, now: Standing) -> str:
+def line(sweep: Observer, now: Standing) -> str:
     """In one line, for logs: what does not change by itself."""
     live = [notice for notice in sweep.launches() if notice.is_live]
     states = [f"{state(snapshot_of(notice))} on {notice.said['node']}" for notice in live] or ["no launch is running"]
@@ -139,7 +51,7 @@ def line(sweep: Sweep, now: Standing) -> str:
     return f"{sweep.config.sweep.name}: {', '.join([recorded, *now.trouble, *states])}"
 
 
-def head(sweep: Sweep, now: Standing, rows: int = ROWS, drawn: Sequence[Path] = ()) -> Group:
+def head(sweep: Observer, now: Standing, rows: int = ROWS, drawn: Sequence[Path] = ()) -> Group:
     """The launches and the plan."""
     name, found, left = sweep.config.sweep.name, sweep.launches(), bool(now.plan.todo)
     parts: list[RenderableType] = []
@@ -221,18 +133,18 @@ def snapshot_of(notice: Notice) -> Snapshot | None:
         return None
 
 
-def cells(sweep: Sweep, now: Standing, rows: int = ROWS) -> RenderableType:
-    """A row for each value of the figure's axis, or for each combination of all axes' values; scores in per cent."""
-    if not sweep.step:
+def cells(sweep: Observer, now: Standing, rows: int = ROWS) -> RenderableType:
+    """A row for each combination of the axes' values; scores in per cent."""
+    headline = sweep.headline
+    if not headline.step:
         return Text()  # only base models are wanted
     base = "" if now.base is None else f"; base model {100 * now.base:.1f}"
-    title = f"accuracy after step {sweep.step} at temperature {sweep.at:g}, %{base}"
+    title = f"accuracy after step {headline.step} at temperature {headline.temperature:g}, %{base}"
     view = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for path in sweep.cell:
         view.add_column(path.replace(".", ".\n"), justify="right", vertical="bottom", overflow="ellipsis", no_wrap=True)
-    found = now.seeds.sort(sweep.cell[0]) if sweep.config.sweep.figure_axis else now.seeds
-    groups = found.group_by(sweep.cell, maintain_order=True).agg(pl.len().alias("wanted"), "outcome", "score")
-    lost = [outcome for outcome in (Outcome.diverged, Outcome.failed) if (found["outcome"] == outcome.value).any()]
+    groups = now.seeds.group_by(sweep.cell, maintain_order=True).agg(pl.len().alias("wanted"), "outcome", "score")
+    lost = [outcome for outcome in (Outcome.diverged, Outcome.failed) if (now.seeds["outcome"] == outcome.value).any()]
     view.add_column("")
     for heading in ("recorded", *(outcome.value for outcome in lost), "mean", "worst", "best"):
         view.add_column(heading, justify="right", no_wrap=True)
@@ -264,7 +176,7 @@ def written(value: Any) -> Text:
     return Text(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def watch(sweep: Sweep, console: Console) -> None:
+def watch(sweep: Observer, console: Console) -> None:
     """Until all that is wanted is recorded or given up."""
     seconds = REFRESH_SECONDS if console.is_interactive else LINE_SECONDS
     drawn, paths, said = None, [], ""
@@ -287,9 +199,9 @@ def watch(sweep: Sweep, console: Console) -> None:
 def main(arguments: list[str]) -> None:
     console = Console()
     if arguments[:1] == ["watch"]:
-        watch(Sweep(arguments[1:]), console)
+        watch(Observer(arguments[1:]), console)
     else:
-        sweep = Sweep(arguments)
+        sweep = Observer(arguments)
         now = sweep.look()
         console.print(head(sweep, now), cells(sweep, now), sep="\n")
 

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     if not live:
         start = f"start one with `make sweep-{config.sweep.name}`"
         raise InputError(f"sweep={config.sweep.name}: no launch of it is running on store={config.store}; {start}")
-    answers = [(notice.folder.name, ask(notice, action, overrides)) for notice in live]
+    answers = [(notice.folder, ask(store, notice, action, overrides)) for notice in live]
     for name, answer in answers:
         print(f"{name}: {answer}")
     if any(answer.startswith("error: ") for _, answer in answers):

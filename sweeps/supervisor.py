@@ -14,7 +14,8 @@ from sweeps.board import Board
 from sweeps.config import Launch, Progress, Tracking, compose_launch
 from sweeps.plan import plan
 from sweeps.progress import Display
-from sweeps.queue import Snapshot
+from sweeps.snapshot import Snapshot
+from sweeps.source import Source
 
 PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
 DROP_SECONDS = 10.0  # that lanes have to drop what they hold
@@ -26,13 +27,15 @@ class Supervisor:
     def __init__(
         self,
         config: Launch,
+        source: Source,
         store: Store,
         call: Callable[..., Any],
         board: Board,
         display: Display,
         console: Console,
     ) -> None:
-        self.config, self.store, self.call, self.board = config, store, call, board
+        self.config, self.source, self.store, self.call, self.board = config, source, store, call, board
+        self.finished = 0  # units, when the source was asked last
         self.display, self.console = display, console
 
     def watch(self, tune: Any) -> Launch:
@@ -44,6 +47,7 @@ class Supervisor:
                     tune.ended.wait(self.config.tracking.refresh_seconds)
                     self.board.answer(self.do)
                     now = self.snapshot()
+                    self.ask_source(now)
                     show(now)
                     self.board.post(now.plain())
                     if not now.running and (now.stopped or not now.left):
@@ -69,6 +73,17 @@ class Supervisor:
 
     def snapshot(self) -> Snapshot:
         return self.call("snapshot")
+
+    def ask_source(self, now: Snapshot) -> None:
+        """After each result, add what the source wants by now; where that is nothing more, lanes may end."""
+        finished = now.recorded + now.given_up
+        if not self.source.follows_results or finished == self.finished:
+            return
+        self.finished = finished
+        by_now = plan(self.config, self.store, self.source)
+        self.call("add", by_now.todo, False, by_now.attempts)
+        if not by_now.todo:
+            self.call("close")
 
     def stop(self, reason: str, drop: bool = False) -> None:
         self.call("stop", reason, drop)

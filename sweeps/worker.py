@@ -19,26 +19,25 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from em.errors import InputError
 from em.quiet import quiet_libraries
 from em.store import Store
-from em.store.claims import claim, held
 from em.store.provenance import provenance
 from em.store.record import Record, Status
 from em.store.schema import DamagedError
+from em.train.trajectory import Runner
 from em.trial.checkpoint import cache_folder
 from em.trial.unit import Unit
-from sweeps.protocol import Outcome, Progress, Setup, T, insist, last_line, tail
+from sweeps.protocol import Doing, Result, Setup, T, insist, last_line, tail
 
 
 class Worker:
     def __init__(self, connection: Connection, setup: Setup) -> None:
         self.connection, self.setup, self.store = connection, setup, Store(setup.store)
-        self.trainer: Any = None
+        self.trainer: Runner | None = None
         self.last_commit: float | None = None
 
     def serve(self) -> None:
@@ -46,7 +45,7 @@ class Worker:
         with suppress(EOFError, ConnectionResetError), own_device(self):
             while True:
                 unit, attempt = self.connection.recv()
-                self.tell(Progress(f"starting {name_of(unit)}"))
+                self.tell(Doing(f"starting {name_of(unit)}"))
                 outcome = self.work(unit, attempt)
                 self.send(outcome)
                 if self.trainer is None and outcome.status is Status.failed:
@@ -56,14 +55,15 @@ class Worker:
                 faulthandler.cancel_dump_traceback_later()
         self.store.flush()
 
-    def work(self, unit: Unit, attempt: int) -> Outcome:
-        start, path, seconds = time.monotonic(), self.store.claim_path(unit.id), self.setup.lease_seconds
+    def work(self, unit: Unit, attempt: int) -> Result:
+        start = time.monotonic()
         try:
-            if not self.insist(lambda: claim(path, self.setup.lane, seconds)):
-                return Outcome(None)
-            with held(path, seconds):
-                if self.store.record_path(unit.id).exists():  # by another launch, meanwhile
-                    return Outcome(Status.done)
+            claim = self.insist(lambda: self.store.claim(unit.id, self.setup.lane, self.setup.lease_seconds))
+            if claim is None:
+                return Result(None)
+            with claim:
+                if self.store.is_recorded(unit.id):  # by another launch, meanwhile
+                    return Result(Status.done)
                 try:
                     record, final = self.make(unit, attempt), False
                 except InputError as error:
@@ -75,45 +75,48 @@ class Worker:
                     record.log = tail(self.setup.log)
                 outcome = self.commit(record, final)
         except OSError as error:  # of the store
-            return Outcome(None, unwritable=str(error))
+            return Result(None, unwritable=str(error))
         return replace(outcome, seconds=time.monotonic() - start)
 
     def make(self, unit: Unit, attempt: int) -> Record:
-        if self.trainer is None:
-            self.tell(Progress(f"loading {unit.trial.model.label} and engine"))
-            self.trainer = pkgutil.resolve_name(self.setup.trainer)(unit.trial.model, unit.trial.rollout)
+        if (trainer := self.trainer) is None:
+            self.tell(Doing(f"loading {unit.trial.model.label} and engine"))
+            runner: type[Runner] = pkgutil.resolve_name(self.setup.trainer)
+            self.trainer = trainer = runner(unit.trial.model, unit.trial.engine)
         try:
-            recorded = self.store.record(unit.source) if unit.source else None
+            recorded = self.store.replayable(unit)
         except DamagedError:
-            unit, recorded = unit.anew, None
-        name, last = name_of(unit), unit.last_step
-        return self.trainer.run(
-            unit,
-            attempt,
+            unit, recorded = unit.anew, {}
+        started, name, last = datetime.now(UTC), name_of(unit), unit.last_step
+        turnover = None if self.last_commit is None else time.monotonic() - self.last_commit
+        done = trainer.run(unit, lambda step: self.tell(Doing(f"{name}  step {step}/{last}")), recorded)
+        made = provenance(
             lane=self.setup.lane,
-            last_commit=self.last_commit,
-            on_step=lambda step: self.tell(Progress(f"{name}  step {step}/{last}")),
-            recorded=recorded,
+            device=trainer.device,
+            started=started,
+            turnover_seconds=turnover,
+            replayed=done.replayed,
         )
+        return Record.of(done.unit, made, attempt, **vars(done.trajectory))
 
     def failure(self, unit: Unit, attempt: int, error: str) -> Record:
         made = provenance(lane=self.setup.lane, device="unknown", started=datetime.now(UTC))
-        return Record.of(unit, status=Status.failed, attempt=attempt, error=error, provenance=made)
+        return Record.of(unit, made, attempt, status=Status.failed, error=error)
 
-    def commit(self, record: Record, final: bool) -> Outcome:
+    def commit(self, record: Record, final: bool) -> Result:
         self.insist(lambda: self.store.commit(record))
         self.last_commit = time.monotonic()
-        return Outcome(record.status, error=last_line(record.error or ""), final=final, memory=resident_bytes())
+        return Result(record.status, error=last_line(record.error or ""), final=final, memory=resident_bytes())
 
     def insist(self, write: Callable[[], T]) -> T:
-        return insist(write, self.setup.lease_seconds, lambda said: self.tell(Progress(said)))
+        return insist(write, self.setup.lease_seconds, lambda said: self.tell(Doing(said)))
 
-    def tell(self, progress: Progress) -> None:
+    def tell(self, progress: Doing) -> None:
         """Say what is being done; who says nothing for `stall_seconds` is ended, and its log shows where it hung."""
         faulthandler.dump_traceback_later(self.setup.stall_seconds, exit=True)  # needs no interpreter lock
         self.send(progress)
 
-    def send(self, message: Progress | Outcome) -> None:
+    def send(self, message: Doing | Result) -> None:
         with suppress(OSError):  # the lane is dead: this unit is finished all the same
             self.connection.send(message)
 
@@ -131,7 +134,7 @@ def own_device(worker: Worker) -> Iterator[None]:
     with suppress(Timeout):
         lock.acquire(timeout=0)
     if not lock.is_locked:
-        worker.tell(Progress(f"waiting for GPU {gpus}, at which another worker still is"))
+        worker.tell(Doing(f"waiting for GPU {gpus}, at which another worker still is"))
     with lock:
         yield
 

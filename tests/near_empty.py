@@ -1,64 +1,51 @@
 """A trainer that does next to nothing: what is left of a sweep's cost is the queue's, the lanes' and the store's."""
 
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from em.store.provenance import provenance
-from em.store.record import EvaluationResult, Record, Status, StepMetrics
+from em.store.record import EvaluationResult, Record, StepMetrics
+from em.train.trajectory import Finished, Runner, Trajectory
 from em.trial.model import Model
-from em.trial.rollout import Rollout
+from em.trial.rollout import EngineConfig
 from em.trial.unit import Unit
 
 
-class Trainer:
-    def __init__(self, model: Model, rollout: Rollout) -> None:
+class Trainer(Runner):
+    device = "none"
+
+    def __init__(self, model: Model, engine: EngineConfig) -> None:
         self.model = model
 
-    def run(
-        self,
-        unit: Unit,
-        attempt: int = 1,
-        lane: str = "",
-        last_commit: float | None = None,
-        on_step: Callable[[int], None] = lambda step: None,
-        recorded: dict[str, Any] | None = None,
-    ) -> Record:
-        """A record of one step and of every measurement, each of one problem."""
-        started = datetime.now(UTC)
+    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
+        """One step and every measurement, each of one problem."""
         on_step(0)
-        return Record.of(
+        return Finished(
             unit,
-            status=Status.done,
-            attempt=attempt,
-            steps=[metrics(step) for step in range(1, unit.last_step + 1)],
-            evaluations=[
-                EvaluationResult(
-                    step=measurement.step,
-                    evaluation_id=measurement.evaluation.id,
-                    benchmark=measurement.evaluation.benchmark.name,
-                    temperature=measurement.evaluation.temperature,
-                    problems=1,
-                    samples=1,
-                    accuracy=(unit.trial.seed % 10) / 10,
-                    correct=[True],
-                    extracted=["1"],
-                    lengths=[2],
-                    truncated=[False],
-                    texts=["#1"],
-                )
-                for measurement in unit.measurements
-            ],
-            provenance=provenance(
-                lane=lane,
-                device="none",
-                started=started,
-                turnover_seconds=None if last_commit is None else time.monotonic() - last_commit,
+            Trajectory(
+                steps=[metrics(step) for step in range(1, unit.last_step + 1)],
+                evaluations=[
+                    EvaluationResult(
+                        step=measurement.step,
+                        evaluation_id=measurement.evaluation.id,
+                        benchmark=measurement.evaluation.benchmark.name,
+                        temperature=measurement.evaluation.temperature,
+                        problems=1,
+                        samples=1,
+                        accuracy=(unit.trial.seed % 10) / 10,
+                        correct=[True],
+                        extracted=["1"],
+                        lengths=[2],
+                        truncated=[False],
+                        texts=["#1"],
+                    )
+                    for measurement in unit.measurements
+                ],
             ),
         )
 
     def reset(self) -> None:
+        pass
+
+    def close(self) -> None:
         pass
 
 

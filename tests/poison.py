@@ -3,11 +3,11 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from em.store.record import Record
+from em.train.trajectory import Finished
 from em.trial.unit import Unit
 from tests import near_empty
 
@@ -16,12 +16,12 @@ TRIAL_SECONDS = 0.04
 
 
 def poison_of(unit: Unit) -> str:
-    is_first = unit.trial.rollout.temperature == 0.25 and not unit.trial.is_base
-    return POISON.get(unit.trial.seed, "") if is_first else ""
+    phase = unit.trial.phase
+    return POISON.get(unit.trial.seed, "") if phase and phase.rollout.temperature == 0.25 else ""
 
 
 class Trainer(near_empty.Trainer):
-    def run(self, unit: Unit, *arguments: Any, on_step: Callable[[int], None], **others: Any) -> Record:
+    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
         with Path(os.environ["CHAOS_LOG"]).open("a") as log:
             log.write(f"{unit.id}\n")
         on_step(0)
@@ -36,4 +36,4 @@ class Trainer(near_empty.Trainer):
                 raise ValueError("poison")
             case "crash":
                 os.kill(os.getpid(), signal.SIGSEGV)
-        return super().run(unit, *arguments, on_step=on_step, **others)
+        return super().run(unit, on_step, recorded)

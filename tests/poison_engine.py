@@ -4,24 +4,25 @@ import os
 import time
 from typing import Any
 
-from em.store.record import Record
 from em.train import trainer
+from em.train.trajectory import Finished
 from em.trial.unit import Unit
 
 POISON = {1: "exit", 2: "hang", 3: "raise"}  # by seed, at the rate that the tiny model is trained with
 
 
 class Trainer(trainer.Trainer):
-    def run(self, unit: Unit, *arguments: Any, **others: Any) -> Record:
-        trained_well = unit.trial.optimizer.lr < 1 and unit.trial.rollout.max_new_tokens == 24
+    def run(self, unit: Unit, *arguments: Any) -> Finished:
+        phase = unit.trial.phase
+        trained_well = phase is not None and phase.optimizer.lr < 1 and phase.rollout.max_new_tokens == 24
         kind = POISON.get(unit.trial.seed) if trained_well else None
         if kind == "exit":
             os._exit(3)
         if kind == "hang":
             time.sleep(3600)
-        return super().run(unit, *arguments, **others)
+        return super().run(unit, *arguments)
 
-    def _sample(self, trial: Any, prompts: Any, step: int) -> Any:
+    def _sample(self, trial: Any, phase: Any, prompts: Any, step: int) -> Any:
         if POISON.get(trial.seed) == "raise" and step == 2:
             raise ValueError("poison")
-        return super()._sample(trial, prompts, step)
+        return super()._sample(trial, phase, prompts, step)

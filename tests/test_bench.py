@@ -31,22 +31,9 @@ def test_a_row_holds_up_to_its_bar(value, bar, ok):
 
 def test_a_row_prints_value_unit_bar_verdict_and_reference():
     row = Row("planning", 1.25, "s", at_most_times(4.0, Reading("start", 0.5, "s")))
-    assert str(row).split() == [
-        "planning",
-        "1.25",
-        "s",
-        "<=",
-        "2",
-        "ok",
-        "4",
-        "x",
-        "start",
-        "of",
-        "Python,",
-        "0.5",
-        "s",
-    ]
-    assert str(Row("records", 503, "", at_least(505))).split() == ["records", "503", ">=", "505", "SHORT"]
+    assert " ".join(str(row).split()) == "planning 1.25 s <= 2 ok 4 x start, 0.5 s"
+    row = Row("records", 503, "", at_least(505))
+    assert " ".join(str(row).split()) == "records 503 >= 505 SHORT"
 
 
 def test_status_is_1_if_any_row_falls_short(capsys):

@@ -17,6 +17,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from em.cli import inputs
 from em.errors import InputError, unknown_name
 from em.trial.config import Config
+from em.trial.method import METHODS, method_class
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -32,6 +33,8 @@ def compose(root: str, overrides: Sequence[str], schema: type[ConfigT]) -> Confi
 
     Raises InputError, one line, for whatever is wrong with it.
     """
+    for name in METHODS:
+        ConfigStore.instance().store(group="objective", name=name, node=method_class(name))
     ConfigStore.instance().store(name="trial_schema", node=Config)
     ConfigStore.instance().store(name=f"{root}_schema", node=schema)
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -1,5 +1,6 @@
 """Reads the data files that a config names, at the boundary: past it, a config holds texts and digests, not paths."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -7,10 +8,11 @@ from typing import TypeVar
 from em.errors import InputError, require
 from em.evaluation import graders
 from em.evaluation.problems import problems
+from em.store.files import Files, PosixFiles
 from em.trial.checkpoint import cache_folder
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark
-from em.trial.identity import content_id, folder_digest
+from em.trial.identity import content_id
 from em.trial.jsonl import rows
 from em.trial.model import Model
 from em.trial.prompts import Prompts
@@ -40,7 +42,8 @@ def resolve_model(model: Model) -> Model:
         return model
     if not (folder / "config.json").is_file():
         raise InputError(f"model.path={model.path}: not a Hugging Face checkpoint folder (it has no config.json)")
-    return replace(model, path=str(folder.resolve()), digest=folder_digest(folder, cache_folder() / "digests"))
+    digest = folder_digest(folder, PosixFiles(cache_folder() / "digests"))
+    return replace(model, path=str(folder.resolve()), digest=digest)
 
 
 def with_weights(trial: Trial, folder: str = "") -> Trial:
@@ -64,6 +67,24 @@ def with_weights(trial: Trial, folder: str = "") -> Trial:
         f"does not hold the weights of trial {trial.id}; put them back, or name where they are with model.path=...",
     )
     return replace(trial, model=found)
+
+
+def folder_digest(folder: Path, cache: Files) -> str:
+    """SHA-256 over the names and contents of a checkpoint folder's files (hidden files left out).
+
+    Kept in `cache` for as long as paths, sizes and times of the files stay: reading 15 GB takes a while.
+    """
+    files = sorted(path for path in folder.resolve().iterdir() if path.is_file() and not path.name.startswith("."))
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    kept = content_id(states)
+    if cache.exists(kept):
+        return cache.read(kept).decode()
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    cache.replace(kept, digest.hexdigest().encode())
+    return digest.hexdigest()
 
 
 def looks_local(path: str) -> bool:

@@ -1,6 +1,7 @@
 """Units of work in this process, without Ray."""
 
 import sys
+from datetime import UTC, datetime
 from functools import partial
 
 import rich.status
@@ -8,7 +9,8 @@ from rich.console import Console
 
 from em.quiet import quiet_libraries
 from em.store import Store
-from em.store.record import Status
+from em.store.provenance import provenance
+from em.store.record import Record, Status
 from em.trial.checkpoint import checkpoint_folder
 from em.trial.unit import Unit
 
@@ -20,15 +22,17 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
 
     checkpoint_folder(units[0].trial.model, show_progress=True)
     with console.status("loading model and engine"):
-        trainer = Trainer(units[0].trial.model, units[0].trial.rollout)
+        trainer = Trainer(units[0].trial.model, units[0].trial.engine)
     for unit in units:
         name = "base model" if unit.trial.is_base else f"trial {unit.trial.id}"
-        recorded = store.record(unit.source) if unit.source else None
+        started = datetime.now(UTC)
         with console.status(name) as status:
-            record = trainer.run(unit, on_step=partial(tell, status, name, unit.last_step), recorded=recorded)
+            done = trainer.run(unit, partial(tell, status, name, unit.last_step), store.replayable(unit))
+        made = provenance(lane="", device=trainer.device, started=started, replayed=done.replayed)
+        record = Record.of(done.unit, made, **vars(done.trajectory))
         store.commit(record)
         if record.status is Status.failed:
-            sys.exit(f"{name} failed; the attempt is kept in {store.failed}:\n{record.error}")
+            sys.exit(f"{name} failed; the attempt is kept in {store.where('failed')}:\n{record.error}")
         if record.status is Status.diverged:
             console.print(f"{name} diverged: {record.error}")
     store.flush()

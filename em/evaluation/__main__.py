@@ -21,23 +21,29 @@ from em.errors import InputError, require, require_known
 from em.evaluation.table import table
 from em.store import Store
 from em.store.missing import missing_units
+from em.store.record import EvaluationResult
+from em.store.recorded import trial_of
 from em.trial.config import Config
 from em.trial.fields import with_value
 from em.trial.identity import capacity_fields
+from em.trial.method import Method
 from em.trial.model import Model
-from em.trial.objective import Objective
-from em.trial.recorded import trial_of
-from em.trial.rollout import Rollout
-from em.trial.trial import Trial
+from em.trial.rollout import EngineConfig
+from em.trial.trial import Phase, Trial
 from em.trial.unit import Unit
 
 OURS = ("trial", "step", "model.path")  # with a recorded trial
-PARTS = {field.name for field in dataclasses.fields(Trial)}
-CAPACITY = {  # what changes no trial, and may be another one today
-    f"{part}.{name}"
-    for part, kind in (("model", Model), ("objective", Objective), ("rollout", Rollout))
+PARTS = {"model", "seed", *(field.name for field in dataclasses.fields(Phase))}
+CAPACITY = {  # what changes no trial, and may be another one today: where a trial has it, by its name in the config
+    f"{part}.{name}": f"{place}.{name}"
+    for part, place, kind in (
+        ("model", "model", Model),
+        ("objective", "phase.objective", Method),
+        ("rollout", "engine", EngineConfig),
+    )
     for name in capacity_fields(kind)
-} - {"model.digest"}
+    if name != "digest"
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -67,28 +73,29 @@ def of_record(arguments: list[str], given: dict[str, str]) -> tuple[Config, Tria
     chat_template = f"model.chat_template={str(trial.model.chat_template).lower()}"
     rest = [word for word in arguments if word.lstrip("+~").partition("=")[0] not in OURS]
     config = compose_trial([*rest, chat_template])
-    for name in CAPACITY & set(given):
-        value: Any = reduce(getattr, name.split("."), config)
-        trial = with_value(trial, name, value)
+    for name in CAPACITY.keys() & given:
+        if trial.phase or name.partition(".")[0] != "objective":
+            value: Any = reduce(getattr, name.split("."), config)
+            trial = with_value(trial, CAPACITY[name], value)
     return config, with_weights(trial, given.get("model.path", "")), step
 
 
 def recorded(store: Store, words: dict[str, str]) -> tuple[Trial, int]:
     """The trial of that id and the step to measure: the last one measured unless one is named."""
     require_known("trial", words["trial"], store.recorded_trials())
-    records = [store.record(path.stem) for path in store.record_paths([words["trial"]])]
-    measured = max((result["step"] for record in records for result in record["evaluations"]), default=0)
+    records = [store.record(unit) for unit in store.units_of([words["trial"]])]
+    measured = max((result.step for record in records for result in record.evaluations), default=0)
     step = words.get("step", str(measured))
-    trained = max(len(record["steps"]) for record in records)
+    trained = max(len(record.steps) for record in records)
     require(step.isdecimal(), "step", step, f"name an optimiser step; {trained} are recorded")
     return trial_of(records[0]), int(step)
 
 
-def measured(store: Store, unit: Unit) -> list[dict]:
+def measured(store: Store, unit: Unit) -> list[EvaluationResult]:
     """The results of the unit: from its own record, where it has one, before those of other attempts."""
     wanted = dict.fromkeys(measurement.key for measurement in unit.measurements)
     results = store.evaluations(unit.trial.id, first=unit.id)
-    found = {(result["step"], result["evaluation_id"]): result for result in reversed(results)}
+    found = {(result.step, result.evaluation_id): result for result in reversed(results)}
     if not wanted.keys() <= found.keys():
         raise InputError(f"trial {unit.trial.id}: diverged before step {unit.last_step}")
     return [found[key] for key in wanted]

@@ -13,7 +13,7 @@ from em.evaluation import graders
 from em.evaluation.graders import Grade
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
-from em.rollout import Completion, Engine, Request
+from em.rollout import Completion, Request, Sampler
 from em.rollout.reader import Reader
 from em.store.record import EvaluationResult, grades
 from em.trial.evaluation import Evaluation, Texts
@@ -54,8 +54,8 @@ class Measured:
 class Evaluator:
     """Holds the prepared requests of every evaluation met so far: a lane measures thousands of models with the same."""
 
-    def __init__(self, engine: Engine, reader: Reader) -> None:
-        self.engine, self.reader, self.pool = engine, reader, GradingPool()
+    def __init__(self, sampler: Sampler, reader: Reader) -> None:
+        self.sampler, self.reader, self.pool = sampler, reader, GradingPool()
         self.prepared: dict[str, tuple[list[Request], list[str]]] = {}
 
     def measure(self, measurements: Sequence[Measurement], alive: Callable[[], None] = lambda: None) -> list[Measured]:
@@ -71,7 +71,7 @@ class Evaluator:
             for problem, reference in enumerate(references)
         ]
         requests = [request for requests, _ in prepared for request in requests]
-        for index, answers in self.engine.stream(requests):
+        for index, answers in self.sampler.stream(requests):
             alive()
             owner, problem, reference = owners[index]
             texts = self.reader.decode([answer.token_ids for answer in answers], requests[index].stop)
@@ -120,6 +120,12 @@ class Evaluator:
             ]
             self.prepared[evaluation.id] = requests, [reference for _, reference in pairs]
         return self.prepared[evaluation.id]
+
+    def grade(self, grader: str, texts: Sequence[str], references: Sequence[str]) -> list[Grade]:
+        """The grades of some answers, each against its own reference."""
+        pairs = list(zip(texts, references, strict=True))
+        pending = {pair: self.pool.submit(grader, *pair) for pair in dict.fromkeys(pairs)}
+        return [grade_of(pending[pair]) for pair in pairs]
 
     def close(self) -> None:
         self.pool.close()

@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -26,10 +25,10 @@ from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
 from em.store import Store
 from em.store.provenance import code_version
-from em.store.record import Regrade, grades
+from em.store.record import EvaluationResult, GradeKey, Record, Regrade, grades
+from em.store.recorded import evaluations_of
 from em.store.schema import DamagedError
 from em.trial.evaluation import Benchmark
-from em.trial.recorded import evaluations_of
 
 RECORDS_A_FILE = 64  # whose latest grades are read together; measurements whose new grades are written together
 COUNTED = ("answers", "before", "now", "changed", "timeouts", "failures", "no text")
@@ -41,18 +40,18 @@ class Regrader:
         self.references: dict[str, list[str]] = {}  # by digest of the problems
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)  # by benchmark
 
-    def regrade(self, record: dict[str, Any]) -> list[Regrade]:
+    def regrade(self, record: Record) -> list[Regrade]:
         """New grades of all measurements of a record whose texts were kept, where they differ from the latest ones."""
         evaluations, submitted = evaluations_of(record), []
-        for result in record["evaluations"]:
-            benchmark = evaluations[result["evaluation_id"]].benchmark
+        for result in record.evaluations:
+            benchmark = evaluations[result.evaluation_id].benchmark
             if self.benchmark not in ("", benchmark.name):
                 continue
-            if None in result["texts"]:
-                self.counts[benchmark.name]["no text"] += len(result["texts"])
+            if None in result.texts:
+                self.counts[benchmark.name]["no text"] += len(result.texts)
                 continue
-            references, samples = self.references_of(benchmark), result["samples"]
-            pairs = [(text, references[index // samples]) for index, text in enumerate(result["texts"])]
+            references, samples = self.references_of(benchmark), result.samples
+            pairs = [(text, references[index // samples]) for index, text in enumerate(result.texts)]
             pending = {pair: self.pool.submit(benchmark.grader, *pair) for pair in dict.fromkeys(pairs)}
             submitted.append((result, [pending[pair] for pair in pairs]))
         made = []
@@ -60,15 +59,15 @@ class Regrader:
             before, today = grades_of(result), [grade_of(future) for future in pending]
             # What could not be graded today keeps the grade that it has.
             now = [old if new.error and not old.error else new for old, new in zip(before, today, strict=True)]
-            self.count(result["benchmark"], before, now, [grade.error for grade in today if grade.error])
+            self.count(result.benchmark, before, now, [grade.error for grade in today if grade.error])
             if now == before:
                 continue
             made.append(
                 Regrade(
-                    unit_id=record["unit_id"],
-                    attempt_id=record["provenance"]["attempt_id"],
-                    step=result["step"],
-                    evaluation_id=result["evaluation_id"],
+                    unit_id=record.unit_id,
+                    attempt_id=record.provenance.attempt_id,
+                    step=result.step,
+                    evaluation_id=result.evaluation_id,
                     graded=datetime.now(UTC).isoformat(),
                     code_version=code_version(),
                     **grades(now),
@@ -108,10 +107,10 @@ class Regrader:
         return table
 
 
-def grades_of(result: dict[str, Any]) -> list[Grade]:
+def grades_of(result: EvaluationResult) -> list[Grade]:
     """The grades that a measurement has."""
-    nothing = [None] * len(result["correct"])
-    lists = (result["correct"], result["extracted"], result["paper_rules"], result["grading_errors"])
+    nothing = [None] * len(result.correct)
+    lists = (result.correct, result.extracted, result.paper_rules, result.grading_errors)
     return [Grade(*values) for values in zip(*(values or nothing for values in lists), strict=True)]
 
 
@@ -125,12 +124,12 @@ def main(arguments: list[str]) -> None:
     if "trial" in words:
         require_known("trial", words["trial"], trials)
         trials = {words["trial"]}
-    units = [path.stem for path in store.record_paths(trials)]
+    units = store.units_of(trials)
     pool = GradingPool()
     regrader = Regrader(pool, words.get("benchmark", ""), data)
     made: list[Regrade] = []
     damaged: list[str] = []
-    latest: dict[tuple[Any, ...], dict[str, Any]] = {}
+    latest: dict[GradeKey, Regrade] = {}
     try:
         for number, unit in enumerate(track(units, "grading", console=console, transient=True)):
             if number % RECORDS_A_FILE == 0:

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 from pebble import ProcessPool
 
-from em.evaluation.graders import GRADERS, INSTANT, TIMEOUT, Grade, check
+from em.evaluation.graders import GRADERS, TIMEOUT, Grade, check
 
 HARD_SECONDS = 60.0  # of one answer; a generated program has ten of them (em.evaluation.sandbox), a formula five
 PROCESSES = min(4, os.cpu_count() or 1)  # grading is faster than generation; lanes share a node
@@ -32,12 +32,13 @@ class GradingPool:
     def submit(self, name: str, text: str, reference: str) -> "Future[Grade]":
         """Grade a text by the grader of that name; `grade_of` waits for it."""
         check(name)
-        if name in INSTANT:
-            return at_once(GRADERS[name], text, reference)
+        where = GRADERS[name].where
+        if GRADERS[name].instant:
+            return at_once(where, text, reference)
         if self.pool is None:
             start = partial(end_with, os.getpid())
             self.pool = ProcessPool(self.processes, initializer=start, context=get_context("spawn"))
-        return self.pool.schedule(grade, args=(GRADERS[name], text, reference), timeout=self.hard_seconds)
+        return self.pool.schedule(grade, args=(where, text, reference), timeout=self.hard_seconds)
 
     def close(self) -> None:
         if self.pool is not None:

@@ -4,20 +4,20 @@ from pathlib import Path
 
 import torch
 
-from em.rollout.engine import FINGERPRINT_PROMPT, Completion, Engine, Request
+from em.rollout.engine import FINGERPRINT_PROMPT, Completion, Engine, Request, Sampler
 from em.trial.model import Precision
-from em.trial.rollout import EngineName, Rollout
+from em.trial.rollout import EngineConfig, EngineName
 
-__all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "open_engine"]
+__all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "Sampler", "open_engine"]
 
 
-def open_engine(folder: Path, rollout: Rollout, precision: Precision) -> Engine:
+def open_engine(folder: Path, engine: EngineConfig, precision: Precision) -> Engine:
     """The engine that `rollout.engine` names, loaded with the checkpoint in `folder`."""
     dtype = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[precision]
-    if rollout.engine is EngineName.vllm:
+    if engine.engine is EngineName.vllm:
         from em.rollout.vllm import VllmEngine
 
-        return VllmEngine(folder, rollout, dtype)
+        return VllmEngine(folder, engine, dtype)
     from em.rollout.transformers import TransformersEngine
 
-    return TransformersEngine(folder, rollout, dtype)
+    return TransformersEngine(folder, engine, dtype)

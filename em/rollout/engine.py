@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 from transformers import AutoConfig, GenerationConfig
 
-from em.trial.rollout import Rollout
+from em.trial.rollout import EngineConfig
 
 FINGERPRINT_PROMPT = list(range(1, 9))  # token ids that every vocabulary has
 
@@ -37,8 +37,8 @@ class Completion:
     logprobs: list[float] | None = None  # of each id under softmax(logits), before temperature and top_p; on request
 
 
-class Engine(ABC):
-    """A loaded model that samples.  Its weights are the base model's until `push`."""
+class Sampler(ABC):
+    """What answers requests: an engine, or whatever hides several."""
 
     context: int  # prompt and answer together, in tokens
 
@@ -50,6 +50,17 @@ class Engine(ABC):
         """The samples of each request, in the order of the requests."""
         done = dict(self.stream(requests, logprobs))
         return [done[index] for index in range(len(requests))]
+
+    def fingerprint(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Greedy ids and log-probabilities after one fixed prompt: equal exactly when the weights are."""
+        request = Request(prompt=FINGERPRINT_PROMPT, seed=0, temperature=0, max_new_tokens=4)
+        [[completion]] = self.generate([request], logprobs=True)
+        assert completion.logprobs is not None
+        return tuple(completion.token_ids), tuple(completion.logprobs)
+
+
+class Engine(Sampler):
+    """A loaded model that samples.  Its weights are the base model's until `push`."""
 
     @abstractmethod
     def push(self, weights: Mapping[str, Tensor]) -> None:
@@ -66,17 +77,10 @@ class Engine(ABC):
     def close(self) -> None:
         """Free the memory of model and cache."""
 
-    def fingerprint(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Greedy ids and log-probabilities after one fixed prompt: equal exactly when the weights are."""
-        request = Request(prompt=FINGERPRINT_PROMPT, seed=0, temperature=0, max_new_tokens=4)
-        [[completion]] = self.generate([request], logprobs=True)
-        assert completion.logprobs is not None
-        return tuple(completion.token_ids), tuple(completion.logprobs)
 
-
-def context(folder: Path, rollout: Rollout) -> int:
+def context(folder: Path, engine: EngineConfig) -> int:
     """Tokens of prompt and answer together: what the model reads, at most `rollout.max_model_len`."""
-    return min(rollout.max_model_len, own_context(folder))
+    return min(engine.max_model_len, own_context(folder))
 
 
 def own_context(folder: Path) -> int:

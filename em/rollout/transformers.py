@@ -18,18 +18,18 @@ from transformers.generation.logits_process import (
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
 from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
-from em.trial.rollout import Rollout
+from em.trial.rollout import EngineConfig
 
 
 class TransformersEngine(Engine):
-    def __init__(self, folder: Path, rollout: Rollout, dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
         self.model.to(device)
         self.model.generation_config = GenerationConfig()  # generate would mix in the checkpoint's sampling defaults
-        self.context = context(folder, rollout)
-        self.max_num_seqs = rollout.max_num_seqs
+        self.context = context(folder, engine)
+        self.max_num_seqs = engine.max_num_seqs
         self.end_ids = end_ids(folder)
         pad = self.tokenizer.pad_token_id
         self.pad_id: int = pad if pad is not None else min(self.end_ids, default=0)

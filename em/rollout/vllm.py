@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
-from em.trial.rollout import Rollout
+from em.trial.rollout import EngineConfig
 
 CPU_BATCH_TOKENS = 1 << 18  # see __init__
 CPU_CACHE_BYTES = 1 << 28
@@ -22,21 +22,21 @@ SETTINGS = {  # read by vLLM when it is imported
 
 
 class VllmEngine(Engine):
-    def __init__(self, folder: Path, rollout: Rollout, dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype) -> None:
         os.environ.update(SETTINGS)
         on_cpu = not torch.cuda.is_available()
         if on_cpu:  # vLLM compiles its log-probability kernel with torch.compile, which needs a C++ compiler
             os.environ["TORCHDYNAMO_DISABLE"] = "1"
         from vllm import LLM
 
-        self.context = context(folder, rollout)
+        self.context = context(folder, engine)
         limits: dict[str, Any] = {
-            "max_num_seqs": rollout.max_num_seqs,
-            "gpu_memory_utilization": rollout.gpu_memory_utilization,
+            "max_num_seqs": engine.max_num_seqs,
+            "gpu_memory_utilization": engine.gpu_memory_utilization,
         }
         if on_cpu:
             # A seeded request whose prefill is split crashes the CPU engine, so the whole batch must fit in one step.
-            limits["max_num_seqs"] = max(1, min(rollout.max_num_seqs, CPU_BATCH_TOKENS // self.context))
+            limits["max_num_seqs"] = max(1, min(engine.max_num_seqs, CPU_BATCH_TOKENS // self.context))
             limits["max_num_batched_tokens"] = limits["max_num_seqs"] * self.context
             limits["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
             del limits["gpu_memory_utilization"]

@@ -1,59 +1,47 @@
 """Claims: a worker's word in the store that it is at a unit of work, so that other launches leave that unit to it.
 
-A claim is a file that is created if absent and touched again and again; one that is no longer touched is void.  Its age
-is told by the store's own clock, as the difference of two files' times: machines whose clocks differ agree on it.
-A claim saves work and protects nothing: a record that two workers make at once is still committed once.
+A claim is a file that is created once and touched again and again.  One that is no longer touched is void, and is
+followed by another of the next number: of several workers that find it void, one creates that.  Ages are told by the
+store's own clock.  A claim saves work and protects nothing: a record that two workers make is still committed once.
 """
 
 import json
 import os
 import socket
 import threading
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
+
+from em.store.files import Files
 
 BEATS = 6  # signs of life within the time after which a claim is void
 
 
-def claim(path: Path, lane: str, seconds: float) -> bool:
-    """Take the claim at `path`; False where a living worker holds it.
+def claim(files: Files, name: str, lane: str, seconds: float) -> AbstractContextManager[None] | None:
+    """Take the claim `name`: what keeps it alive and releases it in the end; None where a living worker holds it.
 
     It is void after `seconds` without a sign of life, or at once where its process was on this machine and is gone.
     Raises OSError where the store cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mine = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    mine.write_text(json.dumps({"node": socket.gethostname(), "pid": os.getpid(), "lane": lane}))
+    holder = json.dumps({"node": socket.gethostname(), "pid": os.getpid(), "lane": lane}).encode()
+    for number in count():
+        if files.create_once(f"{name}.{number}", holder):
+            return held(files, name, number, seconds)
+        if not is_void(files, f"{name}.{number}", seconds):
+            return None
+    raise AssertionError("unreachable")
+
+
+def is_void(files: Files, name: str, seconds: float) -> bool:
     try:
-        for _ in range(2):  # the second time after a void one was cleared away
-            with suppress(FileExistsError):
-                os.link(mine, path)
-                return True
-            if not cleared(path, now=mine.stat().st_mtime, seconds=seconds):
-                return False
+        return files.age(name) >= seconds or is_gone(files.read(name))
+    except FileNotFoundError:  # released at this moment: the next one who asks gets it
         return False
-    finally:
-        mine.unlink()
 
 
-def cleared(path: Path, now: float, seconds: float) -> bool:
-    """Whether there is no claim at `path` any more; of several that clear a void one away, one does it."""
-    try:
-        with path.open() as file:  # opening asks a network file system for the time as it is now
-            holder, touched = file.read(), os.fstat(file.fileno()).st_mtime
-        if now - touched < seconds and not is_gone(holder):
-            return False
-        void = path.with_name(f".{uuid.uuid4().hex}.tmp")
-        path.rename(void)
-        void.unlink()
-    except FileNotFoundError:  # released, or cleared away by another
-        return True
-    return True
-
-
-def is_gone(holder: str) -> bool:
+def is_gone(holder: bytes) -> bool:
     """Whether the claim was made by a process of this machine that has ended."""
     with suppress(ValueError, KeyError, TypeError):
         held = json.loads(holder)
@@ -62,14 +50,14 @@ def is_gone(holder: str) -> bool:
 
 
 @contextmanager
-def held(path: Path, seconds: float) -> Iterator[None]:
-    """Keep the claim alive while the body runs, and release it after."""
+def held(files: Files, name: str, number: int, seconds: float) -> Iterator[None]:
+    """Keep the claim alive while the body runs; then release it, and clear away the void ones before it."""
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(seconds / BEATS):
-            with suppress(OSError):  # taken over while this process was stopped: the commit decides
-                os.utime(path)
+            with suppress(OSError):  # taken over and released while this process was stopped: the commit decides
+                files.touch(f"{name}.{number}")
 
     thread = threading.Thread(target=beat, name="claim", daemon=True)
     thread.start()
@@ -79,4 +67,5 @@ def held(path: Path, seconds: float) -> Iterator[None]:
         over.set()
         thread.join()
         with suppress(OSError):
-            path.unlink()
+            for void in range(number + 1):
+                files.remove(f"{name}.{void}")

@@ -1,21 +1,20 @@
 """The index: the small columns of all records in a few files, so that thousands of records are read as one table.
 
-    <root>/index/<random>.parquet     rows of up to some thousand records
+    index/<random>.parquet     rows of up to some thousand records
 
 Only a cache: whoever commits records adds their rows, whoever reads adds the rows of records that have none yet, and a
 deleted index is made again from the records.  Never is a record in records/ changed or removed.
 """
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import polars as pl
 
-from em.store import schema
+from em.store.files import Files
 from em.store.record import EvaluationResult, Record
-from em.store.schema import DamagedError, read, schema_of
+from em.store.schema import DamagedError, parquet, read, schema_of
 
 LARGE = ("trial", "evaluations_config", "measurements", "error", "log", "prompts", "rollouts", "seconds")
 LARGE_OF_EVALUATIONS = ("correct", "paper_rules", "grading_errors", "extracted", "lengths", "truncated", "texts")
@@ -36,41 +35,35 @@ def rows_of(records: pl.DataFrame) -> pl.DataFrame:
     return records.select(list(SCHEMA)).with_columns(pl.col("evaluations").list.eval(measured))
 
 
-def write(folder: Path, frames: Sequence[pl.DataFrame]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{uuid.uuid4().hex}.parquet"
-    temporary = part.with_suffix(".tmp")
-    try:
-        schema.write(pl.concat(frames), temporary)
-        temporary.rename(part)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write(files: Files, frames: Sequence[pl.DataFrame]) -> None:
+    files.replace(f"index/{uuid.uuid4().hex}.parquet", parquet(pl.concat(frames)))
 
 
-def table(folder: Path, records: Path, recorded: Collection[str]) -> tuple[pl.DataFrame, list[Path]]:
-    """One row for each recorded unit, with the columns of SCHEMA; and the files in `records` that are damaged."""
-    parts = sorted(folder.glob("*.parquet"))
+def table(
+    files: Files, recorded: Collection[str], read_record: Callable[[str], pl.DataFrame]
+) -> tuple[pl.DataFrame, list[str]]:
+    """One row for each recorded unit, with the columns of SCHEMA; and the units whose record is damaged."""
+    parts = [f"index/{name}" for name in files.list("index")]
     frames = []
     for part in parts:
         with suppress(DamagedError, FileNotFoundError):  # or united meanwhile: its records are read again
-            frames.append(read(part, SCHEMA))
+            frames.append(read(files.read(part), SCHEMA, files.where(part)))
     known = pl.concat([pl.DataFrame(schema=SCHEMA), *frames]).unique("unit_id", keep="any")
     new, damaged = [], []
     for unit in sorted(set(recorded) - set(known["unit_id"])):
-        path = records / f"{unit}.parquet"
         try:
-            new.append(rows_of(read(path, schema_of(Record))))
+            new.append(rows_of(read_record(unit)))
         except FileNotFoundError:  # taken away meanwhile
             continue
         except DamagedError:
-            damaged.append(path)
+            damaged.append(unit)
     whole = pl.concat([known, *new]).filter(pl.col("unit_id").is_in(recorded))
     removed = not set(known["unit_id"]) <= set(recorded)  # and perhaps made again some day, with other numbers
     if removed or len(new) >= ROWS or len(parts) > PARTS:
         with suppress(OSError):  # one who may only read
-            write(folder, [whole])
+            write(files, [whole])
             for part in parts:
-                part.unlink(missing_ok=True)
+                files.remove(part)
     return whole, damaged
 
 

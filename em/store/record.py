@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from em.evaluation.graders import TIMEOUT, Grade
+from em.trial.identity import added
+from em.trial.sample import Sample
 from em.trial.unit import Unit
+from em.trial.written import plain
 
 # 2 added: schema_version, measurements, log, provenance.replayed; texts that were not kept are null
 # 3 added: paper_rules and grading_errors of an evaluation; `correct` is null where nobody could say
 SCHEMA_VERSION = 3
+
+GradeKey = tuple[str, str | None, int, str]  # what later grades are of: unit, attempt, step, evaluation
 
 
 class Status(StrEnum):
@@ -41,21 +46,20 @@ class StepMetrics:
 
 
 @dataclass(kw_only=True)
+class Metric:
+    """What a method wants known of a step, by a name of its own."""
+
+    step: int
+    name: str
+    value: float
+
+
+@dataclass(kw_only=True)
 class StepSeconds:
     step: int
     sample: float
     train: float
     push: float
-
-
-@dataclass(kw_only=True)
-class Sample:
-    """One sample that was trained on: enough, with the config, to train again without sampling."""
-
-    step: int
-    prompt: int  # row of Record.prompts
-    token_ids: list[int]
-    truncated: bool
 
 
 @dataclass(kw_only=True)
@@ -92,6 +96,9 @@ class EvaluationResult(Grades):
     truncated: list[bool]  # how an answer ended: at the token limit, or by itself
     texts: list[str | None]  # null: not kept (eval.texts)
 
+    def with_grades(self, later: Grades) -> "EvaluationResult":
+        return replace(self, **{item.name: getattr(later, item.name) for item in fields(Grades)})
+
 
 @dataclass(kw_only=True)
 class Regrade(Grades):
@@ -103,6 +110,10 @@ class Regrade(Grades):
     evaluation_id: str
     graded: str  # UTC, ISO 8601
     code_version: str
+
+    @property
+    def key(self) -> GradeKey:
+        return self.unit_id, self.attempt_id, self.step, self.evaluation_id
 
 
 @dataclass(kw_only=True)
@@ -126,7 +137,7 @@ class Record:
     trial_id: str
     unit_id: str
     status: Status
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int | None = SCHEMA_VERSION  # null: 1
     attempt: int  # 1 is the first
     trial: str  # JSON of the whole config of the trial
     evaluations_config: str  # JSON: evaluation id -> its whole config
@@ -139,16 +150,19 @@ class Record:
     digests: list[WeightDigest] = field(default_factory=list)
     evaluations: list[EvaluationResult] = field(default_factory=list)
     seconds: list[StepSeconds] = field(default_factory=list)
+    metrics: list[Metric] = added(default_factory=list)
     provenance: Provenance
 
     @classmethod
-    def of(cls, unit: Unit, **fields: Any) -> "Record":
-        """The record of a unit of work, its identity and configs filled in."""
+    def of(cls, unit: Unit, provenance: Provenance, attempt: int = 1, **fields: Any) -> "Record":
+        """The record of a unit of work, its identity and configs filled in; `fields` are those of what happened."""
         return cls(
             trial_id=unit.trial.id,
             unit_id=unit.id,
             trial=to_json(unit.trial),
             evaluations_config=to_json({m.evaluation.id: m.evaluation for m in unit.measurements}),
+            attempt=attempt,
+            provenance=provenance,
             measurements=[MeasurementKey(step=m.step, evaluation_id=m.evaluation.id) for m in unit.measurements],
             **fields,
         )
@@ -172,10 +186,9 @@ def grades(found: Sequence[Grade]) -> dict[str, Any]:
     }
 
 
-def to_json(value: Any) -> str:
-    """JSON of a dataclass, or of a dictionary of them, with enums by their value."""
-    plain = {key: asdict(item) for key, item in value.items()} if isinstance(value, dict) else asdict(value)
-    return json.dumps(plain, default=lambda item: item.value, sort_keys=True)
+def to_json(config: object) -> str:
+    """JSON of a config, or of a dictionary of them; `em.store.recorded` reads it back."""
+    return json.dumps(plain(config), sort_keys=True)
 
 
 NOT_REPRODUCED = ("attempt", "seconds", "provenance")  # the fields that two runs of one unit need not share

@@ -6,8 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -18,58 +17,129 @@ from em.store.record import Status
 
 SCALARS = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean, Status: pl.String}
 EVOLVED = pl.ScanCastOptions(integer_cast="upcast", missing_struct_fields="insert", extra_struct_fields="ignore")
+T = TypeVar("T")
 
 
 class DamagedError(InputError):
     """A file that is not whole Parquet."""
 
 
+def damaged(where: str, error: Exception) -> DamagedError:
+    reason = str(error).splitlines()[0]
+    return DamagedError(f"{where}: damaged ({reason}); move it away, and the next launch makes it again")
+
+
 @cache
 def schema_of(record_type: type) -> dict[str, pl.DataType]:
     """The Polars schema of a dataclass of em.store.record: lists and nested dataclasses become lists and structs."""
-    hints = typing.get_type_hints(record_type)
-    return {item.name: polars_type(hints[item.name]) for item in dataclasses.fields(record_type)}
+    return {name: polars_type(kind) for name, kind, _ in fields_of(record_type)}
 
 
-def polars_type(hint: Any) -> pl.DataType:
-    if hint in SCALARS:
-        return SCALARS[hint]()
-    if typing.get_origin(hint) is types.UnionType:  # T | None
-        return polars_type(next(part for part in typing.get_args(hint) if part is not types.NoneType))
-    if typing.get_origin(hint) is list:
-        return pl.List(polars_type(typing.get_args(hint)[0]))
-    return pl.Struct(schema_of(hint))
+@cache
+def fields_of(record_type: type) -> list[tuple[str, Any, bool]]:
+    """Name, type, and whether null stays None, of each field of a dataclass of em.store.record."""
+    hints, fields = typing.get_type_hints(record_type), []
+    for item in dataclasses.fields(record_type):
+        kind, is_optional = without_none(hints[item.name])
+        has_default = not (item.default is item.default_factory is dataclasses.MISSING)
+        fields.append((item.name, kind, is_optional or not has_default))
+    return fields
 
 
-def scan(paths: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+def without_none(hint: Any) -> tuple[Any, bool]:
+    """T and True for `T | None`, T and False for T."""
+    if typing.get_origin(hint) is types.UnionType:
+        return next(part for part in typing.get_args(hint) if part is not types.NoneType), True
+    return hint, False
+
+
+def polars_type(kind: Any) -> pl.DataType:
+    if kind in SCALARS:
+        return SCALARS[kind]()
+    if typing.get_origin(kind) is list:
+        return pl.List(polars_type(without_none(typing.get_args(kind)[0])[0]))
+    return pl.Struct(schema_of(kind))
+
+
+def frame(items: Sequence[Any]) -> pl.DataFrame:
+    """A row for each of some dataclasses of one kind."""
+    return pl.DataFrame([dataclasses.asdict(item) for item in items], schema=schema_of(type(items[0])))
+
+
+def lean(rows: pl.DataFrame, kind: type) -> pl.DataFrame:
+    """Without the fields that were added later and say nothing here: the columns that versions before wrote."""
+    for name, part, _ in fields_of(kind):
+        if name in added_to(kind) and not rows[name].explode().count():
+            rows = rows.drop(name)
+        elif entries := added_to(next(iter(typing.get_args(part)), None)):
+            values = rows[name].explode().struct
+            said = [field for field in values.fields if field not in entries or values.field(field).count()]
+            rows = rows.with_columns(pl.col(name).list.eval(pl.struct(pl.element().struct.field(said))))
+    return rows
+
+
+@cache
+def added_to(kind: Any) -> set[str]:
+    """The fields of a dataclass that are marked so (em.trial.identity.added)."""
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    return {item.name for item in fields if item.metadata.get("added")}
+
+
+def typed(kind: type[T], row: Mapping[str, Any]) -> T:
+    """The dataclass of a row.  A version that did not have a field left null: None if that is one of the field's
+    values, else the field's default."""
+    given = {}
+    for name, part, keeps_null in fields_of(kind):
+        if keeps_null or row[name] is not None:
+            given[name] = None if row[name] is None else value_of(part, row[name])
+    return kind(**given)
+
+
+def value_of(kind: Any, plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return typed(kind, plain)
+    if isinstance(plain, list) and plain and isinstance(plain[0], dict):
+        return [typed(typing.get_args(kind)[0], item) for item in plain]
+    return Status(plain) if kind is Status else plain
+
+
+def scan(contents: Sequence[bytes], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
     """The rows of Parquet files in today's columns: what a version before did not write is null, what a version after
     writes is left out."""
-    if not paths:
+    if not contents:
         return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(paths, schema=schema, missing_columns="insert", extra_columns="ignore", cast_options=EVOLVED)
+    return pl.scan_parquet(
+        list(contents), schema=schema, missing_columns="insert", extra_columns="ignore", cast_options=EVOLVED
+    )
 
 
-def read(path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The rows of one file; raises InputError that names it, DamagedError where it is not whole."""
+def read(content: bytes, schema: Mapping[str, pl.DataType], where: str) -> pl.DataFrame:
+    """The rows of one file; raises InputError that says `where` it lies, DamagedError where it is not whole."""
     try:
-        return scan([path], schema).collect()
+        return scan([content], schema).collect()
     except pl.exceptions.SchemaError as error:
-        raise InputError(f"{path}: has other columns than this version reads: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{where}: has other columns than this version reads: {str(error).splitlines()[0]}") from None
     except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedError(f"{path}: damaged ({reason}); move it away, and the next launch makes it again") from None
+        raise damaged(where, error) from None
 
 
-def write(frame: pl.DataFrame, path: Path) -> None:
-    """Raises OSError where it cannot; Polars, writing itself, calls a full disk a transport error of Thrift."""
+def load(kind: type[T], content: bytes, where: str) -> list[T]:
+    """The rows of one file as dataclasses; raises as `read`."""
+    return [typed(kind, row) for row in read(content, schema_of(kind), where).iter_rows(named=True)]
+
+
+def parquet(rows: pl.DataFrame) -> bytes:
     buffer = BytesIO()
-    frame.write_parquet(buffer, compression="zstd")
-    path.write_bytes(buffer.getbuffer())
+    rows.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
 
 
-def read_leaves(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
-    """One row for each file, and of nested columns only the leaves that are named (`evaluations.list.element.step`).
+def leaves(content: bytes, columns: Sequence[str], where: str) -> Mapping[str, Any]:
+    """Some columns of a record's file, and of nested ones only the leaves that are named: `digests.list.element.step`.
 
-    Polars reads a nested column whole, and the texts of answers are nearly all of a record.
+    Polars reads a nested column whole, and the texts of answers are nearly all of a record.  Raises DamagedError.
     """
-    return pa.concat_tables([pq.ParquetFile(path).read(columns=list(columns)) for path in paths])
+    try:
+        return pq.read_table(pa.BufferReader(content), columns=list(columns)).to_pylist()[0]
+    except pa.ArrowException as error:
+        raise damaged(where, error) from None

@@ -1,135 +1,90 @@
 """The record store: one Parquet file for each finished unit of work, and nothing that a crash can leave half written.
 
-    <root>/records/<trial id>-<hash of what is measured>.parquet    results: done or diverged
-    <root>/failed/<unit id>-<attempt id>.parquet                    attempts that raised, kept for inspection
-    <root>/damaged/                                                 record files that could not be read, set aside
-    <root>/grades/                                                  later grades of recorded answers
-    <root>/index/                                                   the records' small columns, a cache (em.store.index)
-    <root>/claims/<unit id>                                         who is at work on what (em.store.claims)
-    <root>/launches/<sweep>-<id>/                                   what a launch says of itself and is asked to do
-    <root>/figures/<sweep>.{pdf,png,csv}, <sweep>-seeds.csv         what analysis draws
-    <root>/tune/                                                    Ray Tune's own files, read by nobody
+    records/<trial id>-<hash of what is measured>.parquet    results: done or diverged
+    failed/<unit id>-<attempt id>.parquet                    attempts that raised, kept for inspection
+    damaged/                                                 record files that could not be read, set aside
+    grades/                                                  later grades of recorded answers
+    index/                                                   the records' small columns, a cache (em.store.index)
+    claims/<unit id>.<number>                                who is at work on what (em.store.claims)
+    launches/<sweep>-<id>/                                   what a launch says of itself and is asked (sweeps.board)
+    figures/<sweep>.{pdf,png,csv}, <sweep>-seeds.csv         what analysis draws
+    wandb/, tune/                                            W&B's and Ray Tune's own, on a file system in any case
 
-A record appears by `os.link`, which fails where the name exists: of two lanes that did the same work the first wins and
-the second discards its own.  (`rename` would overwrite.)  Imports neither torch nor vLLM nor Ray.
+A record is created once: of two lanes that did the same work the first wins and the second discards its own.
+Imports neither torch nor vLLM nor Ray.
 """
 
-import dataclasses
-import os
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from em.errors import InputError
-from em.store import index
-from em.store.record import Record, Regrade, Status
-from em.store.schema import DamagedError, read, scan, schema_of, write
+from em.store import claims, index, schema
+from em.store.files import Files, PosixFiles
+from em.store.record import EvaluationResult, GradeKey, Record, Regrade, Status
+from em.store.schema import DamagedError
+from em.trial.unit import Unit
+
+SUFFIX = ".parquet"
 
 
 class Store:
-    """Reads and writes the records below one folder; the only place that knows their paths."""
+    """Reads and writes what lies below one root.
 
-    def __init__(self, root: str | Path) -> None:
+    `files` holds it, by default as files in the folder `root`.  That folder is also for what needs a file system in any
+    case: Ray Tune's state, W&B's runs, what the doctor tries out.
+    """
+
+    def __init__(self, root: str | Path, files: Files | None = None) -> None:
         self.root = Path(root)
-        self.records = self.root / "records"
-        self.failed = self.root / "failed"
-        self.damaged = self.root / "damaged"
-        self.grades = self.root / "grades"
-        self.index = self.root / "index"
-        self.claims = self.root / "claims"
-        self.launches = self.root / "launches"
-        self.figures = self.root / "figures"
-        self.tune = self.root / "tune"  # Ray Tune keeps the state of its lanes here; nothing reads it
+        self.files = files or PosixFiles(self.root)
         self.unindexed: list[pl.DataFrame] = []  # rows of records that this process has committed
 
-    def record_path(self, unit_id: str) -> Path:
-        return self.records / f"{unit_id}.parquet"
-
-    def record_paths(self, trial_ids: Collection[str]) -> list[Path]:
-        """The files of all records of these trials."""
-        wanted = set(trial_ids)
-        units = sorted(unit for unit in self.recorded_units() if unit.partition("-")[0] in wanted)
-        return [self.record_path(unit) for unit in units]
-
-    def claim_path(self, unit_id: str) -> Path:
-        return self.claims / unit_id
-
-    def figure_path(self, sweep: str, suffix: str) -> Path:
-        return self.figures / f"{sweep}.{suffix}"
+    # Records.
 
     def commit(self, record: Record) -> bool:
         """Write the record; False where another attempt at the same unit was first (this one is discarded).
 
         A failed attempt is always kept: it goes to `failed/`, under its own name.
         """
+        rows = schema.frame([record])
+        content = schema.parquet(schema.lean(rows, Record))
         if record.status is Status.failed:
-            target = self.failed / f"{record.unit_id}-{record.provenance.attempt_id}.parquet"
-        else:
-            target = self.record_path(record.unit_id)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
-        frame = pl.DataFrame([dataclasses.asdict(record)], schema=schema_of(Record))
-        try:
-            write(frame, temporary)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            os.link(temporary, target)
-        except FileExistsError:
+            name = f"failed/{record.unit_id}-{record.provenance.attempt_id}{SUFFIX}"
+            return self.files.create_once(name, content)
+        if not self.files.create_once(_name(record.unit_id), content):
             return False
-        finally:
-            temporary.unlink(missing_ok=True)
-        if record.status is not Status.failed:
-            self.unindexed.append(index.rows_of(frame))
-            if len(self.unindexed) >= index.ROWS:
-                with suppress(OSError):  # only a cache; the record is there
-                    self.flush()
+        self.unindexed.append(index.rows_of(rows))
+        if len(self.unindexed) >= index.ROWS:
+            with suppress(OSError):  # only a cache; the record is there
+                self.flush()
         return True
 
     def flush(self) -> None:
         """Write down the index's rows of what this process has committed."""
         if self.unindexed:
-            index.write(self.index, self.unindexed)
+            index.write(self.files, self.unindexed)
             self.unindexed = []
 
-    def table(self) -> tuple[pl.DataFrame, list[Path]]:
-        """One row for each record, with the small columns (index.SCHEMA); and the record files that are damaged.
+    def record(self, unit_id: str) -> Record:
+        """The record of a unit as it was committed; raises InputError where it is damaged."""
+        return schema.typed(Record, self._rows(unit_id).row(0, named=True))
 
-        Accuracies are those of the latest grading.
-        """
-        table, damaged = index.table(self.index, self.records, self.recorded_units())
-        return index.regraded(table, scan(self.grade_paths(), schema_of(Regrade))), damaged
+    def _rows(self, unit_id: str) -> pl.DataFrame:
+        name = _name(unit_id)
+        return schema.read(self.files.read(name), schema.schema_of(Record), self.files.where(name))
 
-    def grade_paths(self) -> list[Path]:
-        return sorted(self.grades.glob("*.parquet"))
-
-    def commit_grades(self, regrades: Sequence[Regrade]) -> None:
-        """Keep later grades beside the records, which stay as they are."""
-        self.grades.mkdir(parents=True, exist_ok=True)
-        temporary = self.grades / f".{uuid.uuid4().hex}.tmp"
-        try:
-            write(pl.DataFrame([dataclasses.asdict(item) for item in regrades], schema=schema_of(Regrade)), temporary)
-            temporary.rename(self.grades / f"{uuid.uuid4().hex}.parquet")
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def set_aside(self, damaged: Iterable[Path]) -> None:
-        """Make room for a new record in the place of a file that cannot be read; the file is kept."""
-        for path in damaged:
-            self.damaged.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError):  # another launch was first ...
-                try:
-                    read(path, schema_of(Record))  # ... and may have made it again
-                except DamagedError:
-                    path.rename(self.damaged / f"{path.stem}-{uuid.uuid4().hex[:8]}.parquet")
+    def is_recorded(self, unit_id: str) -> bool:
+        return self.files.exists(_name(unit_id))
 
     def recorded_units(self) -> set[str]:
-        """The ids of all units that have a record, from one listing of the folder; no file is opened."""
-        return {path.stem for path in self.records.glob("*.parquet")}
+        """The ids of all units that have a record, from one listing; no record is opened."""
+        return set(self._listed("records"))
 
     def recorded_trials(self) -> set[str]:
         """The ids of all trials that have a record; raises InputError where there are none."""
@@ -138,41 +93,113 @@ class Store:
             raise InputError(f"store={self.root}: holds no records")
         return trials
 
+    def replayable(self, unit: Unit) -> dict[str, Record]:
+        """By trial id, the records whose tokens are trained on again: of `unit.source`, and of the phases before.
+
+        Raises DamagedError where one cannot be read.
+        """
+        sources = {unit.trial.id: unit.source} if unit.source else {}
+        for trial, steps in unit.trial.path:
+            records = [self.record(name) for name in self.units_of([trial.id])]
+            longest = max(records, key=lambda record: len(record.steps), default=None)
+            if longest is not None and len(longest.steps) >= steps:
+                sources[trial.id] = longest.unit_id
+        return {trial: self.record(source) for trial, source in sources.items()}
+
+    def units_of(self, trial_ids: Collection[str]) -> list[str]:
+        """The ids of all recorded units of these trials, sorted."""
+        wanted = set(trial_ids)
+        return [unit for unit in self._listed("records") if unit.partition("-")[0] in wanted]
+
+    def table(self) -> tuple[pl.DataFrame, list[str]]:
+        """One row for each record, with the small columns (index.SCHEMA); and the units whose record is damaged.
+
+        Accuracies are those of the latest grading.
+        """
+        table, damaged = index.table(self.files, self.recorded_units(), self._rows)
+        return index.regraded(table, self._regrades()), damaged
+
+    def leaves(self, unit_ids: Iterable[str], columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+        """Some columns of each record, of nested ones only the leaves that are named (schema.leaves)."""
+        for name in map(_name, unit_ids):
+            yield schema.leaves(self.files.read(name), columns, self.files.where(name))
+
+    def set_aside(self, damaged: Iterable[str]) -> None:
+        """Make room for new records of units whose record cannot be read; what could not be read is kept."""
+        for unit in damaged:
+            with suppress(FileNotFoundError):  # another launch was first ...
+                try:
+                    self._rows(unit)  # ... and may have made it again
+                except DamagedError:
+                    self.files.move(_name(unit), f"damaged/{unit}-{uuid.uuid4().hex[:8]}{SUFFIX}")
+
+    # Failed attempts.
+
     def failed_attempts(self) -> Counter[str]:
         """How many failed attempts each unit has, by unit id."""
-        return Counter(path.stem.rpartition("-")[0] for path in self.failed.glob("*.parquet"))
+        return Counter(name.rpartition("-")[0] for name in self._listed("failed"))
 
-    def record(self, unit_id: str) -> dict[str, Any]:
-        """The whole record of a unit, as plain data; raises InputError where it is damaged."""
-        return read(self.record_path(unit_id), schema_of(Record)).row(0, named=True)
+    def failures(self, prefix: str = "") -> list[Record]:
+        """The failed attempts whose name, `<unit id>-<attempt id>`, begins so; in the order of these names."""
+        names = [f"failed/{name}{SUFFIX}" for name in self._listed("failed") if name.startswith(prefix)]
+        return [schema.load(Record, self.files.read(name), self.files.where(name))[0] for name in names]
 
-    def latest_grades(self, unit_ids: Collection[str]) -> dict[tuple[Any, ...], dict[str, Any]]:
-        """The latest later grades (em.store.record.Regrade) of these units, by unit, attempt, step and evaluation."""
-        regrades = scan(self.grade_paths(), schema_of(Regrade)).filter(pl.col("unit_id").is_in(list(unit_ids)))
-        rows = regrades.sort("graded").collect().iter_rows(named=True)
-        return {(row["unit_id"], row["attempt_id"], row["step"], row["evaluation_id"]): row for row in rows}
+    # Later grades.
 
-    def graded(self, unit_id: str, latest: dict[tuple[Any, ...], dict[str, Any]]) -> dict[str, Any]:
+    def commit_grades(self, regrades: Sequence[Regrade]) -> None:
+        """Keep later grades beside the records, which stay as they are."""
+        self.files.create_once(f"grades/{uuid.uuid4().hex}{SUFFIX}", schema.parquet(schema.frame(regrades)))
+
+    def _regrades(self) -> pl.LazyFrame:
+        contents = [self.files.read(f"grades/{name}{SUFFIX}") for name in self._listed("grades")]
+        return schema.scan(contents, schema.schema_of(Regrade))
+
+    def latest_grades(self, unit_ids: Collection[str]) -> dict[GradeKey, Regrade]:
+        """The latest later grades of these units."""
+        rows = self._regrades().filter(pl.col("unit_id").is_in(list(unit_ids))).sort("graded").collect()
+        regrades = (schema.typed(Regrade, row) for row in rows.iter_rows(named=True))
+        return {regrade.key: regrade for regrade in regrades}
+
+    def graded(self, unit_id: str, latest: dict[GradeKey, Regrade]) -> Record:
         """The record of a unit with the latest grades of its answers."""
         record = self.record(unit_id)
-        attempt = record["provenance"]["attempt_id"]
-        for result in record["evaluations"]:
-            later = latest.get((unit_id, attempt, result["step"], result["evaluation_id"]), {})
-            result.update({name: value for name, value in later.items() if name in result})
+        attempt = record.provenance.attempt_id
+        for place, result in enumerate(record.evaluations):
+            if later := latest.get((unit_id, attempt, result.step, result.evaluation_id)):
+                record.evaluations[place] = result.with_grades(later)
         return record
 
-    def evaluations(self, trial_id: str, first: str = "") -> list[dict[str, Any]]:
-        """All that was measured of a trial, answer by answer (EvaluationResult), with the latest grades.
+    def evaluations(self, trial_id: str, first: str = "") -> list[EvaluationResult]:
+        """All that was measured of a trial, answer by answer, with the latest grades.
 
         Several records may hold one measurement: those of the unit `first` come first.
         """
-        units = sorted((path.stem for path in self.record_paths([trial_id])), key=lambda unit: unit != first)
+        units = sorted(self.units_of([trial_id]), key=lambda unit: unit != first)
         latest = self.latest_grades(units)
-        return [result for unit in units for result in self.graded(unit, latest)["evaluations"]]
+        return [result for unit in units for result in self.graded(unit, latest).evaluations]
 
-    def scan(self) -> pl.LazyFrame:
-        """All records, lazily, one row each, columns as in em.store.record.Record."""
-        return scan(sorted(self.records.glob("*.parquet")), schema_of(Record))
+    # What else lies there.
 
-    def scan_failed(self) -> pl.LazyFrame:
-        return scan(sorted(self.failed.glob("*.parquet")), schema_of(Record))
+    def claim(self, unit_id: str, lane: str, seconds: float) -> AbstractContextManager[None] | None:
+        """Claim a unit of work: what holds the claim while work is done; None where a living worker has it.
+
+        Void after `seconds` without a sign of life (em.store.claims).
+        """
+        return claims.claim(self.files, f"claims/{unit_id}", lane, seconds)
+
+    def save_figure(self, name: str, content: bytes) -> Path:
+        """Write a figure's file, which nobody sees half written: a launch and a watch may both draw."""
+        self.files.replace(f"figures/{name}", content)
+        return Path(self.where(f"figures/{name}"))
+
+    def where(self, name: str) -> str:
+        """Where something lies, for messages."""
+        return self.files.where(name)
+
+    def _listed(self, folder: str) -> list[str]:
+        """The names of a folder's Parquet files, without the suffix."""
+        return [name.removesuffix(SUFFIX) for name in self.files.list(folder) if name.endswith(SUFFIX)]
+
+
+def _name(unit_id: str) -> str:
+    return f"records/{unit_id}{SUFFIX}"

@@ -1,4 +1,4 @@
-"""The entropy objective (paper, eq. 2 and 3).
+"""The loss over tokens and its gradient, without ever holding all logits (paper, eq. 2 and 3).
 
 N generated tokens of one optimiser step, H hidden width, V vocabulary, B sequences, T positions.  Entropies in nats.
 
@@ -7,41 +7,54 @@ LAST prompt token to the one BEFORE the last generated token.  Masks are by leng
 prediction counts, also where a model pads with that token (the text's `y_t != PAD` would drop it).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from em.trial.method import Method, Tokens
+
 LOGITS_BYTES = 256 << 20  # fp32 logits of one chunk: 1,700 tokens at V = 152k; backward takes a few times as much
 
+Terms = Callable[[Tensor, Tensor, slice], Tensor]  # entropies and log-probabilities of a chunk, and which tokens it has
 
-class _WeightedEntropy(torch.autograd.Function):
-    """sum_n w_n H_n with its gradient computed in the forward pass, while each chunk's logits exist.
 
-    For z = hidden @ head.T / temperature and p = softmax(z):  dH/dz_v = -p_v (log p_v + H).
+class _TokenLoss(torch.autograd.Function):
+    """The sum of terms f(H_n, log p_n), its gradient computed in the forward pass, while each chunk's logits exist.
+
+    For z = hidden @ head.T / temperature and p = softmax(z):  dH/dz_v = -p_v (log p_v + H)  and, of the target t,
+    d log p_t/dz_v = [v = t] - p_v.
     Recomputing the logits in backward instead was measured at 1.55 times the time.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_NH: Tensor, head_VH: Tensor, weight_N: Tensor, target_N: Tensor, temperature: float
+        ctx: Any, hidden_NH: Tensor, head_VH: Tensor, target_N: Tensor, terms: Terms, temperature: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         chunk = max(1, LOGITS_BYTES // (4 * len(head_VH)))
         total = hidden_NH.new_zeros((), dtype=torch.float32)
         entropies, logprobs, grad_hidden = [], [], []
         grad_head_VH = torch.zeros_like(head_VH, dtype=torch.float32)
-        for hidden, weight, target in zip(
-            hidden_NH.split(chunk), weight_N.split(chunk), target_N.split(chunk), strict=True
-        ):
+        for start in range(0, max(1, len(hidden_NH)), chunk):  # also where no token counts
+            span = slice(start, start + chunk)
+            hidden, target = hidden_NH[span], target_N[span, None]
             logits = (hidden @ head_VH.T).float()
             logp = logits.log_softmax(-1)
-            logprobs.append(logp.gather(-1, target[:, None])[:, 0])
+            logprob = logp.gather(-1, target)[:, 0]
             p, plogp, entropy = entropy_terms(logp)
             entropies.append(entropy)
+            logprobs.append(logprob)
             if temperature != 1:
-                p, plogp, entropy = entropy_terms((logits / temperature).log_softmax(-1))
-            total += (weight * entropy).sum()
-            grad = (plogp + p * entropy[:, None]) * (-weight / temperature)[:, None]
+                logp = (logits / temperature).log_softmax(-1)
+                logprob = logp.gather(-1, target)[:, 0]
+                p, plogp, entropy = entropy_terms(logp)
+            loss, by_entropy, by_logprob = slopes(terms, entropy, logprob, span)
+            total += loss
+            grad = (plogp + p * entropy[:, None]) * (-by_entropy / temperature)[:, None]
+            if by_logprob is not None:
+                slope = (by_logprob / temperature)[:, None]
+                grad = (grad - p * slope).scatter_add_(-1, target, slope)
             grad = grad.to(hidden.dtype)
             grad_hidden.append(grad @ head_VH)
             grad_head_VH += (grad.T @ hidden).float()
@@ -56,6 +69,15 @@ class _WeightedEntropy(torch.autograd.Function):
         return grads[0] * grad_hidden_NH, grads[0] * grad_head_VH, None, None, None
 
 
+def slopes(terms: Terms, entropy: Tensor, logprob: Tensor, span: slice) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The sum of a chunk's terms, and its derivatives by entropies and by log-probabilities (None: it has none)."""
+    with torch.enable_grad():
+        at = entropy.detach().requires_grad_(), logprob.detach().requires_grad_()
+        loss = terms(*at, span).sum()
+        by_entropy, by_logprob = torch.autograd.grad(loss, at, allow_unused=True)
+    return loss.detach(), torch.zeros_like(entropy) if by_entropy is None else by_entropy, by_logprob
+
+
 def entropy_terms(logp_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """p [N, V], p log p [N, V] with 0 log 0 = 0, and the entropy -sum_v p log p [N]."""
     p_NV = logp_NV.exp()
@@ -63,18 +85,19 @@ def entropy_terms(logp_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return p_NV, plogp_NV, -plogp_NV.sum(-1)
 
 
-def weighted_entropy(
-    hidden_NH: Tensor, head_VH: Tensor, weight_N: Tensor, target_N: Tensor, temperature: float = 1.0
+def token_loss(
+    hidden_NH: Tensor, head_VH: Tensor, target_N: Tensor, terms: Terms, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss sum_n w_n H_n (a scalar with gradient), and detached, [N]: entropies and the targets' log-probabilities.
+    """The sum of `terms` (a scalar with gradient), and detached, [N]: entropies and the targets' log-probabilities.
 
-    The loss is of softmax(logits / temperature); what is detached, of softmax(logits).  Weights of 1 / (tokens in the
-    WHOLE step) give eq. 3 under any micro-batching.  Never holds more than LOGITS_BYTES of logits.
+    `terms` gets those of softmax(logits / temperature), chunk by chunk; what is detached is of softmax(logits).
+    Entropies weighted by 1 / (tokens in the WHOLE step) give eq. 3 under any micro-batching.  Never holds more than
+    LOGITS_BYTES of logits.
     """
-    return _WeightedEntropy.apply(hidden_NH, head_VH, weight_N, target_N, temperature)  # type: ignore[return-value]
+    return _TokenLoss.apply(hidden_NH, head_VH, target_N, terms, temperature)  # type: ignore[return-value]
 
 
-class EntropyObjective(nn.Module):
+class Objective(nn.Module):
     """A causal language model whose forward pass is the loss: what Accelerate prepares."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -82,15 +105,26 @@ class EntropyObjective(nn.Module):
         self.model = model
 
     def forward(
-        self, input_BT: Tensor, predicts_BT: Tensor, weight: float, temperature: float
+        self,
+        method: Method,
+        input_BT: Tensor,
+        predicts_BT: Tensor,
+        weight_BT: Tensor,
+        sampled_logprob_BT: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """`weighted_entropy` at the positions where predicts_BT is true, in row-major order, each of the same weight.
+        """`token_loss` of the method at the positions where predicts_BT is true, in row-major order.
 
         Sequences are padded on the right, so that causal attention needs no mask.
         """
         hidden_BTH = self.model.model(input_BT, use_cache=False).last_hidden_state  # type: ignore[operator]
         head_VH = self.model.get_output_embeddings().weight  # type: ignore[operator]
         target_BT = input_BT.roll(-1, dims=1)  # what position t predicts is the token at t + 1
-        hidden_NH, target_N = hidden_BTH[predicts_BT], target_BT[predicts_BT]
-        weight_N = torch.full(target_N.shape, weight, device=hidden_NH.device)
-        return weighted_entropy(hidden_NH, head_VH, weight_N, target_N, temperature)
+        weight_N = weight_BT[predicts_BT]
+        sampled_N = None if sampled_logprob_BT is None else sampled_logprob_BT[predicts_BT]
+
+        def terms(entropy: Tensor, logprob: Tensor, span: slice) -> Tensor:
+            return method.terms(
+                Tokens(entropy, logprob, weight_N[span], None if sampled_N is None else sampled_N[span])
+            )
+
+        return token_loss(hidden_BTH[predicts_BT], head_VH, target_BT[predicts_BT], terms, method.temperature)

@@ -4,10 +4,11 @@ On a CPU the same tokens give the same weights, bit by bit.  On a GPU they may n
 now belongs to what was recorded: every number that both hold is compared.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
-from em.store.record import Sample, StepMetrics
+from em.store.record import Record, StepMetrics
+from em.trial.sample import Sample
 
 
 class DriftedError(Exception):
@@ -18,20 +19,20 @@ class DriftedError(Exception):
 class Replay:
     rollouts: dict[int, list[Sample]] = field(default_factory=dict)  # by step, from 1
     steps: dict[int, StepMetrics] = field(default_factory=dict)
-    digests: dict[int, str] = field(default_factory=dict)  # of the weights after a step; 0: of the base model
+    digests: dict[int, str] = field(default_factory=dict)  # of the weights after a step; 0: of those it starts from
 
     @classmethod
-    def of(cls, record: dict[str, Any] | None) -> "Replay":
-        """Of a record as `Store.record` gives it; None: nothing to replay."""
+    def of(cls, record: Record | None) -> "Replay":
+        """None: nothing to replay."""
         if record is None:
             return cls()
-        rollouts: dict[int, list[Sample]] = {}
-        for sample in record["rollouts"]:
-            rollouts.setdefault(sample["step"], []).append(Sample(**sample))
+        rollouts = defaultdict(list)
+        for sample in record.rollouts:
+            rollouts[sample.step].append(sample)
         return cls(
-            rollouts=rollouts,
-            steps={metrics["step"]: StepMetrics(**metrics) for metrics in record["steps"]},
-            digests={digest["step"]: digest["sha256"] for digest in record["digests"]},
+            rollouts=dict(rollouts),
+            steps={metrics.step: metrics for metrics in record.steps},
+            digests={digest.step: digest.sha256 for digest in record.digests},
         )
 
     def checked_after(self, step: int) -> int:
@@ -41,6 +42,6 @@ class Replay:
         return min((digested for digested in self.digests if digested >= step), default=step)
 
     @staticmethod
-    def check(found: object, recorded: object) -> None:
-        if found != recorded:
-            raise DriftedError(f"{found}, recorded was {recorded}")
+    def check(now: object, recorded: object) -> None:
+        if now != recorded:
+            raise DriftedError(f"{now}, recorded was {recorded}")

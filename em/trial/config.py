@@ -8,12 +8,12 @@ from omegaconf import MISSING
 
 from em.errors import require
 from em.trial.evaluation import Benchmark, Chat, Eval, Evaluation
+from em.trial.method import Method
 from em.trial.model import Model
-from em.trial.objective import Objective
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
-from em.trial.rollout import Rollout
-from em.trial.trial import Trial
+from em.trial.rollout import RolloutConfig
+from em.trial.trial import Phase, Trial
 from em.trial.unit import Measurement, Unit
 
 
@@ -23,9 +23,9 @@ class Config:
 
     model: Model = MISSING
     prompts: Prompts = MISSING
-    objective: Objective = MISSING
+    objective: Method = MISSING
     optimizer: Optimizer = MISSING
-    rollout: Rollout = MISSING
+    rollout: RolloutConfig = MISSING
     seed: int = 0
     eval: Eval = MISSING
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
@@ -43,7 +43,16 @@ class Config:
 
     @property
     def trial(self) -> Trial:
-        return Trial(**{item.name: getattr(self, item.name) for item in dataclasses.fields(Trial)})
+        return Trial(model=self.model, engine=self.rollout.loaded, phase=self.phase, seed=self.seed)
+
+    @property
+    def phase(self) -> Phase:
+        return Phase(
+            prompts=self.prompts,
+            objective=self.objective,
+            optimizer=self.optimizer,
+            rollout=self.rollout.sampling,
+        )
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -68,9 +77,12 @@ class Config:
         return tuple(Measurement(step, evaluation) for step in steps for evaluation in self.evaluations)
 
     def units(self, trials: Iterable[Trial]) -> list[Unit]:
-        """What is wanted of these trials: each base model once, at step 0, then every trial at its later steps."""
+        """What is wanted of these trials: each base model once, at step 0, the end of each earlier phase, once for all
+        trials that start from it, then every trial at its later steps."""
         trials = list(trials)
         bases = {trial.base.id: trial.base for trial in trials}
+        ends = {(end.id, steps): (end, steps) for trial in trials for end, steps in trial.path}
         untrained, trained = self.measurements([0]), self.measurements([step for step in self.eval.steps if step > 0])
         first = [Unit(base, untrained) for base in bases.values()]
+        first += [Unit(trial, self.measurements([steps])) for trial, steps in ends.values()]
         return first + [Unit(trial, trained) for trial in trials if trained]

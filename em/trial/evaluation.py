@@ -7,7 +7,7 @@ from functools import cached_property
 from omegaconf import MISSING
 
 from em.errors import require, require_positive
-from em.trial.identity import content_id, not_identity
+from em.trial.identity import content_id, fields_off_default, not_identity
 from em.trial.rollout import check_sampling
 
 
@@ -24,6 +24,9 @@ class Chat(Enum):
 
     model = "model"  # through the tokenizer's chat template where `model.chat_template` is set, else as plain text
     chatml = "chatml"  # in Qwen's markup, spelled out, whatever the model: what the paper's code evaluates with
+
+
+STYLES = dict.fromkeys(Chat, 1)  # version of each: raised when a change of its code changes what models are asked
 
 
 @dataclass(kw_only=True)
@@ -81,6 +84,12 @@ class Evaluation:
     @cached_property
     def id(self) -> str:
         return content_id(self)
+
+    def identity(self) -> dict[str, object]:
+        """The fields off their defaults, and the version of the style unless it is the first."""
+        own: dict[str, object] = fields_off_default(self)
+        version = STYLES[self.benchmark.chat]
+        return own | {"version": version} if version != 1 else own
 
 
 @dataclass(kw_only=True)

@@ -7,10 +7,8 @@ engine may take) never enters; a field at its default is left out, so that a new
 import dataclasses
 import hashlib
 import json
-import os
 from enum import Enum
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 ID_CHARACTERS = 16  # hexadecimal: 64 bits, a collision among 10^6 trials has probability 3e-8
@@ -19,6 +17,11 @@ ID_CHARACTERS = 16  # hexadecimal: 64 bits, a collision among 10^6 trials has pr
 def not_identity(**kwargs: Any) -> Any:
     """A dataclass field that does not change what is measured."""
     return dataclasses.field(metadata={"identity": False}, **kwargs)
+
+
+def added(**kwargs: Any) -> Any:
+    """A field that records of before do not have: left out of a record while it is at its default."""
+    return dataclasses.field(metadata={"added": True}, **kwargs)
 
 
 def canonical(value: Any) -> Any:
@@ -67,24 +70,3 @@ def content_id(value: Any) -> str:
     """The id of anything `canonical` takes."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:ID_CHARACTERS]
-
-
-def folder_digest(folder: Path, cache: Path) -> str:
-    """SHA-256 over the names and contents of a checkpoint folder's files (hidden files left out).
-
-    Kept in `cache` for as long as paths, sizes and times of the files stay: reading 15 GB takes a while.
-    """
-    files = sorted(path for path in folder.resolve().iterdir() if path.is_file() and not path.name.startswith("."))
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    kept = cache / content_id(states)
-    if kept.is_file():
-        return kept.read_text()
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_name(f"{kept.name}-{os.getpid()}")
-    temporary.write_text(digest.hexdigest())
-    temporary.rename(kept)
-    return digest.hexdigest()

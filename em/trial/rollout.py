@@ -1,5 +1,6 @@
-"""How answers to train on are sampled."""
+"""How answers are sampled: what a worker loads for it, and what each phase of training asks of it."""
 
+import dataclasses
 from dataclasses import dataclass
 from enum import Enum
 
@@ -13,37 +14,52 @@ class EngineName(Enum):
 
 
 @dataclass(kw_only=True)
-class Rollout:
-    """How the model samples the answers that it is trained on."""
+class EngineConfig:
+    """The engine beside the model: it samples what is trained on and answers what is measured."""
 
     engine: EngineName = EngineName.vllm
-    samples: int = 64  # answers of one optimiser step, over all prompts
-    temperature: float = 0.5
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    max_new_tokens: int = 512
     gpu_memory_utilization: float = not_identity(default=0.4)  # vLLM's share of a GPU that training shares
     max_num_seqs: int = not_identity(default=256)  # sequences that the engine decodes together
     max_model_len: int = not_identity(default=4096)  # prompt and answer, in tokens; at most what the model reads
 
     def __post_init__(self) -> None:
+        require_positive("rollout", max_num_seqs=self.max_num_seqs, max_model_len=self.max_model_len)
+        share = self.gpu_memory_utilization
+        require(0 < share < 1, "rollout.gpu_memory_utilization", share, "must be between 0 and 1")
+
+
+@dataclass(kw_only=True)
+class Rollout:
+    """How the model samples the answers that it is trained on."""
+
+    samples: int = 64  # answers of one optimiser step, over all prompts
+    temperature: float = 0.5
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    max_new_tokens: int = 512
+
+    def __post_init__(self) -> None:
         check_sampling("rollout.temperature", self.temperature, "rollout.top_p", self.top_p)
-        require_positive(
-            "rollout",
-            samples=self.samples,
-            max_new_tokens=self.max_new_tokens,
-            max_num_seqs=self.max_num_seqs,
-            max_model_len=self.max_model_len,
-        )
-        require(
-            0 < self.repetition_penalty <= 2, "rollout.repetition_penalty", self.repetition_penalty, "must be in (0, 2]"
-        )
-        require(
-            0 < self.gpu_memory_utilization < 1,
-            "rollout.gpu_memory_utilization",
-            self.gpu_memory_utilization,
-            "must be between 0 and 1",
-        )
+        require_positive("rollout", samples=self.samples, max_new_tokens=self.max_new_tokens)
+        penalty = self.repetition_penalty
+        require(0 < penalty <= 2, "rollout.repetition_penalty", penalty, "must be in (0, 2]")
+
+
+@dataclass(kw_only=True)
+class RolloutConfig(Rollout, EngineConfig):
+    """`rollout` as users write it: engine and sampling in one place."""
+
+    def __post_init__(self) -> None:
+        EngineConfig.__post_init__(self)
+        Rollout.__post_init__(self)
+
+    @property
+    def loaded(self) -> EngineConfig:
+        return EngineConfig(**{item.name: getattr(self, item.name) for item in dataclasses.fields(EngineConfig)})
+
+    @property
+    def sampling(self) -> Rollout:
+        return Rollout(**{item.name: getattr(self, item.name) for item in dataclasses.fields(Rollout)})
 
 
 def check_sampling(temperature_path: str, temperature: float, top_p_path: str, top_p: float) -> None:

@@ -1,48 +1,102 @@
-"""One training trajectory."""
+"""One training trajectory: a model, a phase of training, and what came before it."""
+
+from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from em.errors import require
-from em.trial.identity import capacity_fields, content_id
+from em.trial.identity import content_id, fields_off_default
+from em.trial.method import Method, Need, default_method
 from em.trial.model import Model
-from em.trial.objective import Objective
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
-from em.trial.rollout import Rollout
+from em.trial.rollout import EngineConfig, Rollout
 
 
-@dataclass(kw_only=True)
-class Trial:
-    """One training trajectory.  Its id is the content of these fields; how far it is followed is not part of it."""
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Training of one kind: on what, towards what, how weights are updated and answers sampled."""
 
-    model: Model
     prompts: Prompts
-    objective: Objective = field(default_factory=Objective)
+    objective: Method = field(default_factory=default_method)
     optimizer: Optimizer = field(default_factory=Optimizer)
     rollout: Rollout = field(default_factory=Rollout)
+
+    def __post_init__(self) -> None:
+        require(bool(self.prompts.texts), "prompts.texts", [], "a phase of training needs at least one prompt")
+        rewarded = bool(self.prompts.answers) or Need.rewards not in self.objective.needs
+        require(rewarded, "prompts.answers", [], f"objective {self.objective.name} needs an answer to each prompt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """A phase that came before, how long it was, and its own seed: so that many trials share one."""
+
+    phase: Phase
+    steps: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.steps > 0, "before.steps", self.steps, "must be a whole number greater than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Its id is the content of these fields; how far its last phase is followed is not part of it.
+
+    Steps count within the last phase.  The base model is a trial without a phase, measured at step 0.
+    """
+
+    model: Model
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    phase: Phase | None = None
+    before: tuple[Earlier, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "must be 0 or greater")
+        require(self.phase is not None or not self.before, "before", len(self.before), "needs a phase that follows")
 
     @cached_property
     def id(self) -> str:
         return content_id(self)
 
+    def identity(self) -> dict[str, object]:
+        """The fields of the last phase beside the trial's own, the engine's among the rollout's: what a trial of one
+        phase has always been."""
+        own = fields_off_default(self)
+        phase = dict(own.pop("phase", {"prompts": {}}))
+        rollout = own.pop("engine", {}) | phase.pop("rollout", {})
+        return own | phase | ({"rollout": rollout} if rollout else {})
+
     @property
     def is_base(self) -> bool:
-        """Whether this is the untrained model: a trial of zero steps, which needs no prompts."""
-        return not self.prompts.texts
+        """Whether this is the untrained model."""
+        return self.phase is None
 
     @cached_property
-    def base(self) -> "Trial":
+    def base(self) -> Trial:
         """The untrained model that this trial starts from, the same for all trials of one model and engine."""
-        sampling = {name: getattr(self.rollout, name) for name in ("engine", *capacity_fields(Rollout))}
-        return Trial(model=self.model, prompts=Prompts(), rollout=Rollout(**sampling))
+        return Trial(model=self.model, engine=self.engine)
 
-    def with_seed(self, seed: int) -> "Trial":
+    @cached_property
+    def origin(self) -> tuple[Trial, int]:
+        """The trial, and its step, whose weights the last phase starts from."""
+        if not self.before:
+            return self.base, 0
+        *before, last = self.before
+        trial = dataclasses.replace(self, phase=last.phase, before=tuple(before), seed=last.seed)
+        return trial, last.steps
+
+    @cached_property
+    def path(self) -> tuple[tuple[Trial, int], ...]:
+        """The trials, and how many steps of each, that lead to where the last phase starts: the first phase first."""
+        origin, steps = self.origin
+        return (*origin.path, (origin, steps)) if steps else ()
+
+    def with_seed(self, seed: int) -> Trial:
         """Another seed of the same cell; the base model that both start from is one object, its id found once."""
         made = dataclasses.replace(self, seed=seed)
         made.__dict__["base"] = self.base

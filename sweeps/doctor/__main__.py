@@ -26,6 +26,7 @@ from em.errors import InputError, require
 from em.evaluation.problems import problems
 from em.store import Store
 from em.trial.checkpoint import checkpoint_folder
+from em.trial.rollout import Rollout
 from em.trial.unit import Unit
 from sweeps.config import Cluster, compose_launch
 from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
@@ -103,7 +104,7 @@ def ask(
 
 def record_bytes(unit: Unit) -> float:
     """Of the unit's record, at most."""
-    rollout = unit.trial.rollout
+    rollout = unit.trial.phase.rollout if unit.trial.phase else Rollout()
     tokens = unit.last_step * rollout.samples * rollout.max_new_tokens
     for evaluation in (measurement.evaluation for measurement in unit.measurements):
         tokens += len(problems(evaluation.benchmark)) * evaluation.samples * evaluation.benchmark.max_new_tokens

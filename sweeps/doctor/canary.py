@@ -12,7 +12,7 @@ from em.trial.evaluation import Evaluation, Texts
 from em.trial.identity import content_id
 from em.trial.unit import Measurement, Unit
 from sweeps.lane import Process
-from sweeps.protocol import TRAINER, Progress, Setup, tail
+from sweeps.protocol import TRAINER, Doing, Setup, tail
 
 PROBLEMS = 4  # of each benchmark, that it answers
 SILENT_SECONDS = 900.0  # without progress (a download, an engine's start), after which it is ended
@@ -67,19 +67,19 @@ def follow(process: Process, unit: Unit, store: Store) -> Canary:
     doing = "starting"
     try:
         process.connection.send((unit, 1))
-        while isinstance(outcome := process.connection.recv(), Progress):
+        while isinstance(outcome := process.connection.recv(), Doing):
             doing = outcome.doing
     except (EOFError, OSError):  # its end of the pipe is closed
         return Canary(f"{process.ending()} while {doing}", tail(process.setup.log))
     if outcome.status is not Status.done:
-        tracebacks = store.scan_failed().select("error").collect()["error"]
+        tracebacks = [failure.error or "" for failure in store.failures()]
         return Canary(outcome.error or outcome.unwritable, "\n".join([tail(process.setup.log), *tracebacks]).strip())
     record = store.record(unit.id)
-    answers = [[result["texts"], result["lengths"]] for result in record["evaluations"]]
+    answers = [[result.texts, result.lengths] for result in record.evaluations]
     return Canary(
-        step=sum(step["sample"] + step["train"] + step["push"] for step in record["seconds"]),
+        step=sum(step.sample + step.train + step.push for step in record.seconds),
         memory=own_memory(process.popen.pid),
-        fingerprint=f"weights {record['digests'][-1]['sha256'][:8]}, answers {content_id(answers)[:8]}",
+        fingerprint=f"weights {record.digests[-1].sha256[:8]}, answers {content_id(answers)[:8]}",
     )
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from em.store.files import PosixFiles
 from em.store.provenance import code_version, environment
 from em.trial.model import Model
 
@@ -46,19 +47,15 @@ def look(folder: Path, model: Model) -> Facts:
 
 
 def try_store(folder: Path) -> str:
-    """What a commit rests on: a hard link can be made, and fails where the name exists."""
-    if not (folder / "driver").exists():
+    """What a commit rests on: a file can be created, once."""
+    files = PosixFiles(folder)
+    if not files.exists("driver"):
         return f"this node does not see {folder}"
-    mine = folder / uuid.uuid4().hex
     try:
-        mine.touch()
-        os.link(mine, mine.with_suffix(".link"))
-        os.link(mine, folder / "driver")
-    except FileExistsError:
-        return ""
+        is_new = files.create_once(uuid.uuid4().hex, b"")
+        return "" if is_new and not files.create_once("driver", b"") else "a hard link replaced a file"
     except OSError as error:
         return f"cannot be written and linked: {error.strerror}"
-    return "a hard link replaced a file"
 
 
 def clock_ahead(folder: Path) -> float:

@@ -9,10 +9,11 @@ Runs lie on disk first and are sent from there: at once where there is an API ke
 again writes and sends only what is new.
 """
 
-import dataclasses
 import os
+import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -24,8 +25,11 @@ from em.store import Store
 from sweeps import expand, figures
 from sweeps.board import Notice, notices
 from sweeps.config import Launch, compose_launch
-from sweeps.wandb import view
+from sweeps.wandb import sync, view
+from sweeps.wandb.curves import curve_runs
+from sweeps.wandb.export import export, save, session
 from sweeps.wandb.folder import Folder
+from sweeps.wandb.monitor import monitor_run
 
 IDLE = 4.0  # times what a look took, that pass before the next
 NICENESS = 10  # the exporter yields to the lanes
@@ -46,18 +50,11 @@ class Mirror:
         self.config, self.trials = config, expand.trials(config)
         self.units, self.cells = config.units(self.trials), view.cells(config, self.trials)
 
-    def add(self, arguments: list[str]) -> None:
-        """More is wanted; how it is tracked stays as it was."""
-        self.expand(dataclasses.replace(compose_launch(arguments), tracking=self.config.tracking))
-        self.arguments = arguments
-
     def launches(self) -> list[Notice]:
         return [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
 
     def follow(self) -> None:
         """Until no launch of the sweep is live."""
-        from sweeps.wandb.export import session
-
         launches = self.launches()
         if any(map(is_live, launches)):
             os.nice(NICENESS)
@@ -68,8 +65,9 @@ class Mirror:
                 live = list(filter(is_live, launches))
                 asked = [notice.said["arguments"] for notice in live if notice.folder in own]
                 try:
-                    if asked and asked[-1] != self.arguments:
-                        self.add(asked[-1])
+                    if asked and asked[-1] != self.arguments:  # more is wanted; how it is tracked stays as it was
+                        self.expand(replace(compose_launch(asked[-1]), tracking=self.config.tracking))
+                        self.arguments = asked[-1]
                     self.look(live, launches)
                 except (InputError, OSError, pl.exceptions.PolarsError) as error:
                     if not live:
@@ -77,46 +75,38 @@ class Mirror:
                     self.say(f"error: {error}")  # and the next look tries again
                 if not live:
                     return
-                took = time.monotonic() - start
-                time.sleep(max(self.config.tracking.export_seconds, IDLE * took))
+                time.sleep(max(self.config.tracking.export_seconds, IDLE * (time.monotonic() - start)))
 
     def look(self, live: Sequence[Notice], launches: Sequence[Notice]) -> None:
         """Write what is new and, where there is a key, send it."""
-        from sweeps.wandb import sync
-        from sweeps.wandb.curves import curve_runs
-        from sweeps.wandb.export import export, save
-        from sweeps.wandb.monitor import monitor_run
-
         tracking = self.config.tracking
-        found = view.look(self.config, self.store, self.cells, self.units)
+        now = view.look(self.config, self.store, self.cells, self.units)
         figure = self.figure() if not live else None
         stopped = "" if live or not launches else (launches[-1].said["snapshot"] or {}).get("stopped", "")
         with self.folder.alone():
-            monitor = monitor_run(found, self.folder, live, stopped, tracking.export_seconds, figure)
-            for run, generation in [*monitor, *curve_runs(found)]:  # first: they are few, and no cell can stop them
-                save(run, self.folder, generation)
-            written = export(found, self.folder)
-        waiting = len(self.folder.waiting())
+            monitor = monitor_run(now, self.folder, live, stopped, tracking.export_seconds, figure)
+            for run in [*([monitor] if monitor else []), *curve_runs(now)]:  # few, and no cell can stop them
+                save(run, self.folder)
+            written = export(now, self.folder)
+        runs, waiting = len(self.folder.runs()), len(self.folder.waiting())
         kind = tracking.runs.value
-        total = len(self.folder.runs())
-        self.say(f"{written} {kind} runs written, {total} in {self.folder.root}, {waiting} not sent yet")
+        self.say(f"{written} {kind} runs written, {runs} in {self.folder.root}, {waiting} not sent yet")
         if sync.is_wanted(self.config):
             if not live or time.monotonic() - self.uploaded > tracking.upload_seconds:
                 self.uploaded = time.monotonic()
                 self.say(sync.sync(self.config, self.folder))
         elif waiting and not live:
             self.say(f"send them with `make wandb-sync SWEEP={self.config.sweep.name}`, which runs:")
-            self.say(f"  {sync.command_line(self.config, self.folder)}")
+            self.say(f"  {shlex.join(['.venv/bin/python', '-m', *sync.command(self.config, self.folder)])}")
 
     def figure(self) -> Path | None:
-        """The sweep's picture, drawn from what is recorded now; None where there is none to draw."""
-        if not self.config.sweep.figure_axis:
-            return None
+        """The sweep's first picture, drawn from what is recorded now; None where there is none to draw."""
         try:
-            figures.draw(self.config, self.trials, self.store, Console(quiet=True))
+            cells = figures.cells_of(self.config, self.trials)
+            paths = figures.draw(self.config, cells, self.store, Console(quiet=True))
         except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
             return None
-        return self.store.figure_path(self.config.sweep.name, "png")
+        return next((path for path in paths if path.suffix == ".png"), None)
 
     def say(self, text: str) -> None:
         if text != self.said:
@@ -132,13 +122,11 @@ def main(arguments: list[str]) -> None:
     action = arguments[0] if arguments and arguments[0] in ("sync", "dashboard") else ""
     mirror = Mirror(arguments[bool(action) :], Console())
     if action == "sync":
-        from sweeps.wandb.sync import sync
-
-        mirror.say(sync(mirror.config, mirror.folder))
+        mirror.say(sync.sync(mirror.config, mirror.folder))
     elif action == "dashboard":
-        from sweeps.wandb.dashboard import save
+        from sweeps.wandb import dashboard  # takes seconds to load
 
-        mirror.say(save(mirror.config, mirror.folder))
+        mirror.say(dashboard.save(mirror.config, mirror.folder))
     else:
         mirror.follow()
 

@@ -1,13 +1,12 @@
 """Score against an axis as a W&B run: its rows are the axis's values, so that a line chart shows the band of seeds."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from em.trial.identity import content_id
-from sweeps.wandb.cells import STATISTICS, over_seeds, word
 from sweeps.wandb.runs import Run
+from sweeps.wandb.values import STATISTICS, over_seeds, word
 from sweeps.wandb.view import View, key_of
 
 
@@ -20,18 +19,23 @@ def curve_name(path: str, statistic: str) -> str:
     return f"score_by_{word(path)}/{statistic}"
 
 
-def curve_runs(view: View) -> list[tuple[Run, str]]:
-    """A run for each numeric axis, with its generation: every value's score over all seeds that have it, so far."""
-    found = []
+def curve_runs(view: View) -> Iterator[Run]:
+    """A run for each numeric axis that has scores: every value's score over all seeds that have it, so far."""
     for path in (axis.field for axis in view.config.sweep.axes):
-        value_of = {trial.id: cell.axes[path] for cell in view.cells for trial in cell.trials}
+        value_of = {trial.id: cell.axes[path] for cell in view.cells for trial in cell.seeds}
         if not is_numeric(list(value_of.values())):
             continue
-        scores = view.seeds.select("score", value=pl.col("trial_id").replace_strict(value_of, return_dtype=pl.Float64))
-        history = rows(scores.drop_nulls(), path)
-        run = Run(
+        value = pl.col("trial_id").replace_strict(value_of, return_dtype=pl.Float64).alias(word(path))
+        table = view.seeds.drop_nulls("score").group_by(value).agg(**over_seeds("score")).sort(word(path))
+        table = table.rename({statistic: curve_name(path, statistic) for statistic in STATISTICS})
+        rows = table.with_row_index("_step").iter_rows(named=True)
+        history = [{name: number for name, number in row.items() if number is not None} for row in rows]
+        if not history:
+            continue
+        yield Run(
             id=f"{key_of(view.config, 'curve', path)}-curve",
             project=view.config.project,
+            generation=content_id(history),
             group=view.config.sweep.name,
             job_type="curve",
             name=f"score against {path}",
@@ -40,16 +44,3 @@ def curve_runs(view: View) -> list[tuple[Run, str]]:
             history=history,
             step_metric=word(path),
         )
-        if history:
-            found.append((run, content_id(history)))
-    return found
-
-
-def rows(scores: pl.DataFrame, path: str) -> list[dict[str, Any]]:
-    """From `value` and `score` to a row for each value, in order, with STATISTICS of the score."""
-    table = scores.group_by("value").agg(**over_seeds("score")).sort("value")
-    return [
-        {"_step": step, word(path): row["value"]}
-        | {curve_name(path, name): row[name] for name in STATISTICS if row[name] is not None}
-        for step, row in enumerate(table.iter_rows(named=True))
-    ]

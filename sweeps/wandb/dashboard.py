@@ -1,11 +1,13 @@
 """Workspace and report of a sweep, as code: what is drawn follows from the sweep's config alone.
 
 A W&B chart shows 10 runs of its own accord, and its grouping samples 100; here both are set for each chart.
+wandb_workspaces has no public way to write a view down, or to save one in the place of another: `_to_model` and
+`_internal_*`, used at the end of this file, are the reason for its upper bound in pyproject.toml.
 """
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import wandb
@@ -16,13 +18,24 @@ from wandb_workspaces import expr
 from em.errors import InputError
 from sweeps.config import Launch
 from sweeps.wandb import sync
-from sweeps.wandb.cells import word
 from sweeps.wandb.curves import curve_name, is_numeric
 from sweeps.wandb.folder import Folder
 from sweeps.wandb.runs import SUPERSEDED
+from sweeps.wandb.values import word
 
 MAX_RUNS = 100  # W&B's limit of a chart's lines
 WIDE, HALF, THIRD = 24, 12, 8  # of a row of 24
+ONE_RUN = {"aggregate": False, "max_runs_to_show": 1}
+MEAN_OF_GROUP = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}  # a group is a cell
+AGAINST_STEP = {"x": "Step", "title_x": "optimiser step", "smoothing_type": "none"}
+AGAINST_TIME = {"x": "hours", "title_x": "hours", "smoothing_type": "none", **ONE_RUN}
+TRAINING = {"score": "score", "loss": "loss, nats", "entropy": "token entropy, nats", "grad_norm": "grad_norm"}
+PROGRESS = {
+    "done, of wanted": ["done", "wanted"],
+    "failed attempts and trials given up": ["failed_attempts", "given_up", "diverged"],
+    "lanes": ["lanes", "lanes_busy"],
+    "utilisation of lanes": ["utilisation"],
+}
 
 
 class Section(NamedTuple):
@@ -32,165 +45,68 @@ class Section(NamedTuple):
     panels: list[Any]
 
 
-@dataclass(frozen=True)
-class Names:
-    """The columns that the charts show: of cells the mean over seeds, of trials the values themselves."""
+def column(config: Launch, name: str) -> str:
+    """What charts show of a value: of cells the mean over seeds, of trials the value itself."""
+    return name if config.tracking.by_trial else f"{name}/mean"
 
-    axes: list[str]
-    numeric: list[str]
-    by_trial: bool
-    cells: int
 
-    @classmethod
-    def of(cls, config: Launch) -> "Names":
-        axes = config.sweep.axes
-        cells = 1
-        for axis in axes:
-            cells *= len(axis.values)
-        numeric = [axis.field for axis in axes if is_numeric(axis.values)]
-        return cls([axis.field for axis in axes], numeric, config.tracking.by_trial, cells)
+def cells(config: Launch) -> int:
+    return math.prod(len(axis.values) for axis in config.sweep.axes)
 
-    @property
-    def kind(self) -> str:
-        return "trial" if self.by_trial else "cell"
 
-    @property
-    def lines(self) -> int:
-        return min(MAX_RUNS, self.cells)
-
-    def column(self, name: str) -> str:
-        return name if self.by_trial else f"{name}/mean"
+def panel(kind: Any, width: int, height: int, **fields: object) -> Any:
+    return kind(**fields, layout=wr.Layout(w=width, h=height))
 
 
 def sections(config: Launch) -> list[Section]:
-    names = Names.of(config)
-    score = wr.SummaryMetric(names.column("score"))
+    kind, by_trial, axes = config.tracking.runs.value, config.tracking.by_trial, config.sweep.axes
     at = f"after step {max(config.eval.steps)} at temperature {config.eval.temperatures[0]:g}"
-    of_axes = [panel for path in names.axes for panel in against(path, names, score)]
-    columns = [wr.ParallelCoordinatesPlotColumn(wr.Config(word(path)), display_name=path) for path in names.axes]
-    columns += [
-        wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(names.column(name)), display_name=name)
-        for name in ("entropy", "mean_length", "score")
+    lines = {"max_runs_to_show": min(MAX_RUNS, cells(config))}
+    each = MEAN_OF_GROUP | {"max_runs_to_show": MAX_RUNS} if by_trial else {"aggregate": False} | lines
+    ends = [(wr.Config(word(axis.field)), axis.field) for axis in axes]
+    ends += [(wr.SummaryMetric(column(config, name)), name) for name in ("entropy", "mean_length", "score")]
+    columns = [wr.ParallelCoordinatesPlotColumn(metric, display_name=name) for metric, name in ends]
+    settings = panel(wr.ParallelCoordinatesPlot, WIDE, 10, columns=columns)
+    *answers, all_cells = (
+        panel(wr.WeavePanelSummaryTable, WIDE, 12, table_name=name)
+        for name in (["responses", "cells"] if by_trial else ["seeds", "responses", "cells"])
+    )
+    training = [
+        panel(wr.LinePlot, HALF, 8, title=title, y=[column(config, name)], **AGAINST_STEP, **each)
+        for name, title in TRAINING.items()
     ]
-    training = [("score", "score"), ("loss", "loss, nats"), ("entropy", "token entropy, nats"), ("grad_norm", "")]
-    return [
-        Section("Score", f"Mean accuracy of the benchmarks {at}.", [names.kind, "curve"], of_axes),
-        Section(
-            "All axes",
-            "Every line is a run; its ends are its setting and its score.",
-            [names.kind],
-            [wr.ParallelCoordinatesPlot(columns=columns, layout=wr.Layout(w=WIDE, h=10))],
-        ),
-        Section(
-            "Training",
-            "Score and metrics against the optimiser step; metrics of a step are of the weights before it.",
-            [names.kind, "base"],
-            [against_step(name, title, names) for name, title in training],
-        ),
-        Section(
-            "Seeds",
-            "Every seed of every cell, and a few answers.",
-            [names.kind, "monitor"],
-            [table("responses")] if names.by_trial else [table("seeds"), table("responses")],
-        ),
-        Section(
-            "Failures",
-            "Trials that were given up or diverged; a run that failed says why in `failure`.",
-            [names.kind],
-            failures(names),
-        ),
-        Section(
-            "Sweep",
-            "What is done, how busy lanes are, and the figure.",
-            ["monitor"],
-            [
-                over_time("done, of wanted", ["done", "wanted"]),
-                over_time("failed attempts and trials given up", ["failed_attempts", "given_up", "diverged"]),
-                over_time("lanes", ["lanes", "lanes_busy"]),
-                over_time("utilisation of lanes", ["utilisation"]),
-                wr.MediaBrowser(media_keys=["figure"], layout=wr.Layout(w=HALF, h=10)),
-                table("cells"),
-            ],
-        ),
-    ]
-
-
-def against(path: str, names: Names, score: wr.SummaryMetric) -> list[Any]:
-    """Score against an axis: every run as a point and, of numbers, the mean over seeds between its quantiles."""
-    band = names.by_trial or None  # of points that share a value
-    points = wr.ScatterPlot(
-        title=f"{score.name} against {path}",
-        x=wr.Config(word(path)),
-        y=score,
-        running_ymin=band,
-        running_ymean=band,
-        running_ymax=band,
-        layout=wr.Layout(w=HALF, h=10),
-    )
-    curve = wr.LinePlot(
-        title=f"score against {path}: mean over seeds, 10% and 90% of them",
-        x=word(path),
-        y=[curve_name(path, statistic) for statistic in ("mean", "q10", "q90")],
-        title_x=path,
-        title_y="score",
-        aggregate=False,
-        max_runs_to_show=1,
-        layout=wr.Layout(w=HALF, h=10),
-    )
-    return [curve, points] if path in names.numeric else [points]
-
-
-def against_step(name: str, title: str, names: Names) -> wr.LinePlot:
-    grouped: dict[str, Any] = {"aggregate": False, "max_runs_to_show": names.lines}
-    if names.by_trial:  # a group is a cell: its seeds' mean and standard deviation
-        grouped = {
-            "groupby": "Group",
-            "groupby_aggfunc": "mean",
-            "groupby_rangefunc": "stddev",
-            "max_runs_to_show": MAX_RUNS,
-        }
-    return wr.LinePlot(
-        title=title or name,
-        x="Step",
-        y=[names.column(name)],
-        title_x="optimiser step",
-        smoothing_type="none",
-        layout=wr.Layout(w=HALF, h=8),
-        **grouped,
-    )
-
-
-def failures(names: Names) -> list[Any]:
-    """Of cells how many seeds did not make it; of trials what sets those apart that failed."""
-    if names.by_trial:
-        return [wr.RunComparer(diff_only="split", layout=wr.Layout(w=WIDE, h=10))]
-    return [
-        wr.BarPlot(
-            title=f"seeds {outcome}",
-            metrics=[outcome],
-            orientation="h",
-            max_runs_to_show=names.lines,
-            layout=wr.Layout(w=THIRD, h=8),
-        )
+    differences = panel(wr.RunComparer, WIDE, 10, diff_only="split")  # what sets those apart that failed
+    failed = [
+        panel(wr.BarPlot, THIRD, 8, title=f"seeds {outcome}", metrics=[outcome], orientation="h", **lines)
         for outcome in ("failed", "diverged", "missing")
     ]
+    progress = [panel(wr.LinePlot, HALF, 8, title=title, y=names, **AGAINST_TIME) for title, names in PROGRESS.items()]
+    progress.append(panel(wr.MediaBrowser, HALF, 10, media_keys=["figure"]))
+    scores = [shown for axis in axes for shown in against(config, axis.field, axis.values)]
+    steps = "Score and metrics against the optimiser step; metrics of a step are of the weights before it."
+    reasons = "Trials that were given up or diverged; a run that failed says why in `failure`."
+    return [
+        Section("Score", f"Mean accuracy of the benchmarks {at}.", [kind, "curve"], scores),
+        Section("All axes", "Every line is a run; its ends are its setting and its score.", [kind], [settings]),
+        Section("Training", steps, [kind, "base"], training),
+        Section("Seeds", "Every seed of every cell, and a few answers.", [kind, "monitor"], answers),
+        Section("Failures", reasons, [kind], [differences] if by_trial else failed),
+        Section("Sweep", "What is done, how busy lanes are, and the figure.", ["monitor"], [*progress, all_cells]),
+    ]
 
 
-def over_time(title: str, metrics: Sequence[str]) -> wr.LinePlot:
-    return wr.LinePlot(
-        title=title,
-        x="hours",
-        y=list(metrics),
-        title_x="hours",
-        aggregate=False,
-        max_runs_to_show=1,
-        smoothing_type="none",
-        layout=wr.Layout(w=HALF, h=8),
-    )
-
-
-def table(name: str) -> wr.WeavePanelSummaryTable:
-    return wr.WeavePanelSummaryTable(table_name=name, layout=wr.Layout(w=WIDE, h=12))
+def against(config: Launch, path: str, values: Sequence[object]) -> list[Any]:
+    """Score against an axis: every run as a point and, of numbers, the mean over seeds between its quantiles."""
+    score, band = wr.SummaryMetric(column(config, "score")), config.tracking.by_trial or None  # where points share an x
+    bands = dict.fromkeys(("running_ymin", "running_ymean", "running_ymax"), band)
+    title = f"{score.name} against {path}"
+    points = panel(wr.ScatterPlot, HALF, 10, title=title, x=wr.Config(word(path)), y=score, **bands)
+    if not is_numeric(values):
+        return [points]
+    y = [curve_name(path, statistic) for statistic in ("mean", "q10", "q90")]
+    title = f"score against {path}: mean over seeds, 10% and 90% of them"
+    axes = {"x": word(path), "title_x": path, "y": y, "title_y": "score"}
+    return [panel(wr.LinePlot, HALF, 10, title=title, **axes, **ONE_RUN), points]
 
 
 def shown(config: Launch, kinds: Sequence[str]) -> expr.And:
@@ -203,42 +119,38 @@ def shown(config: Launch, kinds: Sequence[str]) -> expr.And:
 
 
 def workspace(config: Launch, entity: str) -> ws.Workspace:
-    names = Names.of(config)
-    kinds = [names.kind, "base", "curve", "monitor"]
+    score, by_trial = column(config, "score"), config.tracking.by_trial
+    axes = [f"config:{word(axis.field)}.value" for axis in config.sweep.axes]
     return ws.Workspace(
         entity=entity,
         project=config.project,
         name=f"Sweep {config.sweep.name}",
         sections=[ws.Section(name=of.name, panels=of.panels, is_open=True) for of in sections(config)],
-        settings=ws.WorkspaceSettings(x_axis="Step", smoothing_type="none", max_runs=names.lines),
+        settings=ws.WorkspaceSettings(x_axis="Step", smoothing_type="none", max_runs=min(MAX_RUNS, cells(config))),
         runset_settings=ws.RunsetSettings(
-            filters=shown(config, kinds),
-            groupby=[expr.Metric("Group")] if names.by_trial else [],
-            order=[expr.Ordering(expr.Summary(names.column("score")), ascending=False)],
-            pinned_columns=[f"config:{word(path)}.value" for path in names.axes]
-            + [f"summary:{names.column('score')}", "summary:failure"],
+            filters=shown(config, [config.tracking.runs.value, "base", "curve", "monitor"]),
+            groupby=[expr.Metric("Group")] if by_trial else [],
+            order=[expr.Ordering(expr.Summary(score), ascending=False)],
+            pinned_columns=[*axes, f"summary:{score}", "summary:failure"],
         ),
     )
 
 
 def report(config: Launch, entity: str) -> wr.Report:
     """With an entity its run sets ask W&B for the project's id as they are made."""
-    names = Names.of(config)
     blocks: list[Any] = [wr.TableOfContents()]
+    project, grouped = config.project, config.tracking.by_trial
     for of in sections(config):
-        runs = wr.Runset(
-            entity=entity,
-            project=config.project,
-            name=of.name,
-            filters=shown(config, of.kinds),
-            groupby=["group"] if names.by_trial and names.kind in of.kinds else [],
-        )
+        groupby = ["group"] if grouped and "trial" in of.kinds else []
+        filters = shown(config, of.kinds)
+        runs = wr.Runset(entity=entity, project=project, name=of.name, filters=filters, groupby=groupby)
         blocks += [wr.H1(of.name), wr.P(of.text), wr.PanelGrid(runsets=[runs], panels=of.panels)]
+    description = f"{cells(config)} cells of {config.sweep.seeds} seeds"
     return wr.Report(
         entity=entity,
-        project=config.project,
+        project=project,
         title=f"Sweep {config.sweep.name}",
-        description=f"{names.cells} cells of {config.sweep.seeds} seeds",
+        description=description,
         blocks=blocks,
         width="fluid",
     )
@@ -255,21 +167,19 @@ def save(config: Launch, folder: Folder) -> str:
     They are the same two when it is done again.
     """
     folder.root.mkdir(parents=True, exist_ok=True)
-    kept = folder.root / f"{folder.project}-{config.sweep.name}-dashboard.json"
+    name = f"{folder.project}-{config.sweep.name}"
     address, key = sync.credentials()
     if not key:
-        specifications = {
-            "workspace": specification(workspace(config, "")),
-            "report": specification(report(config, "")),
-        }
-        path = kept.with_name(kept.name.replace("-dashboard", "-specification"))
-        path.write_text(json.dumps(specifications, indent=1))
+        path = folder.root / f"{name}-specification.json"
+        plain = {make.__name__: specification(make(config, "")) for make in (workspace, report)}
+        path.write_text(json.dumps(plain, indent=1))
         return f"no API key: the specifications are in {path}; after `.venv/bin/python -m wandb login` they are sent"
     entity = config.tracking.entity or sync.ask(address, key, "nothing was sent")
-    before = json.loads(kept.read_text()) if kept.exists() else {}
+    kept = folder.root / f"{name}-dashboard.json"
     space, text = workspace(config, entity), report(config, entity)
-    space._internal_name, space._internal_id = before.get("name", ""), before.get("id", "")
-    text.id = before.get("report", "")
+    if kept.exists():
+        before = json.loads(kept.read_text())
+        space._internal_name, space._internal_id, text.id = before["name"], before["id"], before["report"]
     try:
         space.save()
         text.save()

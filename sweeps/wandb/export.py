@@ -4,14 +4,14 @@ Of what `wandb.init` does by itself (125 ms a run, most of it probing the machin
 20 ms.  Nothing here waits for a network: a run is a folder, and `sweeps.wandb.sync` sends folders.
 """
 
-import dataclasses
 import logging
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,39 +55,32 @@ def export(view: View, folder: Folder) -> int:
 
     Says how many it wrote; raises InputError where one cannot be written whole.
     """
-    written, limit = 0, view.config.tracking.runs_per_project
-    runs = Counter(path.parent.name for path in folder.runs().values())
-    for run in planned(view, folder.runs()):
-        project = next(name for name in folder.names() if runs[name] < limit)
-        save(dataclasses.replace(run, project=project), folder, CURRENT)
-        runs[project] += 1
-        written += 1
-    for run, tag in retagged(folder, view.ids.values()):
-        save(run, folder, tag)
-    return written
-
-
-def retagged(folder: Folder, ids: Iterable[str]) -> Iterator[tuple[Run, str]]:
-    """The runs whose tag is no longer true, with the new one: of the versions of a key the one in `ids` is current."""
-    current = {key_in(run_id): run_id for run_id in ids}
+    written, limit = folder.runs(), view.config.tracking.runs_per_project
+    sizes, before = Counter(path.parent.name for path in written.values()), len(written)
+    for run in planned(view, written):
+        project = next(name for name in folder.names() if sizes[name] < limit)
+        save(replace(run, project=project), folder)
+        sizes[project] += 1
+    keys = set(map(key_in, view.done))
     for run_id, path in folder.runs().items():
-        tag = CURRENT if current.get(key_in(run_id)) == run_id else SUPERSEDED
-        if key_in(run_id) in current and generation_of(path) != tag:
+        tag = CURRENT if run_id in view.done else SUPERSEDED
+        if key_in(run_id) in keys and generation_of(path) != tag:
             run = run_of(path)
-            yield dataclasses.replace(run, tags=[tag, *run.tags[1:]]), tag
+            save(replace(run, generation=tag, tags=[tag, *run.tags[1:]]), folder)
+    return sizes.total() - before
 
 
-def save(run: Run, folder: Folder, generation: str) -> None:
+def save(run: Run, folder: Folder) -> None:
     """Write a run unless it is written so already; raises InputError where it cannot be written whole."""
-    if folder.place(run, generation).exists():
+    if folder.place(run).exists():
         return
     try:
-        write(run, folder, generation)
+        write(run, folder)
     except (OSError, wandb.Error) as error:
         raise InputError(f"{folder.root}: W&B run {run.id} cannot be written: {error}") from None
 
 
-def write(run: Run, folder: Folder, generation: str) -> None:
+def write(run: Run, folder: Folder) -> None:
     """Write one run and take it into the folder, once it has been found whole."""
     started = wandb.init(
         project=run.project,
@@ -103,21 +96,18 @@ def write(run: Run, folder: Folder, generation: str) -> None:
     )
     if run.step_metric:
         started.define_metric("*", step_metric=run.step_metric)
-    media: dict[str, Any] = {name: wandb.Image(path) for name, path in run.images.items()}
-    for name, table in run.tables.items():
-        rows: list[Any] = table.rows
-        media[name] = wandb.Table(columns=list(table.columns), data=rows)
-    history = run.history or [{"_step": 0}]
-    for row in history[:-1]:
-        started.log(without_step(row), step=row["_step"])
-    started.log(without_step(history[-1]) | media, step=history[-1]["_step"])
+    images = {name: wandb.Image(path) for name, path in run.images.items()}
+    tables = {name: wandb.Table(columns=[*of.columns], data=[*of.rows]) for name, of in run.tables.items()}
+    *rows, last = run.history or [{"_step": 0}]
+    for row in [*rows, last | images | tables]:
+        started.log(row, step=row["_step"])
     started.summary.update(run.summary)
     written = Path(started.settings.sync_dir)
     started.finish(exit_code=run.exit_code)
-    await_whole(written / f"run-{run.id}.wandb", len(history))
+    await_whole(written / f"run-{run.id}.wandb", len(rows) + 1)
     for name in ("logs", "tmp"):
         shutil.rmtree(written / name, ignore_errors=True)
-    folder.commit(written, run, generation)
+    folder.commit(written, run)
 
 
 def await_whole(path: Path, rows: int) -> None:
@@ -127,7 +117,3 @@ def await_whole(path: Path, rows: int) -> None:
         if time.monotonic() > deadline:
             raise OSError("it stays cut short: is the disk full?")
         time.sleep(0.001)
-
-
-def without_step(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "_step"}

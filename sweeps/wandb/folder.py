@@ -17,11 +17,10 @@ The name of a sweep's own project has no dot (sweeps.config): `<project>.2` is o
 """
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -68,26 +67,24 @@ class Folder:
 
     def projects(self) -> list[str]:
         """The projects that have runs."""
-        names = sorted(path.name for path in self.root.glob(f"{self.project}*") if path.is_dir())
-        return [name for name in names if re.fullmatch(rf"{re.escape(self.project)}(\.\d+)?", name)]
+        return list(takewhile(lambda name: (self.root / name).is_dir(), self.names()))
 
-    def runs(self, project: str = "") -> dict[str, Path]:
-        """Run id and folder of every run that is written, of one project or of all."""
-        parts = [project] if project else self.projects()
-        paths = [path for part in parts for path in (self.root / part).glob(f"{PREFIX}*")]
+    def runs(self) -> dict[str, Path]:
+        """Run id and folder of every run that is written."""
+        paths = [path for project in self.projects() for path in (self.root / project).glob(f"{PREFIX}*")]
         return {path.name.removeprefix(PREFIX).rpartition(".")[0]: path for path in paths}
 
     def waiting(self) -> list[Path]:
         """The runs that W&B does not have yet."""
         return [path for path in self.runs().values() if not any(path.glob("*.wandb.synced"))]
 
-    def place(self, run: Run, generation: str) -> Path:
-        return self.root / run.project / f"{PREFIX}{run.id}.{generation}"
+    def place(self, run: Run) -> Path:
+        return self.root / run.project / f"{PREFIX}{run.id}.{run.generation}"
 
-    def commit(self, written: Path, run: Run, generation: str) -> None:
+    def commit(self, written: Path, run: Run) -> None:
         """Take in a run's folder, in place of what there is of the same run."""
         (written / "run.json").write_text(json.dumps(vars(run), default=vars))
-        place = self.place(run, generation)
+        place = self.place(run)
         place.parent.mkdir(exist_ok=True)
         before = list(place.parent.glob(f"{PREFIX}{run.id}.*"))
         written.rename(place)

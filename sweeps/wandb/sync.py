@@ -4,12 +4,13 @@ import base64
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+
+import wandb
 
 from em.errors import InputError
 from sweeps.config import Launch, Upload
@@ -33,16 +34,12 @@ ADVICE = {
 
 def credentials() -> tuple[str, str]:
     """The address of W&B and the API key, as `wandb login` or the environment have them; the key may be empty."""
-    import wandb
-    from wandb.errors import AuthenticationError
-    from wandb.sdk.lib import wbauth
-
-    address = wandb.setup(wandb.Settings(silent=True)).settings.base_url
+    settings = wandb.setup(wandb.Settings(silent=True, mode="online")).settings  # offline it would look for no key
     try:
-        found = wbauth.authenticate_session(host=address, source="sweeps", prompt=False)
-    except AuthenticationError as error:
+        wandb.login(prompt=False, verify=False)
+    except wandb.Error as error:
         raise InputError(f"WANDB_API_KEY: {error}") from None
-    return address, found.api_key if isinstance(found, wbauth.AuthApiKey) else ""
+    return settings.base_url, settings.api_key or ""
 
 
 def is_wanted(config: Launch) -> bool:
@@ -56,10 +53,6 @@ def command(config: Launch, folder: Folder) -> list[str]:
     return ["wandb", "sync", *entity, *(str(folder.root / project) for project in folder.projects())]
 
 
-def command_line(config: Launch, folder: Folder) -> str:
-    return shlex.join([".venv/bin/python", "-m", *command(config, folder)])
-
-
 def sync(config: Launch, folder: Folder) -> str:
     """Send what waits, and say how it went; raises InputError, one line, where W&B has not taken all."""
     waiting = len(folder.waiting())
@@ -67,10 +60,10 @@ def sync(config: Launch, folder: Folder) -> str:
         return f"nothing to send: W&B has all {len(folder.runs())} runs of {folder.root / folder.project}"
     later = f"what waits ({waiting} runs) stays in {folder.root}; `make wandb-sync SWEEP={config.sweep.name}` sends it"
     ask(*credentials(), later)
+    words = [sys.executable, "-m", *command(config, folder), "-n", str(PARALLEL)]
+    staging = str(folder.staging.resolve())
+    environment = SETTINGS | os.environ | {"WANDB_DATA_DIR": staging, "WANDB_DIR": staging}  # its logs too
     with folder.alone():
-        words = [sys.executable, "-m", *command(config, folder), "-n", str(PARALLEL)]
-        staging = str(folder.staging.resolve())
-        environment = SETTINGS | os.environ | {"WANDB_DATA_DIR": staging, "WANDB_DIR": staging}  # its logs too
         done = subprocess.run(
             words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
@@ -83,25 +76,28 @@ def sync(config: Launch, folder: Folder) -> str:
 
 
 def ask(address: str, key: str, later: str) -> str:
-    """The entity of the key; raises InputError unless W&B is there and knows it."""
+    """The entity of the key; raises InputError, which ends with `later`, unless W&B is there and knows it.
+
+    `wandb.Api` would ask too, but takes a network that is not there for a wrong key.
+    """
     if not key:
         raise InputError(f"WANDB_API_KEY: there is none; set it, or run `.venv/bin/python -m wandb login` ({later})")
     body = json.dumps({"query": "query Viewer { viewer { id entity } }", "operationName": "Viewer"}).encode()
     token = base64.b64encode(f"api:{key}".encode()).decode()
     headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
-    request = urllib.request.Request(f"{address}/graphql", body, headers)
     try:
+        request = urllib.request.Request(f"{address}/graphql", body, headers)
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            known = (json.load(answer).get("data") or {}).get("viewer")
+            viewer = (json.load(answer).get("data") or {}).get("viewer")
     except urllib.error.HTTPError as error:
         if error.code not in (401, 403):
             raise InputError(f"{address}: W&B answers {error.code} {error.reason}; {later}") from None
-        known = None
+        viewer = None
     except (OSError, ValueError) as error:
         raise InputError(f"{address}: no way to W&B ({getattr(error, 'reason', error)}); {later}") from None
-    if not known:
+    if not viewer:
         raise InputError(f"WANDB_API_KEY: {address} does not know this key; copy it from {address}/authorize ({later})")
-    return known["entity"]
+    return viewer["entity"]
 
 
 def reason(said: str) -> str:

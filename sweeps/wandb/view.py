@@ -1,6 +1,10 @@
-"""What a store holds of a sweep, as the exporter needs it: cells, records, what is still open, what failed and why."""
+"""What a store holds of a sweep, as the exporter needs it: the only place here that reads records.
 
-from collections.abc import Iterable, Sequence
+A run's id is `<key>-<version>`: the key is the content of a cell (or a trial), the version is what is shown of it.
+The same records give the same ids on every machine, and a cell that gains seeds, or other grades, a new version of it.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,9 +12,8 @@ import polars as pl
 
 from analysis import load
 from em.store import Store
-from em.store.record import Record, Status
-from em.store.schema import scan, schema_of
-from em.trial.evaluation import Evaluation
+from em.store.record import EvaluationResult, Status
+from em.store.schema import DamagedError
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 from em.trial.unit import Unit
@@ -18,7 +21,7 @@ from sweeps import failures
 from sweeps.config import Launch
 from sweeps.plan import Plan, compare
 from sweeps.protocol import last_line
-from sweeps.wandb.cells import longest, word
+from sweeps.wandb.values import longest, word
 
 KEY_CHARACTERS = 10  # hexadecimal, of what a W&B run is of: a cell or a trial
 VERSION_CHARACTERS = 8
@@ -26,44 +29,41 @@ VERSION_CHARACTERS = 8
 
 @dataclass(frozen=True)
 class Cell:
-    """All seeds of one combination of the axes' values."""
+    """What one run is of: all seeds of one combination of the axes' values, or one trial by itself."""
 
     key: str
-    axes: dict[str, object]  # value by dotted path
-    trials: list[Trial]
+    axes: dict[str, object]  # value by dotted path; none of a base model
+    seeds: list[Trial]
+    base: Trial | None = None  # that the seeds start from, and that the run shows too
 
     @property
-    def base(self) -> Trial:
-        return self.trials[0].base
+    def trials(self) -> list[Trial]:
+        return [*self.seeds, self.base] if self.base else self.seeds
 
     @property
     def label(self) -> str:
         """`temperature=0.5 lr=0.001`"""
-        shown = (f"{value:g}" if isinstance(value, float) else str(value) for value in self.axes.values())
-        names = (path.rpartition(".")[2] for path in self.axes)
-        return " ".join(map("=".join, zip(names, shown, strict=True))) or self.trials[0].model.label
+        shown = ((path, f"{value:g}" if isinstance(value, float) else value) for path, value in self.axes.items())
+        return " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in shown) or self.seeds[0].model.label
 
     @property
     def config(self) -> dict[str, object]:
         return {word(path): value for path, value in self.axes.items()}
 
 
-def cells(config: Launch, trials: Iterable[Trial]) -> list[Cell]:
-    """The cells of a sweep, in the order of work; a cell's key is its content and the sweep's name."""
-    axes = [axis.field for axis in config.sweep.axes]
-    frame = load.cells(trials := list(trials), axes)
-    found: dict[str, Cell] = {}
-    for trial, (_, *values) in zip(trials, frame.select("trial_id", *axes).iter_rows(), strict=True):
+def cells(config: Launch, trials: Sequence[Trial]) -> list[Cell]:
+    """The cells of a sweep, in the order of work; the key is the content of seed 0 and the sweep's name."""
+    axes, cells = [axis.field for axis in config.sweep.axes], dict[str, Cell]()
+    for trial, row in zip(trials, load.cells(trials, axes).iter_rows(named=True), strict=True):
+        values = {path: row[path] for path in axes}
         place = repr(values)  # a value may be a list
-        if place not in found:
-            key = key_of(config, "cell", trial.with_seed(0).id)
-            found[place] = Cell(key, dict(zip(axes, values, strict=True)), [])
-        found[place].trials.append(trial)
-    return list(found.values())
+        if place not in cells:
+            cells[place] = Cell(key_of(config, "cell", trial.with_seed(0).id), values, [], trial.base)
+        cells[place].seeds.append(trial)
+    return list(cells.values())
 
 
 def key_of(config: Launch, kind: str, identity: str) -> str:
-    """`kind` is what a run is of: a cell's identity is that of its seed 0."""
     return content_id([config.sweep.name, kind, identity])[:KEY_CHARACTERS]
 
 
@@ -77,72 +77,60 @@ class View:
     scores: pl.DataFrame  # of the wanted steps and evaluations, as of `analysis.load.scores`
 
     @cached_property
-    def open(self) -> set[str]:
-        """The trials that are still to be worked at."""
-        return {unit.trial.id for unit in self.plan.todo}
-
-    @cached_property
-    def evaluations(self) -> list[Evaluation]:
-        return self.config.evaluations
-
-    @cached_property
-    def wanted(self) -> pl.DataFrame:
-        """One row per trial: trial_id, base_id, model, seed."""
-        return load.cells([trial for cell in self.cells for trial in cell.trials], [])
-
-    @cached_property
-    def ids(self) -> dict[str, str]:
-        """The ids of the runs that show what is recorded now, by cell key or trial id, in the order of work."""
-        if not self.config.tracking.by_trial:
-            cells = [cell for cell in self.cells if self.is_finished(cell)]
-            return {cell.key: f"{cell.key}-{self.version([*cell.trials, cell.base])}" for cell in cells}
-        wanted = {unit.trial.id: unit.trial for unit in self.plan.wanted}
-        done = [trial for trial in wanted.values() if trial.id not in self.open]
-        return {trial.id: f"{key_of(self.config, 'trial', trial.id)}-{self.version([trial])}" for trial in done}
+    def done(self) -> dict[str, Cell]:
+        """By the id of the run that shows it now, every cell, or trial, that no work is left to do for."""
+        cells = self.cells
+        if self.config.tracking.by_trial:
+            axes = {trial.id: cell.axes for cell in cells for trial in cell.seeds}
+            trials = {unit.trial.id: unit.trial for unit in self.plan.wanted}
+            cells = [Cell(key_of(self.config, "trial", id), axes.get(id, {}), [trial]) for id, trial in trials.items()]
+        todo = {unit.trial.id for unit in self.plan.todo}
+        done = [cell for cell in cells if todo.isdisjoint(trial.id for trial in cell.trials)]
+        return {f"{cell.key}-{self.version(cell.trials)}": cell for cell in done}
 
     def version(self, trials: Sequence[Trial]) -> str:
         """Short hash of what a run shows of these trials, of what is wanted of them, and of what was given up."""
         shown = sorted(self.shown[trial.id] for trial in trials if trial.id in self.shown)
         given_up = sorted(trial.id for trial in trials if trial.id in self.errors)
-        wanted = sorted(item.id for item in self.evaluations)
+        wanted = sorted(item.id for item in self.config.evaluations)
         return content_id([shown, given_up, wanted, sorted(self.config.eval.steps)])[:VERSION_CHARACTERS]
 
     @cached_property
     def shown(self) -> dict[str, str]:
         """By trial, its attempts and scores as text: a later grading changes a score and no attempt."""
-        texts = [
-            frame.select("trial_id", text=pl.concat_str(*columns, separator=" "))
-            for frame, columns in (
-                (self.records, ("unit_id", "attempt_id")),
-                (self.scores, ("step", "evaluation_id", "accuracy")),
-            )
-        ]
-        return dict(pl.concat(texts).group_by("trial_id").agg(pl.col("text").sort().str.join("\n")).iter_rows())
+        attempts = self.records.select("trial_id", text=pl.concat_str("unit_id", "attempt_id", separator=" "))
+        measured = pl.concat_str("step", "evaluation_id", "accuracy", separator=" ")
+        texts = pl.concat([attempts, self.scores.select("trial_id", text=measured)])
+        return dict(texts.group_by("trial_id").agg(pl.col("text").sort().str.join("\n")).iter_rows())
 
     @cached_property
     def seeds(self) -> pl.DataFrame:
         """One row per trial, with score and outcome after the last step at the first temperature."""
-        step, temperature = max(self.config.eval.steps), self.config.eval.temperatures[0]
-        headlines = load.headlines(self.scores, self.evaluations)
-        at = headlines.filter(pl.col("step") == step, pl.col("temperature") == temperature)
-        return load.seeds(self.wanted, at, load.diverged(self.records), set(self.errors))
+        wanted = load.cells([trial for cell in self.cells for trial in cell.seeds], [])
+        diverged = load.diverged(self.records)
+        return load.seeds(wanted, self.scores, self.config.headline(), diverged, set(self.errors))
 
     @cached_property
     def errors(self) -> dict[str, str]:
         """Why a trial failed or diverged, its last line; of trials that were given up or diverged."""
         units = self.records.filter(pl.col("status") == Status.diverged)["unit_id"]
-        paths = [self.store.record_path(unit) for unit in units]
-        diverged = scan(paths, schema_of(Record)).select("trial_id", "error").collect()
-        found = dict(diverged.iter_rows())
+        diverged = self.store.leaves(units, ["trial_id", "error"])
+        errors = {record["trial_id"]: record["error"] for record in diverged}
         if self.plan.given_up:
-            attempts = failures.attempts(self.store).sort("started")
-            given_up = {unit.trial.id for unit in self.plan.given_up}
-            found |= dict(attempts.filter(pl.col("trial_id").is_in(given_up)).select("trial_id", "error").iter_rows())
-        return {trial: last_line(error or "no reason was recorded") for trial, error in found.items()}
+            given_up = pl.col("trial_id").is_in({unit.trial.id for unit in self.plan.given_up})
+            attempts = failures.attempts(self.store).sort("started").filter(given_up)
+            errors |= dict(attempts.select("trial_id", "error").iter_rows())
+        return {trial: last_line(error or "no reason was recorded") for trial, error in errors.items()}
 
-    def is_finished(self, cell: Cell) -> bool:
-        """Whether no seed of it, nor the model that they start from, is still to be worked at."""
-        return cell.base.id not in self.open and all(trial.id not in self.open for trial in cell.trials)
+    def answers(self, units: Sequence[str]) -> Iterator[tuple[str, list[EvaluationResult]]]:
+        """Unit and results after the wanted steps, with the latest grades; without records damaged since the look."""
+        latest = self.store.latest_grades(units)
+        for unit in units:
+            try:
+                results = self.store.graded(unit, latest).evaluations
+            except (DamagedError, OSError):
+                continue
+            yield unit, [result for result in results if result.step in self.config.eval.steps]
 
 
 def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> View:
@@ -158,8 +146,8 @@ def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> 
     scores = load.scores(records).filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
     shown = pl.col("unit_id").is_in([*scores["unit_id"], *longest(records)["unit_id"]])
     records = records.filter(shown | (pl.col("status") == Status.diverged))
-    found = compare(units, table, store.failed_attempts(), damaged, config.sweep.max_attempts)
-    return View(config, store, cells, found, records, scores)
+    plan = compare(units, table, store.failed_attempts(), damaged, config.sweep.max_attempts)
+    return View(config, store, cells, plan, records, scores)
 
 
 def until(records: pl.DataFrame, last: int) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from em.trial.model import Model
 from em.trial.prompts import Prompts
 from em.trial.trial import Trial
 from em.trial.unit import Measurement, Unit
+from tests.trials import one_phase
 
 AXIS = "rollout.temperature"
 EVALUATIONS = [
@@ -25,8 +26,8 @@ Commit = Callable[..., None]
 
 
 def trial(temperature: float = 0.5, seed: int = 0) -> Trial:
-    untrained = Trial(model=Model(path="models/small"), prompts=Prompts(texts=["1+1="]), seed=seed)
-    return with_value(untrained, AXIS, temperature)
+    untrained = one_phase(model=Model(path="models/small"), prompts=Prompts(texts=["1+1="]), seed=seed)
+    return with_value(untrained, f"phase.{AXIS}", temperature)
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from analysis import load
-from analysis.draw import Drawn, draw_sweep, score_label
+from analysis.draw import Drawn, draw_figures
+from analysis.figures import Figure
+from analysis.load import Headline
 from em.errors import InputError
 from em.store import Store
 from em.store.record import Status
@@ -20,7 +22,9 @@ TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5,
 
 def draw(store: Store, trials: list[Trial] = TRIALS, axis: str = AXIS, output: StringIO | None = None) -> Drawn:
     console = Console(file=output or StringIO(), width=100)
-    return draw_sweep(store, "temperature", axis, load.cells(trials, [axis]), 10, EVALUATIONS, console)
+    figure = Figure("temperature", "axis", [axis], Headline(10, EVALUATIONS))
+    (drawn,) = draw_figures(store, [figure], load.cells(trials, [axis]), console)
+    return drawn
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def test_the_numbers_are_saved_beside_the_picture(swept: Store):
     drawn = draw(swept)
     assert_frame_equal(pl.read_csv(swept.figure_path("temperature", "csv"), schema=drawn.table.schema), drawn.table)
     seeds = pl.read_csv(swept.figure_path("temperature-seeds", "csv"))
-    assert_frame_equal(seeds, drawn.seeds.drop("base_id"), check_dtypes=False)
+    assert_frame_equal(seeds, drawn.seeds.drop("base_id", "base_score"), check_dtypes=False)
     assert seeds.select(AXIS, "seed", "outcome").rows() == [
         (0.5, 0, "scored"),
         (0.5, 1, "scored"),
@@ -95,17 +99,11 @@ def test_without_the_base_model_there_is_no_gain(store: Store, commit: Commit):
 
 
 def test_what_cannot_be_drawn_is_refused(swept: Store, commit: Commit):
-    with pytest.raises(InputError, match=r"varies more than rollout\.temperature and"):
+    with pytest.raises(InputError, match=r"varies more than rollout\.temperature, the seed"):
         draw(swept, trials=[*TRIALS, replace(TRIALS[0], optimizer=replace(TRIALS[0].optimizer, lr=1e-4))])
     with pytest.raises(InputError, match="has several base models"):
         draw(swept, trials=[*TRIALS, replace(trial(seed=7), model=Model(path="models/other"))])
     with pytest.raises(InputError, match="needs numbers"):
         draw(swept, axis="rollout.engine")
-    with pytest.raises(InputError, match="holds no score of sweep temperature after step 10"):
+    with pytest.raises(InputError, match="holds no score after step 10 of figure temperature"):
         draw(swept, trials=TRIALS[4:])
-
-
-def test_score_label_says_what_was_measured():
-    greedy = replace(EVALUATIONS[0], temperature=0.0)
-    assert score_label(EVALUATIONS) == "mean of two benchmarks,\navg@8 at temperature 1"
-    assert score_label([greedy]) == "sum,\ngreedy"

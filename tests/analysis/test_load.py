@@ -3,9 +3,11 @@ from dataclasses import replace
 import pytest
 
 from analysis import load
+from analysis.load import Headline
 from em.errors import InputError
 from em.store import Store
 from em.store.record import Status
+from em.trial.model import Model
 from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
 
 SUM, MAX = EVALUATIONS
@@ -106,10 +108,36 @@ def test_every_wanted_seed_has_an_outcome(store: Store, commit: Commit):
     commit(wanted[4], [0.2], evaluations=[SUM])
     cells = load.cells(wanted, [AXIS])
     records = load.records(store, cells["trial_id"])
-    headlines = load.headlines(load.scores(records), EVALUATIONS)
-    seeds = load.seeds(cells, headlines, load.diverged(records), load.failed(store))
+    headline = Headline(10, EVALUATIONS)
+    seeds = load.seeds(cells, load.scores(records), headline, load.diverged(records), load.failed(store))
     assert seeds["outcome"].to_list() == ["scored", "diverged", "failed", "scored", "missing", "missing"]
     assert seeds["score"].to_list() == [pytest.approx(0.4), None, None, pytest.approx(0.4), None, None]
+
+
+def test_a_seed_knows_the_score_of_the_model_it_started_from(store: Store, commit: Commit):
+    other = replace(trial(), model=Model(path="models/other"))
+    commit(trial().base, [0.1, 0.3], step=0)
+    commit(trial(), [0.2, 0.6])
+    scores = load.scores(load.records(store, [trial().id, trial().base.id]))
+    seeds = load.seeds(load.cells([trial(), other], []), scores, Headline(10, EVALUATIONS), [], [])
+    assert seeds["base_score"].to_list() == [pytest.approx(0.2), None]
+    assert load.base_score(seeds) is None
+    assert load.base_score(seeds.head(1)) == pytest.approx(0.2)
+
+
+def test_words_on_an_axis_are_sorted_as_the_sweep_names_them():
+    models = [replace(trial(), model=Model(path=f"models/{size}")) for size in ("small", "large", "huge", "small")]
+    assert load.cells(models, ["model.path"])["model.path"].unique().sort().to_list() == [
+        "models/small",
+        "models/large",
+        "models/huge",
+    ]
+
+
+def test_a_headline_says_what_was_measured():
+    greedy = replace(EVALUATIONS[0], temperature=0.0)
+    assert Headline(10, EVALUATIONS).label == "mean of two benchmarks,\navg@8 at temperature 1"
+    assert Headline(10, [greedy]).label == "sum,\ngreedy"
 
 
 def test_cells_name_what_a_sweep_wants():

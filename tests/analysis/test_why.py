@@ -16,15 +16,17 @@ from analysis.difference import ABSENT, ENDS, Change, Parting, Place, acting, co
 from analysis.why import resolve
 from em.errors import InputError
 from em.store import Store
-from em.store.record import EvaluationResult, Provenance, Record, Sample, Status, StepMetrics, WeightDigest
+from em.store.record import EvaluationResult, Provenance, Record, Status, StepMetrics, WeightDigest
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.fields import with_value
 from em.trial.model import Model
 from em.trial.prompts import Prompts
+from em.trial.sample import Sample
 from em.trial.trial import Trial
 from em.trial.unit import Measurement, Unit
+from tests.trials import one_phase
 
-TRIAL = Trial(model=Model(path="models/small"), prompts=Prompts(texts=["1+1="]))
+TRIAL = one_phase(model=Model(path="models/small"), prompts=Prompts(texts=["1+1="]))
 SUM, MAX = (
     Evaluation(benchmark=Benchmark(name=name, suite=name, grader="tiny"), temperature=1.0, top_p=1.0, samples=2, seed=0)
     for name in ("sum", "max")
@@ -293,7 +295,7 @@ def test_measurements_of_one_side_are_no_difference():
 
 
 def test_config_by_dotted_path():
-    other = replace(with_value(TRIAL, "rollout.temperature", 1.0), seed=3)
+    other = replace(with_value(TRIAL, "phase.rollout.temperature", 1.0), seed=3)
     assert compare(row(), row(made(other))).config == [
         Change("rollout.temperature", 0.5, 1.0),
         Change("seed", 0, 3),
@@ -444,7 +446,7 @@ def printed(capsys: pytest.CaptureFixture[str], store: Store, a: str, b: str) ->
 
 
 def test_the_whole_answer(store, capsys):
-    record = made(replace(with_value(TRIAL, "optimizer.lr", 1e-3), seed=1), attempt_id="b2")
+    record = made(replace(with_value(TRIAL, "phase.optimizer.lr", 1e-3), seed=1), attempt_id="b2")
     record.rollouts[1].token_ids[2] = 8
     a, b = commit(store, made()), commit(store, record)
     assert printed(capsys, store, a, b) == [

@@ -15,14 +15,14 @@ from em.evaluation.graders import Grade
 from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import EvaluationResult, Record, Status
+from em.store.recorded import evaluations_of
 from em.trial.evaluation import Benchmark, Evaluation, Texts
 from em.trial.identity import content_id
 from em.trial.model import Model
 from em.trial.prompts import Prompts
-from em.trial.recorded import evaluations_of
-from em.trial.trial import Trial
 from em.trial.unit import Measurement, Unit
 from tests.evaluation.test_problems import jsonl
+from tests.trials import one_phase
 
 TEXTS = [r"it is $\boxed{1/2}$", r"it is \boxed{3}", r"\boxed{0.50}", "no answer", r"\boxed{7}", r"x \boxed{6}"]
 RIGHT = [True, False, False, False, True, False]  # of two problems, three answers each: 1/2 and 7
@@ -40,7 +40,7 @@ def problems(tmp_path: Path) -> str:
 
 def recorded(store: Store, measured: Evaluation, texts: list[str | None], results: bool = True) -> Unit:
     """A record whose grades are wrong: as if an old grader had compared strings."""
-    unit = Unit(Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), (Measurement(1, measured),))
+    unit = Unit(one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), (Measurement(1, measured),))
     result = EvaluationResult(
         step=1,
         evaluation_id=measured.id,

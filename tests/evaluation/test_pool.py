@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from em.evaluation.graders import GRADERS, TIMEOUT, Grade
+from em.evaluation.graders import GRADERS, TIMEOUT, Entry, Grade
 from em.evaluation.pool import GradingPool, grade_of
 from tests.evaluation import bad_graders
 
@@ -21,7 +21,7 @@ MODULE = bad_graders.__name__
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[GradingPool]:
     """With graders that misbehave; the processes of the pool find them by their name."""
     for name in ("hangs", "dies", "raises", "tells_where"):
-        monkeypatch.setitem(GRADERS, name, f"{MODULE}:{name}")
+        monkeypatch.setitem(GRADERS, name, Entry(f"{MODULE}:{name}"))
     made = GradingPool(processes=1, hard_seconds=6.0)
     yield made
     made.close()
@@ -56,10 +56,10 @@ def test_an_unknown_grader_is_named(pool):
 
 ORPHANS = """
 import os, signal
-from em.evaluation.graders import GRADERS
+from em.evaluation.graders import GRADERS, Entry
 from em.evaluation.pool import GradingPool
 if __name__ == "__main__":
-    GRADERS["tells_where"] = "MODULE:tells_where"
+    GRADERS["tells_where"] = Entry("MODULE:tells_where")
     pool = GradingPool(processes=2)
     pids = {pool.submit("tells_where", str(n), "1").result().extracted.split()[0] for n in range(20)}
     print(*pids, flush=True)

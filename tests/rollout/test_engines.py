@@ -13,9 +13,11 @@ from torch import Tensor
 from em.rollout import Completion, Engine, Request, open_engine
 from em.tiny.corpus import EOS, PAD
 from em.train.batching import micro_batches
-from em.train.objective import EntropyObjective
+from em.train.entropy import EntropyMinimisation
+from em.train.objective import Objective
 from em.trial.model import Precision
-from em.trial.rollout import EngineName, Rollout
+from em.trial.rollout import EngineConfig, EngineName
+from em.trial.sample import Sample
 
 ROUNDING = 1e-4  # nats: what two float32 implementations of one model may differ by
 PROMPT = list(b"3+8+5+2?")
@@ -42,7 +44,7 @@ def start(request: pytest.FixtureRequest, keep: Callable[[Engine], Engine]) -> C
         pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
 
     def open_(folder: Path, precision: Precision = Precision.fp32) -> Engine:
-        return keep(open_engine(folder, Rollout(engine=EngineName(request.param), max_num_seqs=64), precision))
+        return keep(open_engine(folder, EngineConfig(engine=EngineName(request.param), max_num_seqs=64), precision))
 
     return open_
 
@@ -178,16 +180,17 @@ def test_a_prefix_cached_or_not_gives_the_same_bits(engine):
 
 def test_logprobs_are_the_trainers_and_shifted_ones_are_not(engine, random_model, tied):
     """Fails when engine and trainer count positions differently, and shows that the check can fail."""
-    objective = EntropyObjective(random_model(tied))
+    objective, method = Objective(random_model(tied)), EntropyMinimisation()
     for prompt in (PROMPT, LONG[:90]):
         for sample in engine.generate([request(prompt)], logprobs=True)[0]:
             assert sample.logprobs is not None
-            [batch] = micro_batches([prompt], [sample.token_ids], 10_000)
+            rollout = Sample(step=1, prompt=0, token_ids=sample.token_ids, truncated=False)
+            [batch] = micro_batches([prompt], [rollout], [1.0], 10_000)
             sampled_N = torch.tensor(sample.logprobs)
-            trainers_N = objective(batch.input_BT, batch.predicts_BT, 1.0, 1.0)[2]
+            trainers_N = objective(method, batch.input_BT, batch.predicts_BT, batch.weight_BT)[2]
             torch.testing.assert_close(sampled_N, trainers_N, atol=ROUNDING, rtol=0)
             for shift in (-1, 1):
-                shifted_N = objective(batch.input_BT, batch.predicts_BT.roll(shift, 1), 1.0, 1.0)[2]
+                shifted_N = objective(method, batch.input_BT, batch.predicts_BT.roll(shift, 1), batch.weight_BT)[2]
                 assert (sampled_N - shifted_N).abs().max() > 1000 * ROUNDING
 
 

@@ -6,13 +6,13 @@ import pytest
 
 from em.rollout import open_engine
 from em.trial.model import Precision
-from em.trial.rollout import EngineName, Rollout
+from em.trial.rollout import EngineConfig, EngineName
 
 
 def test_an_engine_may_follow_a_closed_one(checkpoint):
     """vLLM keeps its process groups in global state: what is left of the first engine must not end the second."""
     pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
-    rollout = Rollout(engine=EngineName.vllm, max_num_seqs=64)
+    rollout = EngineConfig(engine=EngineName.vllm, max_num_seqs=64)
     fingerprints = []
     for tied in (True, False):
         engine = open_engine(checkpoint(tied), rollout, Precision.fp32)

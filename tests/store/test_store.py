@@ -12,20 +12,21 @@ import pytest
 from em.errors import InputError
 from em.store import Store, index
 from em.store.missing import missing_units
-from em.store.record import EvaluationResult, Provenance, Record, Sample, Status, StepMetrics, StepSeconds, WeightDigest
+from em.store.record import EvaluationResult, Provenance, Record, Status, StepMetrics, StepSeconds, WeightDigest
 from em.store.schema import read, schema_of
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model
 from em.trial.prompts import Prompts
-from em.trial.trial import Trial
+from em.trial.sample import Sample
 from em.trial.unit import Measurement, Unit
+from tests.trials import one_phase
 
 SUM = Benchmark(name="sum", suite="sum", limit=1, grader="tiny")
 COLD, HOT = (Evaluation(benchmark=SUM, temperature=t, top_p=1.0, samples=2, seed=0) for t in (0.5, 1.0))
 
 
 def unit(*measured: tuple[int, Evaluation], seed: int = 0) -> Unit:
-    trial = Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1+1?"]), seed=seed)
+    trial = one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1+1?"]), seed=seed)
     return Unit(trial, tuple(Measurement(step, evaluation) for step, evaluation in measured))
 
 

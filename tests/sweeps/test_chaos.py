@@ -50,7 +50,7 @@ def test_every_good_trial_is_recorded_once_and_every_bad_one_with_its_attempts(t
 def test_poison_in_the_real_engine(tmp_path: Path) -> None:
     """Trials that exit, hang, raise, ask for the impossible and turn the weights to NaN, and one good one."""
     axes = "[{field:optimizer.lr,values:[1e-3,1e30]},{field:rollout.max_new_tokens,values:[24,100000]}]"
-    words = [f"sweep.axes={axes}", "sweep.seeds=4", "sweep.figure_axis=''", "sweep.max_attempts=2", "eval.steps=[2]"]
+    words = [f"sweep.axes={axes}", "sweep.seeds=4", "sweep.figures=[]", "sweep.max_attempts=2", "eval.steps=[2]"]
     words += ["rollout=transformers", "cluster.lanes=1", "cluster.stall_seconds=20", "benchmarks.sum.limit=2"]
     output = finished(start(tmp_path, *words, trainer="tests.poison_engine:Trainer"), status=1)
     assert "11 trials failed too often and were given up" in output
@@ -74,7 +74,7 @@ def test_poison_in_the_real_engine(tmp_path: Path) -> None:
 
 def test_two_drivers_on_one_store_share_the_work(tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "starts"
-    words = ["sweep.seeds=12", "sweep.figure_axis=''", "cluster.lanes=1"]
+    words = ["sweep.seeds=12", "sweep.figures=[]", "cluster.lanes=1"]
     drivers = [start(store, *words, GOOD, log=log) for _ in range(2)]
     for driver in drivers:
         finished(driver, status=0)
@@ -99,7 +99,7 @@ def remount(folder: Path, options: str) -> None:
 
 
 def test_a_full_disk_stops_the_sweep_and_costs_nothing(small_disk: Path) -> None:
-    words = [GOOD, "sweep.seeds=8", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figure_axis=''"]
+    words = [GOOD, "sweep.seeds=8", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figures=[]"]
     output = finished(start(small_disk, *words), status=2)
     assert "error: the store cannot be written: " in output
     assert "No space left on device" in output
@@ -114,7 +114,7 @@ def test_a_full_disk_stops_the_sweep_and_costs_nothing(small_disk: Path) -> None
 
 def test_a_read_only_store_is_said_at_once_and_in_mid_sweep(small_disk: Path) -> None:
     remount(small_disk, "size=50m,ro")
-    words = [GOOD, "sweep.seeds=40", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figure_axis=''"]
+    words = [GOOD, "sweep.seeds=40", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figures=[]"]
     output = finished(start(small_disk, *words), status=2)
     assert output.splitlines()[-1] == f"error: store={small_disk}: cannot be written: Read-only file system"
     remount(small_disk, "rw")
@@ -135,7 +135,7 @@ def posted(store: Path) -> dict[str, Any]:
 
 
 def test_a_running_sweep_is_paused_resumed_given_more_and_stopped(tmp_path: Path) -> None:
-    few = [GOOD, "sweep.seeds=400", "cluster.lanes=1", "sweep.figure_axis=''"]
+    few = [GOOD, "sweep.seeds=400", "cluster.lanes=1", "sweep.figures=[]"]
     driver = start(tmp_path, *few)
     wait_for(lambda: recorded(tmp_path) > 2)
     assert "paused: lanes finish the trials they are in and wait" in steer(tmp_path, "pause")
@@ -143,13 +143,13 @@ def test_a_running_sweep_is_paused_resumed_given_more_and_stopped(tmp_path: Path
     known = recorded(tmp_path)
     time.sleep(1.0)
     assert recorded(tmp_path) == known < 1000
-    more = ["sweep.axes=[{field:rollout.temperature,values:[0.6]}]", "sweep.seeds=2", "sweep.figure_axis=''"]
+    more = ["sweep.axes=[{field:rollout.temperature,values:[0.6]}]", "sweep.seeds=2", "sweep.figures=[]"]
     assert "2 units of work added, 0 were planned already, 1 are recorded" in steer(tmp_path, "first", *more)
     assert "resumed" in steer(tmp_path, "resume")
     wait_for(lambda: recorded(tmp_path) > known + 4)
     temperatures = Store(tmp_path).scan().select("trial").collect()["trial"].str.contains('"temperature": 0.6')
     assert temperatures.sum() == 2
-    said = steer(tmp_path, "add", GOOD, "sweep.seeds=401", "sweep.figure_axis=''")
+    said = steer(tmp_path, "add", GOOD, "sweep.seeds=401", "sweep.figures=[]")
     assert said.startswith("temperature-")
     assert ": 5 units of work added" in said
     assert "stopping: lanes finish" in steer(tmp_path, "stop")

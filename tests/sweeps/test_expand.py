@@ -54,7 +54,7 @@ def test_the_base_model_is_one_unit_of_zero_steps() -> None:
 
 
 def test_several_models_have_a_base_each() -> None:
-    units = expand.units(launch(axes(model_pretrain_seed="[0,1]"), "sweep.seeds=1", "sweep.figure_axis=''"))
+    units = expand.units(launch(axes(model_pretrain_seed="[0,1]"), "sweep.seeds=1", "sweep.figures=[]"))
     assert sum(unit.trial.is_base for unit in units) == 2
 
 
@@ -69,10 +69,5 @@ def test_several_models_have_a_base_each() -> None:
 )
 def test_a_wrong_axis_is_named(field: str, values: str, message: str) -> None:
     with pytest.raises(InputError) as error:
-        expand.trials(launch(axes(**{field: values}), "sweep.figure_axis=''"))
+        expand.trials(launch(axes(**{field: values}), "sweep.figures=[]"))
     assert message in str(error.value)
-
-
-def test_a_figure_needs_an_axis_of_the_sweep() -> None:
-    with pytest.raises(InputError, match=r"did you mean 'rollout\.temperature'"):
-        launch("sweep.figure_axis=rollout.temprature")

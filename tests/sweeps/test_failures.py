@@ -13,8 +13,8 @@ from em.errors import InputError
 from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import Record, Status
+from em.store.recorded import unit_of
 from em.store.schema import read, schema_of
-from em.trial.recorded import unit_of
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch

@@ -8,10 +8,10 @@ from em.store.record import Status
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
-from sweeps.protocol import Outcome
-from sweeps.queue import ALIKE, ANYHOW, BATCH_SECONDS, ELSEWHERE_SECONDS, LOSSES, STARTS, Lease, Queue, Word
+from sweeps.protocol import Result
+from sweeps.queue import ALIKE, ANYHOW, BATCH_SECONDS, ELSEWHERE_SECONDS, LOSSES, STARTS, Lease, Order, Queue
 
-DONE, FAILED = Outcome(Status.done, 1.0), Outcome(Status.failed, error="RuntimeError: no weights")
+DONE, FAILED = Result(Status.done, 1.0), Result(Status.failed, error="RuntimeError: no weights")
 
 
 @dataclass
@@ -29,7 +29,7 @@ def units(count: int, *overrides: str) -> list[Unit]:
 def two_models(seeds: int) -> list[Unit]:
     """First all units of one model (its base and its seeds), then all of the other."""
     axes = "sweep.axes=[{field:model.pretrain.seed,values:[0,1]}]"
-    found = expand.units(compose_launch(["sweep=smoke", axes, "sweep.figure_axis=''", f"sweep.seeds={seeds}"]))
+    found = expand.units(compose_launch(["sweep=smoke", axes, "sweep.figures=[]", f"sweep.seeds={seeds}"]))
     return sorted(found, key=lambda unit: unit.trial.model.label)
 
 
@@ -40,10 +40,10 @@ def queue_of(wanted: list[Unit], lanes: int = 1, **settings: object) -> Queue:
     return queue
 
 
-def next_of(queue: Queue, lane: str = "0") -> Lease | Word:
+def next_of(queue: Queue, lane: str = "0") -> Lease | Order:
     """What the lane is given; one unit, since these take long."""
     given = queue.exchange(lane)
-    if isinstance(given, Word):
+    if isinstance(given, Order):
         return given
     [lease] = given
     return lease
@@ -55,7 +55,7 @@ def leased(queue: Queue, lane: str = "0") -> Unit:
     return lease.unit
 
 
-def work(queue: Queue, outcome: Outcome = DONE, lane: str = "0") -> Unit:
+def work(queue: Queue, outcome: Result = DONE, lane: str = "0") -> Unit:
     """Take the next unit and end it so."""
     unit = leased(queue, lane)
     queue.finish(lane, unit.id, outcome)
@@ -66,12 +66,12 @@ def test_units_are_leased_in_order_and_once() -> None:
     wanted = units(3)
     queue = queue_of(wanted, lanes=2)
     assert [next_of(queue, "0"), next_of(queue, "1")] == [Lease(wanted[0], 1), Lease(wanted[1], 1)]
-    queue.finish("0", wanted[0].id, Outcome(Status.done, 1.5))
+    queue.finish("0", wanted[0].id, Result(Status.done, 1.5))
     assert next_of(queue, "0") == Lease(wanted[2], 1)
-    queue.finish("0", wanted[2].id, Outcome(Status.diverged, 0.5))
-    assert next_of(queue, "0") is Word.wait  # lane 1 may still fail
+    queue.finish("0", wanted[2].id, Result(Status.diverged, 0.5))
+    assert next_of(queue, "0") is Order.wait  # lane 1 may still fail
     queue.finish("1", wanted[1].id, DONE)
-    assert next_of(queue, "0") is Word.end
+    assert next_of(queue, "0") is Order.end
     now = queue.snapshot()
     assert (now.planned, now.done, now.diverged, now.failed, now.running, now.recorded) == (3, 2, 1, 0, 0, 3)
     assert now.unit_seconds == [1.5, 0.5, 1.0]
@@ -119,14 +119,14 @@ def test_a_lease_expires_without_signs_of_life_and_its_late_end_counts_once() ->
     queue = queue_of(wanted, lanes=2, clock=clock, lease_seconds=60.0)
     leased(queue, "0")
     clock.now = 59
-    assert queue.beat("0", "step 3") is Word.go_on
+    assert queue.beat("0", "step 3") is Order.go_on
     clock.now = 118
-    assert next_of(queue, "1") is Word.wait
+    assert next_of(queue, "1") is Order.wait
     clock.now = 120
     assert next_of(queue, "1") == Lease(wanted[0], 1)
     queue.finish("0", wanted[0].id, DONE)  # it was only slow: the record is made, lane 1 will find it
-    queue.finish("1", wanted[0].id, Outcome(Status.done))
-    assert (queue.snapshot().recorded, queue.snapshot().left, next_of(queue, "0")) == (1, 0, Word.end)
+    queue.finish("1", wanted[0].id, Result(Status.done))
+    assert (queue.snapshot().recorded, queue.snapshot().left, next_of(queue, "0")) == (1, 0, Order.end)
 
 
 def test_attempts_are_capped_and_earlier_launches_count() -> None:
@@ -135,7 +135,7 @@ def test_attempts_are_capped_and_earlier_launches_count() -> None:
     for attempt in (2, 3):
         assert next_of(queue, "0") == Lease(unit, attempt)
         queue.finish("0", unit.id, FAILED)
-    assert next_of(queue, "0") is Word.end
+    assert next_of(queue, "0") is Order.end
     now = queue.snapshot()
     assert (now.given_up, now.failed, now.recorded, now.left) == (1, 2, 0, 0)
 
@@ -143,8 +143,8 @@ def test_attempts_are_capped_and_earlier_launches_count() -> None:
 def test_a_mistake_in_the_config_is_not_tried_again() -> None:
     wanted = units(2)
     queue = queue_of(wanted)
-    work(queue, Outcome(Status.failed, error="InputError: too long", final=True))
-    assert [work(queue).id, next_of(queue, "0")] == [wanted[1].id, Word.end]
+    work(queue, Result(Status.failed, error="InputError: too long", final=True))
+    assert [work(queue).id, next_of(queue, "0")] == [wanted[1].id, Order.end]
     assert queue.snapshot().given_up == 1
 
 
@@ -153,17 +153,17 @@ def test_a_sweep_in_which_everything_fails_alike_is_stopped() -> None:
     work(queue)
     for number in range(2 * ALIKE):
         assert queue.snapshot().stopped == ""
-        failed = Outcome(Status.failed, error=f"worker {number:04x} killed in step {number}/10")
+        failed = Result(Status.failed, error=f"worker {number:04x} killed in step {number}/10")
         work(queue, failed, lane=str(number % 2))
     reason = f"the last {2 * ALIKE} trials all failed alike: worker 0005 killed in step 5/10"
-    assert (queue.snapshot().stopped, next_of(queue, "0")) == (reason, Word.end)
+    assert (queue.snapshot().stopped, next_of(queue, "0")) == (reason, Order.end)
 
 
 def test_causes_that_differ_stop_a_sweep_later() -> None:
     queue = queue_of(units(40))
     for number in range(ANYHOW):
         assert queue.snapshot().stopped == ""
-        work(queue, Outcome(Status.failed, error=["red", "green"][number % 2]))
+        work(queue, Result(Status.failed, error=["red", "green"][number % 2]))
     assert queue.snapshot().stopped == f"the last {ANYHOW} trials all failed: green"
 
 
@@ -172,7 +172,7 @@ def test_a_success_in_between_and_second_attempts_stop_nothing() -> None:
     queue = queue_of(wanted)
     for unit in wanted:  # every other trial is poison; at the end only these are left, and tried again
         work(queue, FAILED if wanted.index(unit) % 2 else DONE)
-    while next_of(queue, "0") is not Word.end:
+    while next_of(queue, "0") is not Order.end:
         queue.finish("0", next(iter(queue.leases["0"])), FAILED)
     now = queue.snapshot()
     assert (now.stopped, now.given_up, now.recorded) == ("", ALIKE, ALIKE + 1)
@@ -181,7 +181,7 @@ def test_a_success_in_between_and_second_attempts_stop_nothing() -> None:
 def test_a_store_that_cannot_be_written_stops_the_sweep_and_costs_no_attempt() -> None:
     wanted = units(2)
     queue = queue_of(wanted)
-    work(queue, Outcome(None, unwritable="No space left on device"))
+    work(queue, Result(None, unwritable="No space left on device"))
     now = queue.snapshot()
     assert (now.stopped, now.failed) == ("the store cannot be written: No space left on device", 0)
     assert queue.failures[wanted[0].id] == 0
@@ -190,12 +190,12 @@ def test_a_store_that_cannot_be_written_stops_the_sweep_and_costs_no_attempt() -
 def test_what_another_launch_is_at_is_looked_at_again_later() -> None:
     wanted, clock = units(2), Clock()
     queue = queue_of(wanted, clock=clock)
-    work(queue, Outcome(None))
+    work(queue, Result(None))
     assert work(queue).id == wanted[1].id
-    assert next_of(queue, "0") is Word.wait
+    assert next_of(queue, "0") is Order.wait
     clock.now = ELSEWHERE_SECONDS
     assert work(queue).id == wanted[0].id
-    assert next_of(queue, "0") is Word.end
+    assert next_of(queue, "0") is Order.end
 
 
 def test_lanes_that_start_and_start_stop_the_sweep() -> None:
@@ -212,7 +212,7 @@ def test_lanes_that_start_and_start_stop_the_sweep() -> None:
 def test_a_pause_leases_nothing_until_it_is_over() -> None:
     queue = queue_of(units(2))
     queue.pause()
-    assert (next_of(queue, "0"), queue.snapshot().lanes["0"].doing) == (Word.wait, "paused")
+    assert (next_of(queue, "0"), queue.snapshot().lanes["0"].doing) == (Order.wait, "paused")
     queue.resume()
     assert leased(queue)
 
@@ -224,18 +224,18 @@ def test_what_is_added_comes_last_or_first_and_once() -> None:
     assert queue.add(wanted[:5]) == 2
     assert queue.add([wanted[4], wanted[5]], first=True) == 1
     assert [work(queue).id for _ in range(5)] == [wanted[at].id for at in (4, 5, 1, 2, 3)]
-    assert (next_of(queue, "0"), queue.snapshot().planned) == (Word.end, 6)
+    assert (next_of(queue, "0"), queue.snapshot().planned) == (Order.end, 6)
 
 
-@pytest.mark.parametrize(("drop", "word"), [(False, Word.go_on), (True, Word.drop)])
-def test_stopping_leases_nothing_more_and_keeps_the_first_reason(drop: bool, word: Word) -> None:
+@pytest.mark.parametrize(("drop", "word"), [(False, Order.go_on), (True, Order.drop)])
+def test_stopping_leases_nothing_more_and_keeps_the_first_reason(drop: bool, word: Order) -> None:
     queue = queue_of(units(2))
     unit = leased(queue)
     queue.stop("first", drop=drop)
     queue.stop("second")
     assert queue.beat("0", "step 1") is word
     queue.finish("0", unit.id, DONE)
-    assert (next_of(queue, "0"), queue.snapshot().stopped) == (Word.end, "first")
+    assert (next_of(queue, "0"), queue.snapshot().stopped) == (Order.end, "first")
 
 
 def test_worker_starts_are_counted() -> None:
@@ -248,10 +248,10 @@ def test_worker_starts_are_counted() -> None:
 def test_short_units_are_leased_by_the_batch_and_fairly() -> None:
     wanted = units(101)
     queue = queue_of(wanted, lanes=2)
-    work(queue, Outcome(Status.done, BATCH_SECONDS / 8))
+    work(queue, Result(Status.done, BATCH_SECONDS / 8))
     given = queue.exchange("0")
     assert given == [Lease(unit, 1) for unit in wanted[1:9]]
-    ended = [(unit.id, Outcome(Status.done, BATCH_SECONDS / 1000)) for unit in wanted[1:9]]
+    ended = [(unit.id, Result(Status.done, BATCH_SECONDS / 1000)) for unit in wanted[1:9]]
     given = queue.exchange("0", ended)
     assert given == [Lease(unit, 1) for unit in wanted[9 : 9 + 92 // 4]]  # half of what each of two lanes may expect
     queue.join("0")  # it died; all of them come back, in their order
@@ -263,9 +263,9 @@ def test_short_units_are_leased_by_the_batch_and_fairly() -> None:
 def test_what_was_recorded_already_does_not_make_batches_long() -> None:
     """Else a launch that catches up with another one would hand a lane hundreds of long units at once."""
     queue = queue_of(units(101))
-    work(queue, Outcome(Status.done, 60.0))
+    work(queue, Result(Status.done, 60.0))
     for _ in range(64):
-        work(queue, Outcome(Status.done))
+        work(queue, Result(Status.done))
     assert len(queue.exchange("0")) == 1  # type: ignore[arg-type]
     assert queue.snapshot().unit_seconds == [60.0]
 

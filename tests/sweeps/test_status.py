@@ -22,7 +22,8 @@ from em.trial.unit import Unit
 from sweeps import status
 from sweeps.board import GONE_SECONDS, Board, write
 from sweeps.queue import LaneState, Snapshot
-from sweeps.status import Sweep, cells, head, watch
+from sweeps.standing import Observer
+from sweeps.status import cells, head, watch
 from tests.test_imports import HEAVY, PROBE
 
 NOW = datetime.now(UTC)
@@ -91,7 +92,7 @@ def posted(store: Store, said: Snapshot, age: float = 0.0, over: bool = False, s
     return path
 
 
-def printed(sweep: Sweep, width: int = 100, rows: int = 40, lanes: int = 40) -> list[str]:
+def printed(sweep: Observer, width: int = 100, rows: int = 40, lanes: int = 40) -> list[str]:
     """The lines of a status, blanks united."""
     now, output = sweep.look(), StringIO()
     Console(file=output, width=width).print(head(sweep, now, lanes), cells(sweep, now, rows), sep="\n")
@@ -105,18 +106,18 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def sweep(store: Store) -> Sweep:
-    return Sweep([*ARGUMENTS, f"store={store.root}"])
+def sweep(store: Store) -> Observer:
+    return Observer([*ARGUMENTS, f"store={store.root}"])
 
 
-def commit(sweep: Sweep, accuracies: Sequence[float], status: Status = Status.done, first: int = 0) -> None:
+def commit(sweep: Observer, accuracies: Sequence[float], status: Status = Status.done, first: int = 0) -> None:
     """Record that of units of the sweep, in its order, from the one at `first` on."""
     for unit, accuracy in zip(sweep.units[first:], accuracies, strict=False):
         assert sweep.store.commit(record(unit, accuracy, status))
 
 
 @pytest.fixture
-def begun(sweep: Sweep) -> Sweep:
+def begun(sweep: Observer) -> Observer:
     """Two seeds of each cell scored; of the third seeds one has diverged, one failed once and one was given up."""
     commit(sweep, [0.4, 0.5, 0.6, 0.7, 0.52, 0.6, 0.9])
     commit(sweep, [0], Status.diverged, first=7)
@@ -126,7 +127,7 @@ def begun(sweep: Sweep) -> Sweep:
     return sweep
 
 
-def test_a_sweep_of_which_nothing_is_known(sweep: Sweep) -> None:
+def test_a_sweep_of_which_nothing_is_known(sweep: Observer) -> None:
     lines = printed(sweep)
     assert lines[0] == "no launch of smoke is known here: `make sweep-smoke` starts one"
     assert "recorded 0 of 13 units of work in" in " ".join(lines)
@@ -134,7 +135,7 @@ def test_a_sweep_of_which_nothing_is_known(sweep: Sweep) -> None:
     assert not sweep.store.root.exists()
 
 
-def test_the_plan_and_every_cell_are_counted(begun: Sweep) -> None:
+def test_the_plan_and_every_cell_are_counted(begun: Observer) -> None:
     lines = printed(begun, width=80)
     text = " ".join(lines)
     assert "recorded 8 of 13 units of work in" in text
@@ -150,17 +151,17 @@ def test_the_plan_and_every_cell_are_counted(begun: Sweep) -> None:
     ]
 
 
-def test_failures_that_may_pass_are_pointed_at(sweep: Sweep) -> None:
+def test_failures_that_may_pass_are_pointed_at(sweep: Observer) -> None:
     commit(sweep, [0], Status.failed, first=1)
     assert "`make failures` says what failed" in printed(sweep)
 
 
-def test_what_is_not_measured_on_all_benchmarks_is_missing(sweep: Sweep) -> None:
+def test_what_is_not_measured_on_all_benchmarks_is_missing(sweep: Observer) -> None:
     sweep.store.commit(record(sweep.units[1], benchmarks=5))
     assert "0.5 ···· 0/4 - - -" in printed(sweep)
 
 
-def test_a_damaged_record_is_counted_and_shown_as_missing(begun: Sweep) -> None:
+def test_a_damaged_record_is_counted_and_shown_as_missing(begun: Observer) -> None:
     begun.store.record_path(begun.units[1].id).write_bytes(b"half")
     lines = printed(begun)
     assert any(line.endswith("4 failed attempts 1 given up 1 damaged") for line in lines)
@@ -169,7 +170,7 @@ def test_a_damaged_record_is_counted_and_shown_as_missing(begun: Sweep) -> None:
 
 def test_without_a_figure_axis_every_combination_is_a_row(store: Store) -> None:
     axes = "[{field:optimizer.lr,values:[1e-3,1e-4]},{field:model.pretrain.seed,values:[1,0]}]"
-    sweep = Sweep(["sweep=smoke", f"sweep.axes={axes}", "sweep.figure_axis=''", f"store={store.root}"])
+    sweep = Observer(["sweep=smoke", f"sweep.axes={axes}", "sweep.figures=[]", f"store={store.root}"])
     commit(sweep, [0.5, 0.5, 0.25])  # two base models and the first cell's first seed
     lines = printed(sweep)
     assert "accuracy after step 10 at temperature 1, %" in lines
@@ -184,13 +185,13 @@ def test_without_a_figure_axis_every_combination_is_a_row(store: Store) -> None:
 
 
 def test_a_sweep_without_axes_is_one_cell(store: Store) -> None:
-    sweep = Sweep(["sweep=smoke", "sweep.axes=[]", "sweep.figure_axis=''", f"store={store.root}"])
+    sweep = Observer(["sweep=smoke", "sweep.axes=[]", "sweep.figures=[]", f"store={store.root}"])
     commit(sweep, [0.5, 0.25])
     assert "tiny-0 ■· 1/2 25.0 25.0 25.0" in printed(sweep)
 
 
 def test_a_sweep_of_base_models_has_no_cells(store: Store) -> None:
-    sweep = Sweep([*ARGUMENTS, "eval.steps=[0]", f"store={store.root}"])
+    sweep = Observer([*ARGUMENTS, "eval.steps=[0]", f"store={store.root}"])
     commit(sweep, [0.5])
     assert "accuracy" not in " ".join(printed(sweep))
     assert "100.0%" in printed(sweep)[-2]
@@ -203,7 +204,7 @@ def test_many_seeds_share_a_mark_which_is_of_the_worst(monkeypatch: pytest.Monke
     assert [status.bar(status.Counter(count)).plain for count in counts] == ["····", "····", "■■■·", "■■■■", "■■"]
 
 
-def test_a_live_launch_is_shown_with_its_lanes(begun: Sweep) -> None:
+def test_a_live_launch_is_shown_with_its_lanes(begun: Observer) -> None:
     posted(begun.store, snapshot(), age=12)
     posted(begun.store, snapshot(), sweep="other")
     lines = printed(begun)
@@ -223,7 +224,7 @@ def test_a_live_launch_is_shown_with_its_lanes(begun: Sweep) -> None:
     assert "other" not in " ".join(lines)
 
 
-def test_all_live_launches_are_shown_and_why_one_waits_or_stops(begun: Sweep) -> None:
+def test_all_live_launches_are_shown_and_why_one_waits_or_stops(begun: Observer) -> None:
     posted(begun.store, snapshot(), over=True)
     posted(begun.store, snapshot(paused=True))
     posted(begun.store, snapshot(stopped="asked to"))
@@ -231,7 +232,7 @@ def test_all_live_launches_are_shown_and_why_one_waits_or_stops(begun: Sweep) ->
     assert sorted(heads) == ["paused on node-a", "stopping (asked to) on node-a"]
 
 
-def test_a_launch_that_is_gone_was_last_heard_of(begun: Sweep) -> None:
+def test_a_launch_that_is_gone_was_last_heard_of(begun: Observer) -> None:
     posted(begun.store, snapshot(), age=max(180, GONE_SECONDS))
     assert printed(begun)[:2] == [
         "no launch is running; last sign of life 3 min ago on node-a, pid 4711: the same command goes on",
@@ -239,7 +240,7 @@ def test_a_launch_that_is_gone_was_last_heard_of(begun: Sweep) -> None:
     ]
 
 
-def test_a_launch_that_ended_says_how(begun: Sweep) -> None:
+def test_a_launch_that_ended_says_how(begun: Observer) -> None:
     posted(begun.store, snapshot(stopped="asked to"), age=60, over=True)
     assert printed(begun, width=200)[:2] == [
         "no launch is running; the last one ended 60 s ago (asked to) on node-a, pid 4711, "
@@ -248,13 +249,13 @@ def test_a_launch_that_ended_says_how(begun: Sweep) -> None:
     ]
 
 
-def test_nothing_is_to_go_on_where_nothing_is_to_do(sweep: Sweep) -> None:
+def test_nothing_is_to_go_on_where_nothing_is_to_do(sweep: Observer) -> None:
     commit(sweep, [0.5] * 13)
     posted(sweep.store, snapshot(), age=60, over=True)
     assert "goes on" not in " ".join(printed(sweep))
 
 
-def test_a_notice_of_another_version_is_shown_as_far_as_it_can_be(begun: Sweep) -> None:
+def test_a_notice_of_another_version_is_shown_as_far_as_it_can_be(begun: Observer) -> None:
     path = posted(begun.store, snapshot())
     said = Board(begun.store, "smoke", []).about | {"over": False, "snapshot": asdict(snapshot()) | {"newer": 1}}
     write(path, said)
@@ -263,7 +264,7 @@ def test_a_notice_of_another_version_is_shown_as_far_as_it_can_be(begun: Sweep) 
     assert "another version of the code wrote its notice: it cannot be read here" in lines
 
 
-def test_records_are_read_again_only_where_there_are_others(begun: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_are_read_again_only_where_there_are_others(begun: Observer, monkeypatch: pytest.MonkeyPatch) -> None:
     first = begun.look()
     assert begun.look() is first
     commit(begun, [0.5], first=10)
@@ -276,7 +277,7 @@ def test_records_are_read_again_only_where_there_are_others(begun: Sweep, monkey
 
 
 def watched(
-    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, steps: Sequence[Callable[[], object]], terminal: bool = False
+    sweep: Observer, monkeypatch: pytest.MonkeyPatch, steps: Sequence[Callable[[], object]], terminal: bool = False
 ) -> str:
     """What a watch prints that finds one more thing done each time it has slept; it has to end after the last."""
     left, output = iter(steps), StringIO()
@@ -286,7 +287,7 @@ def watched(
     return output.getvalue()
 
 
-def test_a_watch_ends_with_the_sweep_and_redraws_its_figure(begun: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_ends_with_the_sweep_and_redraws_its_figure(begun: Observer, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
     draw = begun.draw
     monkeypatch.setattr(begun, "draw", lambda: drawn.append(begun.standing.plan.recorded) or draw())
@@ -314,7 +315,7 @@ def test_a_watch_ends_with_the_sweep_and_redraws_its_figure(begun: Sweep, monkey
     assert counts == [["rollout.temperature", "n"], ["0.5", "3"], ["1.0", "4"], ["1.5", "3"]]
 
 
-def test_a_watch_on_a_terminal_redraws_in_place(begun: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_on_a_terminal_redraws_in_place(begun: Observer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(begun, "drawable", False)
     steps = [lambda: commit(begun, [0.8], first=8), lambda: commit(begun, [0.5, 0.6, 0.7], first=10)]
     text = watched(begun, monkeypatch, steps, terminal=True)
@@ -325,7 +326,7 @@ def test_a_watch_on_a_terminal_redraws_in_place(begun: Sweep, monkeypatch: pytes
 
 
 def test_a_store_that_cannot_be_written_is_watched_without_a_figure(
-    begun: Sweep, monkeypatch: pytest.MonkeyPatch
+    begun: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
 
@@ -341,9 +342,9 @@ def test_a_store_that_cannot_be_written_is_watched_without_a_figure(
     assert "smoke: 12/13 recorded" in text
 
 
-@pytest.mark.parametrize("overrides", [["sweep.figure_axis=''"], []])
+@pytest.mark.parametrize("overrides", [["sweep.figures=[]"], []])
 def test_nothing_is_drawn_where_there_is_no_figure_or_no_score(store: Store, overrides: list[str]) -> None:
-    sweep = Sweep([*ARGUMENTS, f"store={store.root}", *overrides])
+    sweep = Observer([*ARGUMENTS, f"store={store.root}", *overrides])
     assert sweep.draw() == []
     commit(sweep, [0.5])
     sweep.look()
@@ -351,7 +352,7 @@ def test_nothing_is_drawn_where_there_is_no_figure_or_no_score(store: Store, ove
     assert not store.figures.exists()
 
 
-def test_the_commands_load_nothing_heavy_and_end_as_they_should(sweep: Sweep) -> None:
+def test_the_commands_load_nothing_heavy_and_end_as_they_should(sweep: Observer) -> None:
     """`watch` is interrupted while something is left to do, and ends by itself where nothing is."""
     probed = subprocess.run([sys.executable, "-c", PROBE, "sweeps.status"], capture_output=True, text=True, check=True)
     assert not {name for name in HEAVY if f'"{name}"' in probed.stdout}

@@ -14,7 +14,7 @@ from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.lane import Process
-from sweeps.protocol import Outcome, Progress, Setup
+from sweeps.protocol import Doing, Result, Setup
 
 
 def units() -> list[Unit]:
@@ -36,11 +36,11 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
     )
 
 
-def answers(process: Process, unit: Unit) -> tuple[list[str], Outcome]:
+def answers(process: Process, unit: Unit) -> tuple[list[str], Result]:
     """What the worker says while it is at the unit, and how that ended."""
     process.connection.send((unit, 2))
     said = []
-    while isinstance(message := process.connection.recv(), Progress):
+    while isinstance(message := process.connection.recv(), Doing):
         said.append(message.doing)
     return said, message
 
@@ -89,6 +89,6 @@ def test_a_worker_waits_until_an_orphan_has_left_its_gpu(setup: Setup, monkeypat
     node = subprocess.run(["uname", "-n"], capture_output=True, text=True, check=True).stdout.strip()
     with FileLock(folder / f"{node}-gpu-3"):
         process = Process.start(setup, "model")
-        assert process.connection.recv() == Progress("waiting for GPU 3, at which another worker still is")
+        assert process.connection.recv() == Doing("waiting for GPU 3, at which another worker still is")
     assert answers(process, units()[1])[1].status is Status.done
     process.close()

@@ -1,11 +1,15 @@
 """Micro-batches hold every sample once, within their budget, and count what should count."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from em.train.batching import counted_tokens, micro_batches
+from em.train.batching import MicroBatch
+from em.train.batching import micro_batches as batches_of
+from em.train.entropy import EntropyMinimisation
+from em.trial.sample import Sample
 
 TOKENS = st.integers(0, 9)  # 0 is also what pads
 SAMPLES = st.lists(
@@ -13,11 +17,20 @@ SAMPLES = st.lists(
 )
 
 
+def rollouts(answers: Sequence[list[int]]) -> list[Sample]:
+    return [Sample(step=1, prompt=k, token_ids=answer, truncated=False) for k, answer in enumerate(answers)]
+
+
+def micro_batches(prompts: list[list[int]], answers: list[list[int]], *arguments: int) -> list[MicroBatch]:
+    """Sample k, an answer to prompt k, has the weight k."""
+    return list(batches_of(prompts, rollouts(answers), [float(k) for k in range(len(answers))], *arguments))
+
+
 @settings(deadline=None, derandomize=True)
 @given(samples=SAMPLES, max_tokens=st.integers(1, 100), first_token=st.booleans())
 def test_every_sample_once_and_exactly_its_own_predictions(samples, max_tokens, first_token):
     prompts, answers = [prompt for prompt, _ in samples], [answer for _, answer in samples]
-    batches = list(micro_batches(prompts, answers, max_tokens, first_token))
+    batches = list(micro_batches(prompts, answers, max_tokens, int(not first_token)))
     expected = sorted(
         (prompt + answer, list(range(len(prompt) - first_token, len(prompt) + len(answer) - 1)))
         for prompt, answer in samples
@@ -29,7 +42,9 @@ def test_every_sample_once_and_exactly_its_own_predictions(samples, max_tokens, 
         assert not any(ids[len(sample) :])
         found.append((ids[: len(sample)], [position for position, counts in enumerate(predicts) if counts]))
     assert sorted(found) == expected
-    assert sum(int(batch.predicts_BT.sum()) for batch in batches) == counted_tokens(answers, first_token)
+    assert sum(int(batch.predicts_BT.sum()) for batch in batches) == EntropyMinimisation(
+        first_token=first_token
+    ).counted(rollouts(answers))
 
 
 @settings(deadline=None, derandomize=True)
@@ -50,10 +65,20 @@ def test_positions_of_one_sample():
     [batch] = micro_batches([[5, 6, 7]], [[8, 9]], 100)
     assert batch.input_BT.tolist() == [[5, 6, 7, 8, 9]]
     assert batch.predicts_BT.tolist() == [[False, False, True, True, False]]
-    [batch] = micro_batches([[5, 6, 7]], [[8, 9]], 100, first_token=False)
+    [batch] = micro_batches([[5, 6, 7]], [[8, 9]], 100, 1)
     assert batch.predicts_BT.tolist() == [[False, False, False, True, False]]
 
 
 def test_no_samples_no_batches():
-    assert list(micro_batches([], [], 10)) == []
-    assert counted_tokens([]) == 0
+    assert micro_batches([], [], 10) == []
+
+
+def test_each_position_has_the_weight_and_the_log_probability_of_its_sample():
+    samples = [
+        Sample(step=1, prompt=0, token_ids=[4, 5], truncated=False, logprobs=[-1.0, -2.0]),
+        Sample(step=1, prompt=0, token_ids=[6, 7, 8], truncated=False, logprobs=[-3.0, -4.0, -5.0]),
+    ]
+    [batch] = batches_of([[1, 2]], samples, [0.25, 0.5], 100)
+    assert batch.weight_BT[batch.predicts_BT].tolist() == [0.5, 0.5, 0.5, 0.25, 0.25]
+    assert batch.sampled_logprob_BT is not None
+    assert batch.sampled_logprob_BT[batch.predicts_BT].tolist() == [-3.0, -4.0, -5.0, -1.0, -2.0]

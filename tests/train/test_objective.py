@@ -12,10 +12,44 @@ import torch
 from torch import Tensor, nn
 
 from em.train import objective
-from em.train.batching import counted_tokens, micro_batches
-from em.train.objective import EntropyObjective, entropy_terms, weighted_entropy
+from em.train.batching import micro_batches
+from em.train.entropy import EntropyMinimisation
+from em.train.objective import Objective, entropy_terms, token_loss
+from em.trial.sample import Sample
 
 V, H = 7, 5
+
+
+def weighted_entropy(
+    hidden_NH: Tensor, head_VH: Tensor, weight_N: Tensor, target_N: Tensor, temperature: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What entropy minimisation asks of `token_loss`."""
+    return token_loss(hidden_NH, head_VH, target_N, lambda entropy, _, span: weight_N[span] * entropy, temperature)
+
+
+def test_the_gradient_of_any_terms_is_that_of_autograd():
+    """A clipped product of entropy and log-probability: both gradients at once, in chunks of two tokens."""
+    generator = torch.Generator().manual_seed(3)
+    hidden_NH, head_VH = (torch.randn(*shape, generator=generator).double() for shape in ((5, 4), (7, 4)))
+    target_N, weight_N = torch.tensor([0, 6, 2, 2, 5]), torch.linspace(-1, 1, 5)
+
+    def terms(entropy: Tensor, logprob: Tensor, span: slice) -> Tensor:
+        return weight_N[span] * logprob.exp().clamp(max=0.3) * entropy - 0.5 * logprob
+
+    for temperature in (1.0, 0.7):
+        inputs = hidden_NH.clone().requires_grad_(), head_VH.clone().requires_grad_()
+        logp_NV = (inputs[0] @ inputs[1].T / temperature).log_softmax(-1)
+        entropy_N, logprob_N = -(logp_NV.exp() * logp_NV).sum(-1), logp_NV[torch.arange(5), target_N]
+        expected = terms(entropy_N, logprob_N, slice(0, 5)).sum()
+        whole = torch.autograd.grad(expected, inputs)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(objective, "LOGITS_BYTES", 4 * 7 * 2)
+            loss, _, recorded_N = token_loss(*inputs, target_N, terms, temperature)
+            for found, wanted in zip(torch.autograd.grad(loss, inputs), whole, strict=True):
+                torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+        plain_NV = (hidden_NH @ head_VH.T).log_softmax(-1)
+        torch.testing.assert_close(recorded_N.double(), plain_NV[torch.arange(5), target_N], rtol=1e-5, atol=1e-6)
 
 
 def plain_loss(logits_NV: Tensor, weight_N: Tensor, temperature: float = 1.0) -> Tensor:
@@ -205,17 +239,21 @@ def markov(seed: int = 0) -> tuple[Markov, Tensor, Tensor]:
     return Markov(logits_VV), logp_VV, -(logp_VV.exp() * logp_VV).sum(-1)
 
 
+def rollouts(answers: list[list[int]]) -> list[Sample]:
+    return [Sample(step=1, prompt=k, token_ids=answer, truncated=False) for k, answer in enumerate(answers)]
+
+
 def run(
     model: nn.Module, prompts: list[list[int]], answers: list[list[int]], max_tokens: int = 10_000, first: bool = True
 ) -> tuple[float, list[float], list[float], list[Tensor]]:
     """Loss, entropies and log-probabilities (sorted: batches reorder samples), gradients of a whole step."""
-    loss_of = EntropyObjective(model)
+    loss_of, method = Objective(model), EntropyMinimisation(first_token=first)
+    samples = rollouts(answers)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     loss, entropies, logprobs = 0.0, [], []
     grads = [torch.zeros_like(parameter) for parameter in trained]
-    for batch in micro_batches(prompts, answers, max_tokens, first):
-        weight = 1 / counted_tokens(answers, first)
-        part, entropy_N, logprob_N = loss_of(batch.input_BT, batch.predicts_BT, weight, 1.0)
+    for batch in micro_batches(prompts, samples, method.weights(samples), max_tokens, method.skipped):
+        part, entropy_N, logprob_N = loss_of(method, batch.input_BT, batch.predicts_BT, batch.weight_BT)
         loss += part.item()
         entropies += entropy_N.tolist()
         logprobs += logprob_N.tolist()
@@ -254,7 +292,7 @@ def test_without_the_first_token_one_position_an_answer_is_dropped():
     predicting = [4, 5, 2, 0, 1, 2, 3]  # and of the answer [1], nothing
     assert entropies == pytest.approx(sorted(entropy_V[predicting].tolist()))
     assert loss == pytest.approx(entropy_V[predicting].mean().item())
-    assert counted_tokens(ANSWERS, first_token=False) == len(predicting)
+    assert EntropyMinimisation(first_token=False).counted(rollouts(ANSWERS)) == len(predicting)
     assert len(run(model, PROMPTS, ANSWERS)[1]) == len(predicting) + len(ANSWERS)
 
 
@@ -280,7 +318,7 @@ def test_a_transformer_gives_what_its_whole_logits_give(random_model):
             logits_TV = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
             logp_TV = logits_TV.log_softmax(-1)
             entropy_T = -(logp_TV.exp() * logp_TV).sum(-1)
-            expected_loss = expected_loss + entropy_T.sum() / counted_tokens(ANSWERS)
+            expected_loss = expected_loss + entropy_T.sum() / EntropyMinimisation().counted(rollouts(ANSWERS))
             expected_entropies += entropy_T.tolist()
             expected_logprobs += logp_TV.gather(-1, torch.tensor(answer)[:, None])[:, 0].tolist()
         assert loss == pytest.approx(expected_loss.item(), rel=1e-5)

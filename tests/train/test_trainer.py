@@ -10,21 +10,23 @@ import torch
 
 from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
-from em.store.record import NOT_REPRODUCED, EvaluationResult, Record, Status
+from em.store.record import NOT_REPRODUCED, Record, Status
 from em.tiny.corpus import EOS
 from em.train import trainer as trainer_module
 from em.train import weights
-from em.train.objective import EntropyObjective
+from em.train.entropy import EntropyMinimisation
+from em.train.objective import Objective
+from em.train.policy import LocalPolicy
 from em.train.trainer import EngineCorruptError, Trainer, paced
 from em.trial.evaluation import Benchmark, Evaluation, Texts
 from em.trial.fields import with_value
 from em.trial.model import Model, Precision
-from em.trial.objective import Objective
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
-from em.trial.rollout import EngineName, Rollout
-from em.trial.trial import Trial
+from em.trial.rollout import EngineConfig, EngineName, Rollout
+from em.trial.trial import Phase, Trial
 from em.trial.unit import Measurement, Unit
+from tests.trials import one_phase, run
 
 SUM = resolve_benchmark(Benchmark(name="sum", suite="sum", limit=3, max_new_tokens=8, grader="tiny"))
 EVALUATION = Evaluation(benchmark=SUM, temperature=1.0, top_p=1.0, samples=2, seed=0)
@@ -40,18 +42,19 @@ def engine_name(request: pytest.FixtureRequest) -> EngineName:
 
 @pytest.fixture(scope="module")
 def trial(engine_name: EngineName, checkpoint: Callable[..., Path]) -> Trial:
-    return Trial(
-        model=resolve_model(Model(path=str(checkpoint(tied=True)))),
-        prompts=Prompts(texts=["3+8+5+2?"]),
+    return one_phase(
+        resolve_model(Model(path=str(checkpoint(tied=True)))),
+        Prompts(texts=["3+8+5+2?"]),
+        EngineConfig(engine=engine_name, max_num_seqs=64),
         optimizer=Optimizer(lr=1e-3),
-        rollout=Rollout(engine=engine_name, samples=8, temperature=1.0, max_new_tokens=8, max_num_seqs=64),
+        rollout=Rollout(samples=8, temperature=1.0, max_new_tokens=8),
     )
 
 
 @pytest.fixture(scope="module")
 def fresh(trial: Trial, keep: Callable[[Trainer], Trainer]) -> Callable[..., Trainer]:
     """A new Trainer, as a process of its own would have it."""
-    return lambda model=trial.model: keep(Trainer(model, trial.rollout))
+    return lambda model=trial.model: keep(Trainer(model, trial.engine))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def trainer(fresh: Callable[..., Trainer]) -> Trainer:
 
 @pytest.fixture(scope="module")
 def five_steps(fresh: Callable[..., Trainer], trial: Trial) -> Record:
-    return fresh().run(unit(trial, 5))
+    return run(fresh(), unit(trial, 5))
 
 
 def unit(trial: Trial, *steps: int, evaluation: Evaluation = EVALUATION) -> Unit:
@@ -71,6 +74,11 @@ def unit(trial: Trial, *steps: int, evaluation: Evaluation = EVALUATION) -> Unit
 def reproduced(record: Record) -> dict[str, Any]:
     """What two runs of one unit share."""
     return {name: value for name, value in dataclasses.asdict(record).items() if name not in NOT_REPRODUCED}
+
+
+def with_phase(trial: Trial, **changes: Any) -> Trial:
+    assert trial.phase is not None
+    return dataclasses.replace(trial, phase=dataclasses.replace(trial.phase, **changes))
 
 
 def shas(record: Record) -> dict[int, str]:
@@ -95,29 +103,27 @@ def test_loss_falls(five_steps):
 
 def test_a_trial_is_the_same_bits_every_time(trainer, trial, five_steps):
     """Alone in a new trainer, again, and after other trials in between."""
-    others = [with_value(trial, "seed", 1), with_value(trial, "optimizer.lr", 3e-3)]
-    assert reproduced(trainer.run(unit(trial, 5))) == reproduced(five_steps)
+    others = [with_value(trial, "seed", 1), with_value(trial, "phase.optimizer.lr", 3e-3)]
+    assert reproduced(run(trainer, unit(trial, 5))) == reproduced(five_steps)
     for other in others:
-        trainer.run(unit(other, 2))
-    trainer.run(unit(trial.base, 0))
-    assert reproduced(trainer.run(unit(trial, 5))) == reproduced(five_steps)
-    assert reproduced(trainer.run(unit(others[0], 2))) != reproduced(trainer.run(unit(trial, 2)))
+        run(trainer, unit(other, 2))
+    run(trainer, unit(trial.base, 0))
+    assert reproduced(run(trainer, unit(trial, 5))) == reproduced(five_steps)
+    assert reproduced(run(trainer, unit(others[0], 2))) != reproduced(run(trainer, unit(trial, 2)))
 
 
 def test_the_record_says_how_it_came_about(trainer, trial):
-    record = trainer.run(unit(trial, 1), attempt=3, lane="lane-7", last_commit=0.0)
+    record = run(trainer, unit(trial, 1))
     assert (record.trial_id, record.unit_id) == (trial.id, unit(trial, 1).id)
-    assert (record.status, record.error, record.attempt) == (Status.done, None, 3)
-    assert record.provenance.lane == "lane-7"
-    assert record.provenance.turnover_seconds is not None
+    assert (record.status, record.error, record.attempt) == (Status.done, None, 1)
     assert record.provenance.seconds > 0
     [seconds] = record.seconds
     assert min(seconds.sample, seconds.train, seconds.push) > 0
-    assert trainer.run(unit(trial, 1)).provenance.attempt_id != record.provenance.attempt_id
+    assert run(trainer, unit(trial, 1)).provenance.attempt_id != record.provenance.attempt_id
 
 
 def test_every_sampled_token_is_recorded(trainer, trial, five_steps):
-    samples = trial.rollout.samples
+    samples = trial.phase.rollout.samples
     assert five_steps.prompts == [list(b"3+8+5+2?")]
     assert [rollout.step for rollout in five_steps.rollouts] == [step for step in range(1, 6) for _ in range(samples)]
     for metrics in five_steps.steps:
@@ -133,11 +139,10 @@ def test_every_sampled_token_is_recorded(trainer, trial, five_steps):
 def test_a_plain_loop_over_the_recorded_tokens_gives_the_same_training(trainer, trial, random_model):
     """Eq. 3 over whole logits, one sample at a time, autograd, torch's own clipping and unfused AdamW."""
     optimizer = Optimizer(lr=2e-3, weight_decay=0.1, beta1=0.8, beta2=0.95, eps=1e-6, max_grad_norm=0.5)
-    trial = dataclasses.replace(
-        trial, optimizer=optimizer, objective=Objective(loss_temperature=0.7, first_token=False, micro_batch_tokens=40)
-    )
-    record = trainer.run(unit(trial, 3))
-    trained = weights.copy_of(trainer.model)
+    objective = EntropyMinimisation(loss_temperature=0.7, first_token=False, micro_batch_tokens=40)
+    trial = with_phase(trial, optimizer=optimizer, objective=objective)
+    record = run(trainer, unit(trial, 3))
+    trained = weights.copy_of(trainer.policy.model)
     model = random_model(tied=True)
     adamw = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1, betas=(0.8, 0.95), eps=1e-6)
     [prompt] = record.prompts
@@ -173,28 +178,28 @@ def entropy(logits_NV: torch.Tensor) -> torch.Tensor:
 
 
 def test_micro_batches_change_a_training_only_by_rounding(trainer, trial, five_steps):
-    small = trainer.run(unit(with_value(trial, "objective.micro_batch_tokens", 40), 1))
+    small = run(trainer, unit(with_value(trial, "phase.objective.micro_batch_tokens", 40), 1))
     first, whole = dataclasses.asdict(small.steps[0]), dataclasses.asdict(five_steps.steps[0])
     assert first == pytest.approx(whole, rel=1e-5)
 
 
 def test_measuring_does_not_change_what_is_measured_later(trainer, trial, five_steps):
     """Steps 0, 2 and 5 in one go are those of three separate units, greedy answers in between or not."""
-    together = trainer.run(unit(trial, 0, 2, 5))
+    together = run(trainer, unit(trial, 0, 2, 5))
     assert shas(together).keys() == {0, 2, 5}
-    apart = [trainer.run(unit(trial, step)) for step in (0, 2)] + [five_steps]
+    apart = [run(trainer, unit(trial, step)) for step in (0, 2)] + [five_steps]
     assert together.evaluations == [result for record in apart for result in record.evaluations]
     assert together.digests == [digest for record in apart for digest in record.digests]
     assert together.rollouts == five_steps.rollouts
     assert together.steps == five_steps.steps
     both = unit(trial, 0, 2, 5).measurements + unit(trial, 0, 2, evaluation=GREEDY).measurements
-    mixed = trainer.run(Unit(trial, both))
+    mixed = run(trainer, Unit(trial, both))
     assert [result for result in mixed.evaluations if result.temperature == 1.0] == together.evaluations
     assert mixed.steps == together.steps
 
 
 def test_a_short_trial_is_the_beginning_of_a_long_one(trainer, trial):
-    short, long = trainer.run(unit(trial, 10)), trainer.run(unit(trial, 10, 20))
+    short, long = run(trainer, unit(trial, 10)), run(trainer, unit(trial, 10, 20))
     assert long.steps[:10] == short.steps
     assert long.rollouts[: len(short.rollouts)] == short.rollouts
     assert shas(long)[10] == shas(short)[10] != shas(long)[20]
@@ -202,10 +207,10 @@ def test_a_short_trial_is_the_beginning_of_a_long_one(trainer, trial):
 
 
 def test_the_base_model_is_a_trial_of_no_steps(trainer, trial):
-    record = trainer.run(unit(trial.base, 0))
+    record = run(trainer, unit(trial.base, 0))
     assert (record.prompts, record.steps, record.rollouts) == ([], [], [])
-    assert record.digests == trainer.run(unit(trial, 0, 1)).digests[:1]
-    assert record.evaluations[0] == trainer.run(unit(trial, 0)).evaluations[0]
+    assert record.digests == run(trainer, unit(trial, 0, 1)).digests[:1]
+    assert record.evaluations[0] == run(trainer, unit(trial, 0)).evaluations[0]
 
 
 def test_evaluations_hold_every_answer(trainer, trial, five_steps):
@@ -220,12 +225,9 @@ def test_evaluations_hold_every_answer(trainer, trial, five_steps):
 
 
 def test_several_prompts_take_turns_across_steps(trainer, trial):
-    several = dataclasses.replace(
-        trial,
-        prompts=Prompts(texts=["1+1+1+1?", "two", "3"]),
-        rollout=dataclasses.replace(trial.rollout, samples=4),
-    )
-    record = trainer.run(unit(several, 3))
+    prompts = Prompts(texts=["1+1+1+1?", "two", "3"])
+    several = with_phase(trial, prompts=prompts, rollout=dataclasses.replace(trial.phase.rollout, samples=4))
+    record = run(trainer, unit(several, 3))
     turns = [sorted(rollout.prompt for rollout in record.rollouts if rollout.step == step) for step in (1, 2, 3)]
     assert turns == [[0, 0, 1, 2], [0, 1, 1, 2], [0, 1, 2, 2]]
     assert record.prompts == [list(b"1+1+1+1?"), list(b"two"), list(b"3")]
@@ -236,13 +238,14 @@ def test_several_prompts_take_turns_across_steps(trainer, trial):
 def pushed_are_finite(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether all tensors were finite, for each push so far."""
     pushes: list[bool] = []
-    push = trainer.engine.push
+    assert isinstance(trainer.policy, LocalPolicy)
+    push = trainer.policy.engine.push
 
     def watched(tensors: Any) -> None:
         pushes.append(all(bool(tensor.isfinite().all()) for tensor in tensors.values()))
         push(tensors)
 
-    monkeypatch.setattr(trainer.engine, "push", watched)
+    monkeypatch.setattr(trainer.policy.engine, "push", watched)
     return pushes
 
 
@@ -251,65 +254,65 @@ def test_a_trial_that_diverges_is_a_result_and_leaves_no_trace(
     trainer, trial, five_steps, pushed_are_finite, lr, last_step
 ):
     """At 1e12 finite weights are pushed whose next loss is not finite."""
-    wild = with_value(trial, "optimizer.lr", lr)
-    record = trainer.run(unit(wild, 0, 5))
+    wild = with_value(trial, "phase.optimizer.lr", lr)
+    record = run(trainer, unit(wild, 0, 5))
     assert record.status is Status.diverged
     assert record.error is not None
     assert record.error.startswith(f"step {last_step}: ")
     assert [metrics.step for metrics in record.steps] == list(range(1, last_step + 1))
     assert [result.step for result in record.evaluations] == [0]
     trainer.reset()
-    assert reproduced(trainer.run(unit(trial, 5))) == reproduced(five_steps)
+    assert reproduced(run(trainer, unit(trial, 5))) == reproduced(five_steps)
     assert all(pushed_are_finite)
     assert len(pushed_are_finite) > 5
-    assert reproduced(trainer.run(unit(wild, 0, 5))).keys() == reproduced(record).keys()
+    assert reproduced(run(trainer, unit(wild, 0, 5))).keys() == reproduced(record).keys()
 
 
 def test_an_exception_is_a_failed_attempt_and_leaves_no_trace(trainer, trial, five_steps, monkeypatch):
-    step = trainer._step
+    step = trainer.policy.step
 
-    def fails(trial: Trial, prompts: Any, rollouts: Any, number: int) -> Any:
-        if number == 3:
+    def fails(prompts: Any, samples: Any, *arguments: Any) -> Any:
+        if samples[0].step == 3:
             raise RuntimeError("the disk is on fire")
-        return step(trial, prompts, rollouts, number)
+        return step(prompts, samples, *arguments)
 
-    monkeypatch.setattr(trainer, "_step", fails)
-    record = trainer.run(unit(trial, 0, 5))
+    monkeypatch.setattr(trainer.policy, "step", fails)
+    record = run(trainer, unit(trial, 0, 5))
     monkeypatch.undo()
     assert record.status is Status.failed
     assert record.error is not None
     assert "Traceback" in record.error
     assert "RuntimeError: the disk is on fire" in record.error
     assert record.steps == five_steps.steps[:2]
-    assert reproduced(trainer.run(unit(trial, 5))) == reproduced(five_steps)
+    assert reproduced(run(trainer, unit(trial, 5))) == reproduced(five_steps)
 
 
 def test_an_engine_that_does_not_come_back_ends_the_process(fresh, trial, monkeypatch):
     """Here it takes no more weights: what it would sample from now on is another model's."""
     broken = fresh()
-    broken.run(unit(trial, 1))
-    monkeypatch.setattr(broken.engine, "push", lambda weights: None)
+    run(broken, unit(trial, 1))
+    monkeypatch.setattr(broken.policy.engine, "push", lambda weights: None)
     with pytest.raises(EngineCorruptError):
         broken.reset()
     with pytest.raises(EngineCorruptError):
-        broken.run(unit(trial, 1))
+        run(broken, unit(trial, 1))
 
 
 def test_what_cannot_fit_the_context_is_an_input_error(trainer, trial, five_steps):
-    long = dataclasses.replace(trial, prompts=Prompts(texts=["1" * 1017]))
+    long = with_phase(trial, prompts=Prompts(texts=["1" * 1017]))
     with pytest.raises(InputError, match=r"max_new_tokens=8: the prompt '1+'... has 1017 tokens .* at most 7 are left"):
-        trainer.run(unit(long, 1))
+        run(trainer, unit(long, 1))
     wide = dataclasses.replace(EVALUATION, benchmark=dataclasses.replace(SUM, max_new_tokens=2000))
     with pytest.raises(InputError, match=r"benchmarks.sum.max_new_tokens=2000: .* 1024 tokens here"):
-        trainer.run(unit(trial, 1, evaluation=wide))
-    assert reproduced(trainer.run(unit(trial, 5))) == reproduced(five_steps)
+        run(trainer, unit(trial, 1, evaluation=wide))
+    assert reproduced(run(trainer, unit(trial, 5))) == reproduced(five_steps)
 
 
 def test_a_long_measurement_gives_signs_of_life(trainer, trial, monkeypatch):
     """While answers come, and again while their grades do."""
     heard: list[int] = []
     monkeypatch.setattr(trainer_module, "ALIVE_SECONDS", 0.0)
-    record = trainer.run(unit(trial, 2), on_step=heard.append)
+    record = run(trainer, unit(trial, 2), on_step=heard.append)
     texts = record.evaluations[0].texts
     grades = sum(len(set(texts[first : first + 2])) for first in (0, 2, 4))
     assert heard == [0, 1, 2] + [2] * 3 + [2] * grades
@@ -329,23 +332,25 @@ def test_what_cannot_be_measured_is_said_before_training(trainer, trial):
     heard: list[int] = []
     other = dataclasses.replace(EVALUATION, benchmark=dataclasses.replace(SUM, digest="other"))
     with pytest.raises(InputError, match=r"benchmarks.sum: sum holds other problems than those of this evaluation"):
-        trainer.run(unit(trial, 2, evaluation=other), on_step=heard.append)
+        run(trainer, unit(trial, 2, evaluation=other), on_step=heard.append)
     assert heard == []
 
 
 def test_training_without_prompts_is_an_input_error(trainer, trial):
-    with pytest.raises(InputError, match=r"prompts.texts=\[\]: 1 steps of training need at least one prompt"):
-        trainer.run(unit(trial.base, 1))
+    with pytest.raises(InputError, match=r"prompts.texts=\[\]: a phase of training needs at least one prompt"):
+        with_phase(trial, prompts=Prompts())
+    with pytest.raises(InputError, match=r"eval.steps=1: a base model is measured at step 0"):
+        run(trainer, unit(trial.base, 1))
 
 
 def test_a_model_whose_logits_the_trainer_gets_wrong_is_refused(fresh, trial, monkeypatch):
-    right = EntropyObjective.forward
+    right = Objective.forward
 
-    def scaled(self: EntropyObjective, *arguments: Any) -> Any:
+    def scaled(self: Objective, *arguments: Any) -> Any:
         loss, entropy_N, logprob_N = right(self, *arguments)
         return loss, entropy_N, logprob_N / 2
 
-    monkeypatch.setattr(EntropyObjective, "forward", scaled)
+    monkeypatch.setattr(Objective, "forward", scaled)
     with pytest.raises(InputError, match="the log-probabilities of trainer and engine are"):
         fresh()
 
@@ -355,11 +360,11 @@ def test_a_process_may_go_on_with_another_precision(trainer, fresh, trial):
     model = dataclasses.replace(trial.model, precision=Precision.bf16)
     half = fresh(model)
     trained = dataclasses.replace(trial, model=model)
-    record = half.run(unit(trained, 2))
+    record = run(half, unit(trained, 2))
     assert record.status is Status.done, record.error
-    assert {parameter.dtype for parameter in half.model.parameters()} == {torch.float32}
-    assert reproduced(half.run(unit(trained, 2))) == reproduced(record)
-    assert trainer.run(unit(trial, 1)).status is Status.done
+    assert {parameter.dtype for parameter in half.policy.model.parameters()} == {torch.float32}
+    assert reproduced(run(half, unit(trained, 2))) == reproduced(record)
+    assert run(trainer, unit(trial, 1)).status is Status.done
 
 
 def extension(trial: Trial, recorded: Unit, left: Unit) -> Unit:
@@ -372,9 +377,9 @@ def sampled_steps(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[int
     steps: list[int] = []
     sample = trainer._sample
 
-    def counted(trial: Trial, prompts: list[list[int]], step: int) -> Any:
+    def counted(trial: Trial, phase: Phase, prompts: list[list[int]], step: int) -> Any:
         steps.append(step)
-        return sample(trial, prompts, step)
+        return sample(trial, phase, prompts, step)
 
     monkeypatch.setattr(trainer, "_sample", counted)
     return steps
@@ -382,47 +387,43 @@ def sampled_steps(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[int
 
 def test_a_replayed_trial_goes_on_as_if_it_had_never_stopped(trainer, trial, monkeypatch):
     short, more = unit(trial, 2), Unit(trial, (Measurement(2, GREEDY), Measurement(5, EVALUATION)))
-    recorded = dataclasses.asdict(trainer.run(short))
-    whole = trainer.run(Unit(trial, short.measurements + more.measurements))
+    recorded = run(trainer, short)
+    whole = run(trainer, Unit(trial, short.measurements + more.measurements))
     sampled = sampled_steps(trainer, monkeypatch)
-    made = trainer.run(extension(trial, short, more), recorded=recorded)
+    made = run(trainer, extension(trial, short, more), recorded=recorded)
     assert sampled == [3, 4, 5]
     for name in ("status", "prompts", "steps", "rollouts", "digests"):
         assert getattr(made, name) == getattr(whole, name), name
-    assert made.evaluations == [result for result in whole.evaluations if result not in recorded_results(recorded)]
-    assert (made.unit_id, made.provenance.replayed) == (more.id, recorded["provenance"]["attempt_id"])
-
-
-def recorded_results(recorded: dict[str, Any]) -> list[EvaluationResult]:
-    return [EvaluationResult(**result) for result in recorded["evaluations"]]
+    assert made.evaluations == [result for result in whole.evaluations if result not in recorded.evaluations]
+    assert (made.unit_id, made.provenance.replayed) == (more.id, recorded.provenance.attempt_id)
 
 
 def test_a_replay_is_trained_on_to_the_next_recorded_digest(trainer, trial, monkeypatch):
-    recorded = dataclasses.asdict(trainer.run(unit(trial, 4)))
+    recorded = run(trainer, unit(trial, 4))
     left = unit(trial, 1)
     sampled = sampled_steps(trainer, monkeypatch)
-    made = trainer.run(extension(trial, unit(trial, 4), left), recorded=recorded)
+    made = run(trainer, extension(trial, unit(trial, 4), left), recorded=recorded)
     assert sampled == []
     assert [digest.step for digest in made.digests] == [1, 4]
-    assert dataclasses.asdict(made.digests[1]) == recorded["digests"][0]
+    assert made.digests[1] == recorded.digests[0]
     assert [result.step for result in made.evaluations] == [1]
 
 
 @pytest.mark.parametrize("changed", ["token", "digest", "metric"])
 def test_a_replay_that_leads_elsewhere_is_measured_whole_and_anew(trainer, trial, changed):
     short, more = unit(trial, 2), unit(trial, 3)
-    recorded = dataclasses.asdict(trainer.run(short))
+    recorded = run(trainer, short)
     if changed == "token":
-        ids = recorded["rollouts"][0]["token_ids"]
+        ids = recorded.rollouts[0].token_ids
         ids[0] = ids[0] - 1 if ids[0] else 1
     elif changed == "digest":
-        recorded["digests"][0]["sha256"] = "0" * 64
+        recorded.digests[0].sha256 = "0" * 64
     else:
-        recorded["steps"][1]["loss"] *= 1 + 1e-15
-    made = trainer.run(extension(trial, short, more), recorded=recorded)
+        recorded.steps[1].loss *= 1 + 1e-15
+    made = run(trainer, extension(trial, short, more), recorded=recorded)
     whole = Unit(trial, short.measurements + more.measurements)
     assert made.provenance.replayed is None
-    assert reproduced(made) == reproduced(trainer.run(whole))
+    assert reproduced(made) == reproduced(run(trainer, whole))
 
 
 def test_texts_are_kept_as_the_config_says(trainer, trial):
@@ -430,7 +431,7 @@ def test_texts_are_kept_as_the_config_says(trainer, trial):
     for texts in Texts:
         evaluation = dataclasses.replace(EVALUATION, texts=texts)
         assert evaluation.id == EVALUATION.id
-        [kept[texts]] = trainer.run(unit(trial.base, 0, evaluation=evaluation)).evaluations
+        [kept[texts]] = run(trainer, unit(trial.base, 0, evaluation=evaluation)).evaluations
     whole = kept[Texts.all]
     assert all(text is not None for text in whole.texts)
     assert kept[Texts.sample].texts == [text if at % 2 == 0 else None for at, text in enumerate(whole.texts)]

@@ -7,15 +7,15 @@ import pytest
 
 from em.errors import InputError
 from em.tiny.recipe import Recipe
+from em.train.entropy import EntropyMinimisation
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark, Chat, Eval
 from em.trial.fields import typed_value, with_value
 from em.trial.model import Model
-from em.trial.objective import Objective
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
-from em.trial.rollout import EngineName, Rollout
-from em.trial.trial import Trial
+from em.trial.rollout import EngineConfig, EngineName, Rollout, RolloutConfig
+from em.trial.trial import Earlier, Phase, Trial
 from em.trial.unit import Measurement, Unit
 
 
@@ -24,9 +24,9 @@ def config() -> Config:
     return Config(
         model=Model(path="owner/Some-Model"),
         prompts=Prompts(texts=["1+1?"]),
-        objective=Objective(),
+        objective=EntropyMinimisation(),
         optimizer=Optimizer(lr=1e-3),
-        rollout=Rollout(engine=EngineName.transformers, temperature=1.5),
+        rollout=RolloutConfig(engine=EngineName.transformers, temperature=1.5, max_num_seqs=8),
         seed=3,
         eval=Eval(steps=[0, 10], temperatures=[0.0, 1.0], samples=4, seed=9),
         benchmarks={name: Benchmark(name=name, suite=name, grader="tiny") for name in ("sum", "max")},
@@ -37,10 +37,13 @@ def test_a_config_names_one_trial(config):
     trial = config.trial
     assert trial == Trial(
         model=config.model,
-        prompts=config.prompts,
-        objective=config.objective,
-        optimizer=config.optimizer,
-        rollout=config.rollout,
+        engine=EngineConfig(engine=EngineName.transformers, max_num_seqs=8),
+        phase=Phase(
+            prompts=config.prompts,
+            objective=config.objective,
+            optimizer=config.optimizer,
+            rollout=Rollout(temperature=1.5),
+        ),
         seed=3,
     )
     assert not trial.is_base
@@ -52,9 +55,9 @@ def test_the_base_model_is_shared_by_all_trials_of_a_model_and_engine(config):
     assert base.base.id == base.id
     changes = {"seed": 8, "rollout.temperature": 0.1, "optimizer.lr": 1.0, "objective.first_token": False}
     for path, value in changes.items():
-        assert with_value(config.trial, path, value).base.id == base.id
-    assert with_value(config.trial, "rollout.engine", EngineName.vllm).base.id != base.id
-    assert with_value(config.trial, "model.path", "owner/other").base.id != base.id
+        assert with_value(config, path, value).trial.base.id == base.id
+    assert with_value(config, "rollout.engine", EngineName.vllm).trial.base.id != base.id
+    assert with_value(config, "model.path", "owner/other").trial.base.id != base.id
 
 
 def test_every_benchmark_is_measured_at_every_temperature_after_every_step(config):
@@ -82,11 +85,11 @@ def test_a_unit_is_followed_to_its_furthest_step(config):
 
 
 def test_with_value_replaces_one_field_and_leaves_the_original(config):
-    before = dataclasses.asdict(config.trial)
-    changed = with_value(config.trial, "rollout.temperature", 2.0)
+    before = dataclasses.asdict(config)
+    changed = with_value(config, "rollout.temperature", 2.0)
     assert changed.rollout.temperature == 2.0
-    assert dataclasses.replace(changed, rollout=config.rollout) == config.trial
-    assert dataclasses.asdict(config.trial) == before
+    assert dataclasses.replace(changed, rollout=config.rollout) == config
+    assert dataclasses.asdict(config) == before
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_with_value_replaces_one_field_and_leaves_the_original(config):
 )
 def test_with_value_runs_every_check(config, path, value, message):
     with pytest.raises(InputError, match=message):
-        with_value(config.trial, path, value)
+        with_value(config, path, value)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_with_value_runs_every_check(config, path, value, message):
     ],
 )
 def test_a_value_takes_the_type_of_its_field(config, path, value, typed):
-    found = typed_value(config.trial, path, value)
+    found = typed_value(config, path, value)
     assert found == typed
     assert type(found) is type(typed)
 
@@ -134,12 +137,12 @@ def test_a_value_takes_the_type_of_its_field(config, path, value, typed):
 )
 def test_a_value_of_another_type_is_named(config, path, value, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        typed_value(config.trial, path, value)
+        typed_value(config, path, value)
 
 
 def test_the_base_model_keeps_the_engines_capacity(config):
-    small = with_value(config.trial, "rollout.max_num_seqs", 8)
-    assert small.base.rollout.max_num_seqs == 8
+    small = with_value(config, "rollout.max_num_seqs", 4).trial
+    assert small.base.engine.max_num_seqs == 4
     assert small.base.id == config.trial.base.id
 
 
@@ -150,6 +153,15 @@ def test_step_0_is_measured_on_the_base_model_alone(config):
     assert {measurement.step for measurement in trained.measurements} == {2}
     config.eval.steps = [0]
     assert [unit.trial.is_base for unit in config.units([config.trial])] == [True]
+
+
+def test_the_end_of_an_earlier_phase_is_measured_once_for_all_that_start_from_it(config):
+    trial = config.trial
+    after = dataclasses.replace(trial, before=(Earlier(phase=trial.phase, steps=4, seed=1),))
+    units = config.units([after.with_seed(seed) for seed in range(3)])
+    assert [unit.last_step for unit in units] == [0, 4, 10, 10, 10]
+    assert units[1].trial == dataclasses.replace(trial, seed=1)
+    assert units[1].id == Unit(dataclasses.replace(trial, seed=1), config.measurements([4])).id
 
 
 def test_labels_are_short():

@@ -10,22 +10,25 @@ from typing import Any
 import pytest
 
 from em.cli.compose import compose_trial
-from em.cli.inputs import resolve_benchmark, resolve_model, resolve_prompts
+from em.cli.inputs import folder_digest, resolve_benchmark, resolve_model, resolve_prompts
+from em.errors import InputError
+from em.store.files import PosixFiles
 from em.tiny.recipe import Recipe
-from em.trial.evaluation import Benchmark, Evaluation
+from em.train.entropy import EntropyMinimisation
+from em.trial.evaluation import STYLES, Benchmark, Chat, Evaluation
 from em.trial.fields import with_value
-from em.trial.identity import content_id, folder_digest, not_identity
+from em.trial.identity import content_id, not_identity
 from em.trial.model import Model, Precision
-from em.trial.objective import Objective
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
 from em.trial.rollout import Rollout
-from em.trial.trial import Trial
+from em.trial.trial import Earlier, Trial
 from em.trial.unit import Measurement, Unit
+from tests.trials import one_phase
 
 
 def trial(**changes: Any) -> Trial:
-    return Trial(**{"model": Model(path="owner/model"), "prompts": Prompts(texts=["1+1?"]), **changes})
+    return one_phase(**{"model": Model(path="owner/model"), "prompts": Prompts(texts=["1+1?"]), **changes})
 
 
 def evaluation(**changes: Any) -> Evaluation:
@@ -86,19 +89,19 @@ def test_a_new_field_with_a_default_changes_no_id():
 
 def test_a_new_field_within_a_trial_changes_no_id():
     @dataclass(kw_only=True)
-    class NewObjective(Objective):
+    class NewObjective(EntropyMinimisation):
         entropy_of: str = "tokens"
 
-    @dataclass(kw_only=True)
+    @dataclass(frozen=True, kw_only=True)
     class NewTrial(Trial):
         schedule: str = "constant"
 
-    old = trial(objective=Objective(first_token=False))
+    old = trial(objective=EntropyMinimisation(first_token=False))
     kept = {item.name: getattr(old, item.name) for item in dataclasses.fields(old)}
-    new = NewTrial(**{**kept, "objective": NewObjective(first_token=False)})
+    new = NewTrial(**{**kept, "phase": trial(objective=NewObjective(first_token=False)).phase})
     assert new.id == old.id
     assert NewTrial(**{**kept, "schedule": "cosine"}).id != old.id
-    assert dataclasses.replace(new, objective=NewObjective(first_token=False, entropy_of="words")).id != old.id
+    assert with_value(new, "phase.objective.entropy_of", "words").id != old.id
 
 
 def test_an_old_default_that_is_made_explicit_keeps_the_id():
@@ -125,8 +128,10 @@ def other(value: Any) -> Any:
     raise TypeError(f"no other value for {value!r}")
 
 
-PARTS = ["model", "prompts", "objective", "optimizer", "rollout", ""]
-SPECIAL = {"model.pretrain", "model.digest", "benchmark.suite", "benchmark.digest"}  # have tests of their own
+SPECIAL = {  # have tests of their own
+    *("model.pretrain", "model.digest", "benchmark.suite", "benchmark.digest"),
+    *("phase.prompts.answers", "phase.prompts.grader", "before"),
+}
 
 
 def leaves(root: Any, prefix: str = "") -> list[tuple[str, Any, bool]]:
@@ -156,9 +161,16 @@ def test_exactly_the_fields_of_the_identity_change_an_id(root, path, value, iden
 def test_some_fields_are_on_either_side():
     """So that the loop above cannot pass by finding nothing."""
     sides = {path: identifies for root in (trial(), evaluation()) for path, _, identifies in leaves(root)}
-    for path in ("seed", "model.revision", "prompts.texts", "optimizer.lr", "rollout.engine", "benchmark.stop"):
+    for path in (
+        "seed",
+        "model.revision",
+        "phase.prompts.texts",
+        "phase.optimizer.lr",
+        "engine.engine",
+        "benchmark.stop",
+    ):
         assert sides[path]
-    for path in ("model.cpu_threads", "prompts.path", "rollout.max_num_seqs", "benchmark.path"):
+    for path in ("model.cpu_threads", "phase.prompts.path", "engine.max_num_seqs", "benchmark.path"):
         assert not sides[path]
 
 
@@ -203,7 +215,7 @@ def test_a_folders_digest_depends_on_names_and_contents(tmp_path):
     digests = []
     for name, content in (("a", b"1"), ("a", b"2"), ("b", b"2")):
         (tmp_path / name).write_bytes(content)
-        digests.append(folder_digest(tmp_path, tmp_path / "cache"))
+        digests.append(folder_digest(tmp_path, PosixFiles(tmp_path / "cache")))
     assert len(set(digests)) == 3
 
 
@@ -270,3 +282,40 @@ def test_ids_do_not_depend_on_the_process(golden):
     assert len(trial().id) == 16
     assert int(trial().id, 16) >= 0
     golden("trial_id", {"owner/model, 1+1?": trial().id, "its evaluation": evaluation().id})
+
+
+def test_a_changed_method_or_style_is_another_trial_or_evaluation(monkeypatch):
+    """Versions are left out at their first value: no id changes until one is raised."""
+    before = trial().id, trial().base.id, evaluation().id
+    monkeypatch.setattr(EntropyMinimisation, "version", 2)
+    monkeypatch.setitem(STYLES, Chat.model, 2)
+    assert trial().id != before[0]
+    assert trial().base.id == before[1]
+    assert evaluation().id != before[2]
+
+
+def test_an_earlier_phase_and_its_seed_make_another_trial():
+    phase = trial().phase
+    assert phase is not None
+    first = Earlier(phase=phase, steps=5)
+    after = dataclasses.replace(trial(), before=(first,))
+    others = [dataclasses.replace(first, steps=6), dataclasses.replace(first, seed=1)]
+    ids = [trial().id, after.id, *(dataclasses.replace(trial(), before=(other,)).id for other in others)]
+    assert len(set(ids)) == 4
+    assert after.base.id == trial().base.id
+
+
+def test_what_came_before_is_a_trial_of_its_own_shared_by_all_that_follow():
+    """Its end is a measurement of the trial that ended there: two phases before, one before, the base model."""
+    phase, other = trial().phase, trial(prompts=Prompts(texts=["2+2?"])).phase
+    assert phase is not None
+    assert other is not None
+    before = (Earlier(phase=other, steps=7, seed=3), Earlier(phase=phase, steps=5, seed=4))
+    last = dataclasses.replace(trial(seed=9), before=before)
+    ends = [(trial(prompts=Prompts(texts=["2+2?"]), seed=3).id, 7), (last.origin[0].id, 5)]
+    assert [(end.id, steps) for end, steps in last.path] == ends
+    assert (last.origin[0].phase, last.origin[0].before, last.origin[0].seed) == (phase, before[:1], 4)
+    assert last.with_seed(10).path == last.path
+    assert trial().path == ()
+    with pytest.raises(InputError, match="before=1: needs a phase that follows"):
+        Trial(model=Model(path="owner/model"), before=before[:1])

@@ -1,9 +1,11 @@
 """Configs that records keep come back as they were, whatever their texts hold, and with the weights that they name."""
 
 import dataclasses
+import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,17 @@ import pytest
 
 from em.cli.inputs import resolve_model, with_weights
 from em.errors import InputError
-from em.store.record import MeasurementKey, to_json
+from em.store.provenance import provenance
+from em.store.record import Record, Status
+from em.store.recorded import evaluations_of, trial_of, unit_of
 from em.tiny.recipe import Recipe
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model, Precision
 from em.trial.prompts import Prompts
-from em.trial.recorded import evaluations_of, trial_of, unit_of
-from em.trial.trial import Trial
+from em.trial.rollout import EngineConfig, EngineName, Rollout
+from em.trial.trial import Earlier
 from em.trial.unit import Measurement, Unit
+from tests.trials import one_phase
 
 TRICKY = [
     "let ${p}_{a,b}$",
@@ -37,21 +42,13 @@ TRICKY = [
 ]
 
 
-def record_of(unit: Unit) -> dict[str, Any]:
-    return {
-        "trial_id": unit.trial.id,
-        "unit_id": unit.id,
-        "trial": to_json(unit.trial),
-        "evaluations_config": to_json({m.evaluation.id: m.evaluation for m in unit.measurements}),
-        "measurements": [
-            dataclasses.asdict(MeasurementKey(step=m.step, evaluation_id=m.evaluation.id)) for m in unit.measurements
-        ],
-    }
+def record_of(unit: Unit) -> Record:
+    return Record.of(unit, provenance(lane="", device="", started=datetime.now(UTC)), status=Status.done)
 
 
 @pytest.mark.parametrize("text", TRICKY)
 def test_a_unit_comes_back_whatever_its_texts_hold(text):
-    trial = Trial(model=Model(path=f"m{text}", precision=Precision.bf16), prompts=Prompts(texts=[text, "1?"]))
+    trial = one_phase(model=Model(path=f"m{text}", precision=Precision.bf16), prompts=Prompts(texts=[text, "1?"]))
     settings: dict[str, Any] = {"system": text, "stop": [text], "keep": {text: [1, 2]}, "grader": "boxed"}
     benchmark = Benchmark(name=f"b{text}", path="b.jsonl", digest="d", **settings)
     evaluation = Evaluation(benchmark=benchmark, temperature=0.5, top_p=1.0, samples=2, seed=0)
@@ -62,16 +59,44 @@ def test_a_unit_comes_back_whatever_its_texts_hold(text):
 
 
 def test_a_tiny_models_recipe_comes_back():
-    trial = Trial(model=Model(pretrain=Recipe(seed=3)), prompts=Prompts(texts=["1?"]))
+    trial = one_phase(model=Model(pretrain=Recipe(seed=3)), prompts=Prompts(texts=["1?"]))
     assert trial_of(record_of(Unit(trial, ()))) == trial
 
 
+def test_a_base_model_and_a_trial_of_two_phases_come_back():
+    trial = one_phase(
+        model=Model(path="owner/model"),
+        prompts=Prompts(texts=["1?"], answers=["1"], grader="boxed"),
+        engine=EngineConfig(engine=EngineName.transformers, max_num_seqs=7),
+        rollout=Rollout(samples=3),
+    )
+    assert trial.phase is not None
+    after = dataclasses.replace(trial, before=(Earlier(phase=trial.phase, steps=4, seed=1),))
+    for item in (trial, trial.base, after):
+        assert trial_of(record_of(Unit(item, ()))) == item
+
+
+def test_what_was_added_later_is_not_written_until_it_says_something():
+    """The records of today's trials are those of the versions before."""
+    trial = one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"]))
+    written = json.loads(record_of(Unit(trial, ())).trial)
+    assert sorted(written) == ["model", "objective", "optimizer", "prompts", "rollout", "seed"]
+    assert sorted(written["prompts"]) == ["path", "rows", "template", "text_field", "texts"]
+    assert sorted(written["objective"]) == ["first_token", "loss_temperature", "micro_batch_tokens"]
+    assert written["rollout"] == vars(Rollout()) | {"engine": "vllm", "gpu_memory_utilization": 0.4} | {
+        "max_num_seqs": 256,
+        "max_model_len": 4096,
+    }
+    base = json.loads(record_of(Unit(trial.base, ())).trial)
+    assert base == written | {"prompts": written["prompts"] | {"texts": []}}
+
+
 def test_a_trial_that_reads_as_another_is_refused():
-    record = record_of(Unit(Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), ()))
-    changed = record | {"trial": record["trial"].replace("1?", "2?")}
-    with pytest.raises(InputError, match=rf"trial {record['trial_id']}: by this version's reading it is [0-9a-f]+;"):
+    record = record_of(Unit(one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), ()))
+    changed = dataclasses.replace(record, trial=record.trial.replace("1?", "2?"))
+    with pytest.raises(InputError, match=rf"trial {record.trial_id}: by this version's reading it is [0-9a-f]+;"):
         trial_of(changed)
-    later = record | {"trial": record["trial"].replace('"seed"', '"sead"')}
+    later = dataclasses.replace(record, trial=record.trial.replace('"seed"', '"sead"'))
     with pytest.raises(InputError, match=r"sead: no field of this version, a later one recorded it"):
         trial_of(later)
 
@@ -80,7 +105,7 @@ def test_a_local_checkpoint_is_the_recorded_one(tmp_path: Path, checkpoint: Call
     """Other weights in its place are refused; where it has moved, its folder can be named."""
     place = tmp_path / "model"
     shutil.copytree(checkpoint(tied=True), place)
-    trial = Trial(model=resolve_model(Model(path=str(place))), prompts=Prompts(texts=["1?"]))
+    trial = one_phase(model=resolve_model(Model(path=str(place))), prompts=Prompts(texts=["1?"]))
     assert with_weights(trial) == trial
     moved = tmp_path / "moved"
     place.rename(moved)
@@ -97,7 +122,7 @@ def test_a_local_checkpoint_is_the_recorded_one(tmp_path: Path, checkpoint: Call
 
 
 def test_what_has_no_folder_cannot_have_moved():
-    trial = Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"]))
+    trial = one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"]))
     assert with_weights(trial) is trial
     with pytest.raises(InputError, match=r"model.path=x: trial .* is not of a local checkpoint; leave it out"):
         with_weights(trial, "x")

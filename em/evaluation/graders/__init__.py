@@ -24,17 +24,24 @@ class Grade:
 
 Grader = Callable[[str, str], Grade]
 
-GRADERS = {  # by name: where it is, so that a config is checked without loading sympy
-    "tiny": "em.evaluation.graders.tiny:grade",
-    "boxed": "em.evaluation.graders.boxed:grade",
-    "maths": "em.evaluation.graders.maths:grade",
-    "olympiad": "em.evaluation.graders.maths:grade_olympiad",
-    "knights": "em.evaluation.graders.knights:grade",
-    "code": "em.evaluation.graders.code:grade",
-    "code_without_sandbox": "em.evaluation.graders.code:grade_without_sandbox",
+
+@dataclass(frozen=True)
+class Entry:
+    where: str  # so that a config is checked without loading sympy
+    version: int = 1  # raised when a change of its code changes grades: those given before are to be given again
+    instant: bool = False  # takes microseconds and cannot hang: not worth another process
+    needs: str = ""  # what raises InputError where this machine lacks something
+
+
+GRADERS = {  # by name
+    "tiny": Entry("em.evaluation.graders.tiny:grade", instant=True),
+    "boxed": Entry("em.evaluation.graders.boxed:grade", instant=True),
+    "maths": Entry("em.evaluation.graders.maths:grade"),
+    "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad"),
+    "knights": Entry("em.evaluation.graders.knights:grade", instant=True),
+    "code": Entry("em.evaluation.graders.code:grade", needs="em.evaluation.sandbox:check"),
+    "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox"),
 }
-NEEDS = {"code": "em.evaluation.sandbox:check"}  # what raises InputError where this machine lacks something
-INSTANT = ("tiny", "boxed", "knights")  # take microseconds and cannot hang: not worth another process
 
 
 def check(name: str) -> None:
@@ -45,10 +52,10 @@ def check(name: str) -> None:
 def require_ready(benchmark: Benchmark) -> None:
     """Raise InputError where this machine cannot grade the benchmark's answers."""
     check(benchmark.grader)
-    if benchmark.grader in NEEDS:
-        pkgutil.resolve_name(NEEDS[benchmark.grader])(f"benchmarks.{benchmark.name}.grader={benchmark.grader}")
+    if needs := GRADERS[benchmark.grader].needs:
+        pkgutil.resolve_name(needs)(f"benchmarks.{benchmark.name}.grader={benchmark.grader}")
 
 
 def grader(name: str) -> Grader:
     check(name)
-    return pkgutil.resolve_name(GRADERS[name])
+    return pkgutil.resolve_name(GRADERS[name].where)

@@ -1,5 +1,6 @@
 """Stores of near-empty trials with numbers of their own, and what the exporter makes of them."""
 
+import json
 import os
 import random
 import subprocess
@@ -17,12 +18,12 @@ from sweeps import expand
 from sweeps.config import Launch, compose_launch
 from sweeps.wandb import view
 from sweeps.wandb.folder import Folder
-from sweeps.wandb.transaction_log import plain, records
+from sweeps.wandb.transaction_log import records
 from sweeps.wandb.view import View
 from tests.near_empty import Trainer
 from tests.wandb_server import Server
 
-SMALL = ["sweep=smoke", "sweep.seeds=3", "eval.steps=[1,2]", "sweep.figure_axis=''"]  # 3 cells, and a base model
+SMALL = ["sweep=smoke", "sweep.seeds=3", "eval.steps=[1,2]", "sweep.figures=[]"]  # 3 cells, and a base model
 NO_KEY = {"WANDB_API_KEY": "", "NETRC": "/dev/null", "WANDB_MODE": "offline"}
 
 
@@ -92,6 +93,18 @@ def run(
 
 def folder_of(store: Store, project: str = "em-smoke") -> Folder:
     return Folder(store, project)
+
+
+def plain(items: Any) -> dict[str, Any]:
+    """The items of a history, summary or config record as plain data."""
+    found: dict[str, Any] = {}
+    for item in items:
+        *path, name = item.nested_key or [item.key]
+        level = found
+        for part in path:
+            level = level.setdefault(part, {})
+        level[name] = json.loads(item.value_json)
+    return found
 
 
 def read_back(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def test_a_run_that_is_written_so_already_is_left_as_it_is(filled: Filled) -> No
     curve = next(path for run_id, path in folder.runs().items() if run_id.endswith("curve"))
     before = curve.stat().st_mtime_ns
     with export.session(folder), folder.alone():
-        export.save(run_of(curve), folder, generation_of(curve))
+        export.save(run_of(curve), folder)
     assert [path for run_id, path in folder.runs().items() if run_id.endswith("curve")] == [curve]
     assert curve.stat().st_mtime_ns == before
 
@@ -107,7 +108,7 @@ def test_the_older_version_of_a_cell_is_superseded(filled: Filled) -> None:
 
 def test_the_monitor_run_has_the_figure_the_cells_and_some_answers(filled: Filled) -> None:
     store = filled()
-    run(store, "sweep.figure_axis=rollout.temperature")
+    run(store, "sweep.figures=null")
     [path] = [path for path in folder_of(store).runs().values() if run_of(path).job_type == "monitor"]
     monitor = run_of(path)
     assert monitor.tables["responses"].rows[0][-3:] == ["#1", "1", True]
@@ -205,7 +206,7 @@ def test_more_runs_than_a_project_takes_go_on_in_the_next(filled: Filled) -> Non
     filled("sweep.seeds=4")
     assert "3 cell runs written, 8 in" in run(store, "sweep.seeds=4", limit)
     assert folder.projects() == ["em-smoke", "em-smoke.2"]
-    assert [len(folder.runs(project)) for project in folder.projects()] == [4, 4]
+    assert Counter(path.parent.name for path in folder.runs().values()) == {"em-smoke": 4, "em-smoke.2": 4}
     for path in folder.runs().values():
         assert read_back(path)["run"].project == run_of(path).project == path.parent.name
 
@@ -229,5 +230,6 @@ def test_the_monitor_is_thinned_by_how_long_the_launch_takes(filled: Filled, hou
     folder.root.mkdir()
     (folder.root / "em-smoke-smoke.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     said = {"started": datetime.fromtimestamp(now - hours * 3600, UTC).isoformat(), "snapshot": None}
-    [(monitor, _)] = monitor_run(viewed(config), folder, [Notice(folder.root, 0.0, said)], "", 15.0, None)
+    monitor = monitor_run(viewed(config), folder, [Notice(folder.root, 0.0, said)], "", 15.0, None)
+    assert monitor is not None
     assert len(monitor.history) == rows

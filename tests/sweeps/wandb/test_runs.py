@@ -175,7 +175,7 @@ def test_the_values_of_an_axis_may_be_lists(store: Store) -> None:
     fill(store, units_of(config))
     found = list(planned(viewed(config), []))
     assert [run.config["prompts_texts"] for run in found] == [["1+1="], ["1+1=", "2+2="]]
-    assert not curve_runs(viewed(config))
+    assert not list(curve_runs(viewed(config)))
 
 
 def test_no_project_of_a_sweep_has_the_name_of_another_ones_second(store: Store) -> None:
@@ -256,7 +256,7 @@ def test_the_monitor_counts_and_the_curve_shows_the_score_against_the_axis(store
     found = viewed(config)
     row = facts(found, scores_of_cells(found), [])
     assert (row["wanted"], row["done"], row["given_up"], row["failed_attempts"]) == (10, 6, 1, 1)
-    [(curve, _)] = curve_runs(found)
+    [curve] = curve_runs(found)
     assert [line["rollout_temperature"] for line in curve.history] == [0.5, 1.0, 1.5]
     assert [line["score_by_rollout_temperature/n"] for line in curve.history] == [1, 2, 2]
     means = [line["score_by_rollout_temperature/mean"] for line in curve.history]

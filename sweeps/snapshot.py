@@ -1,0 +1,48 @@
+"""What is known of a launch at a moment: plain data that its queue makes, its board posts and displays draw."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass
+class LaneState:
+    """What is known of a lane."""
+
+    node: str = ""
+    doing: str = "starting"
+    done: int = 0
+    engines: int = 0  # workers, each with a model and an engine, that it has started
+    model: str = ""  # id of the base model of its last unit
+    seen: float = 0.0  # time.monotonic() of its last sign of life
+
+
+@dataclass
+class Snapshot:
+    planned: int
+    done: int
+    diverged: int
+    failed: int  # attempts
+    given_up: int  # units
+    lost: int  # times that a unit came back because its lane was gone
+    running: int  # lanes that hold work
+    lanes: dict[str, LaneState]
+    unit_seconds: list[float]  # of the last finished units, oldest first
+    paused: bool
+    stopped: str  # why no more is leased; empty: it goes on
+
+    @property
+    def recorded(self) -> int:
+        return self.done + self.diverged
+
+    @property
+    def left(self) -> int:
+        return self.planned - self.recorded - self.given_up
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> "Snapshot":
+        """The inverse of `plain`; raises TypeError for what another version of the code wrote."""
+        lanes = {name: LaneState(**lane) for name, lane in plain["lanes"].items()}
+        return cls(**{**plain, "lanes": lanes})
