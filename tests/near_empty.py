@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from em.store.provenance import provenance
 from em.store.record import EvaluationResult, Record, Status, StepMetrics
@@ -23,7 +22,7 @@ class Trainer:
         lane: str = "",
         last_commit: float | None = None,
         on_step: Callable[[int], None] = lambda step: None,
-        recorded: dict[str, Any] | None = None,
+        recorded: Record | None = None,
     ) -> Record:
         """A record of one step and of every measurement, each of one problem."""
         started = datetime.now(UTC)

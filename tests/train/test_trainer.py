@@ -10,7 +10,7 @@ import torch
 
 from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
-from em.store.record import NOT_REPRODUCED, EvaluationResult, Record, Status
+from em.store.record import NOT_REPRODUCED, Record, Status
 from em.tiny.corpus import EOS
 from em.train import trainer as trainer_module
 from em.train import weights
@@ -382,43 +382,39 @@ def sampled_steps(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[int
 
 def test_a_replayed_trial_goes_on_as_if_it_had_never_stopped(trainer, trial, monkeypatch):
     short, more = unit(trial, 2), Unit(trial, (Measurement(2, GREEDY), Measurement(5, EVALUATION)))
-    recorded = dataclasses.asdict(trainer.run(short))
+    recorded = trainer.run(short)
     whole = trainer.run(Unit(trial, short.measurements + more.measurements))
     sampled = sampled_steps(trainer, monkeypatch)
     made = trainer.run(extension(trial, short, more), recorded=recorded)
     assert sampled == [3, 4, 5]
     for name in ("status", "prompts", "steps", "rollouts", "digests"):
         assert getattr(made, name) == getattr(whole, name), name
-    assert made.evaluations == [result for result in whole.evaluations if result not in recorded_results(recorded)]
-    assert (made.unit_id, made.provenance.replayed) == (more.id, recorded["provenance"]["attempt_id"])
-
-
-def recorded_results(recorded: dict[str, Any]) -> list[EvaluationResult]:
-    return [EvaluationResult(**result) for result in recorded["evaluations"]]
+    assert made.evaluations == [result for result in whole.evaluations if result not in recorded.evaluations]
+    assert (made.unit_id, made.provenance.replayed) == (more.id, recorded.provenance.attempt_id)
 
 
 def test_a_replay_is_trained_on_to_the_next_recorded_digest(trainer, trial, monkeypatch):
-    recorded = dataclasses.asdict(trainer.run(unit(trial, 4)))
+    recorded = trainer.run(unit(trial, 4))
     left = unit(trial, 1)
     sampled = sampled_steps(trainer, monkeypatch)
     made = trainer.run(extension(trial, unit(trial, 4), left), recorded=recorded)
     assert sampled == []
     assert [digest.step for digest in made.digests] == [1, 4]
-    assert dataclasses.asdict(made.digests[1]) == recorded["digests"][0]
+    assert made.digests[1] == recorded.digests[0]
     assert [result.step for result in made.evaluations] == [1]
 
 
 @pytest.mark.parametrize("changed", ["token", "digest", "metric"])
 def test_a_replay_that_leads_elsewhere_is_measured_whole_and_anew(trainer, trial, changed):
     short, more = unit(trial, 2), unit(trial, 3)
-    recorded = dataclasses.asdict(trainer.run(short))
+    recorded = trainer.run(short)
     if changed == "token":
-        ids = recorded["rollouts"][0]["token_ids"]
+        ids = recorded.rollouts[0].token_ids
         ids[0] = ids[0] - 1 if ids[0] else 1
     elif changed == "digest":
-        recorded["digests"][0]["sha256"] = "0" * 64
+        recorded.digests[0].sha256 = "0" * 64
     else:
-        recorded["steps"][1]["loss"] *= 1 + 1e-15
+        recorded.steps[1].loss *= 1 + 1e-15
     made = trainer.run(extension(trial, short, more), recorded=recorded)
     whole = Unit(trial, short.measurements + more.measurements)
     assert made.provenance.replayed is None

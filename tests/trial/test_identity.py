@@ -11,6 +11,7 @@ import pytest
 
 from em.cli.compose import compose_trial
 from em.cli.inputs import resolve_benchmark, resolve_model, resolve_prompts
+from em.store.files import PosixFiles
 from em.tiny.recipe import Recipe
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.fields import with_value
@@ -203,7 +204,7 @@ def test_a_folders_digest_depends_on_names_and_contents(tmp_path):
     digests = []
     for name, content in (("a", b"1"), ("a", b"2"), ("b", b"2")):
         (tmp_path / name).write_bytes(content)
-        digests.append(folder_digest(tmp_path, tmp_path / "cache"))
+        digests.append(folder_digest(tmp_path, PosixFiles(tmp_path / "cache")))
     assert len(set(digests)) == 3
 
 

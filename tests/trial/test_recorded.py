@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from em.cli.inputs import resolve_model, with_weights
 from em.errors import InputError
-from em.store.record import MeasurementKey, to_json
+from em.store.provenance import provenance
+from em.store.record import Record, Status
 from em.tiny.recipe import Recipe
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model, Precision
@@ -37,16 +39,9 @@ TRICKY = [
 ]
 
 
-def record_of(unit: Unit) -> dict[str, Any]:
-    return {
-        "trial_id": unit.trial.id,
-        "unit_id": unit.id,
-        "trial": to_json(unit.trial),
-        "evaluations_config": to_json({m.evaluation.id: m.evaluation for m in unit.measurements}),
-        "measurements": [
-            dataclasses.asdict(MeasurementKey(step=m.step, evaluation_id=m.evaluation.id)) for m in unit.measurements
-        ],
-    }
+def record_of(unit: Unit) -> Record:
+    made = provenance(lane="", device="none", started=datetime.now(UTC))
+    return Record.of(unit, status=Status.done, attempt=1, provenance=made)
 
 
 @pytest.mark.parametrize("text", TRICKY)
@@ -68,10 +63,10 @@ def test_a_tiny_models_recipe_comes_back():
 
 def test_a_trial_that_reads_as_another_is_refused():
     record = record_of(Unit(Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), ()))
-    changed = record | {"trial": record["trial"].replace("1?", "2?")}
-    with pytest.raises(InputError, match=rf"trial {record['trial_id']}: by this version's reading it is [0-9a-f]+;"):
+    changed = dataclasses.replace(record, trial=record.trial.replace("1?", "2?"))
+    with pytest.raises(InputError, match=rf"trial {record.trial_id}: by this version's reading it is [0-9a-f]+;"):
         trial_of(changed)
-    later = record | {"trial": record["trial"].replace('"seed"', '"sead"')}
+    later = dataclasses.replace(record, trial=record.trial.replace('"seed"', '"sead"'))
     with pytest.raises(InputError, match=r"sead: no field of this version, a later one recorded it"):
         trial_of(later)
 
