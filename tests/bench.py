@@ -62,7 +62,7 @@ def speed(folder: Path) -> Iterator[Row]:
         "smoke, model cached", command(folder, "sweeps", "sweep=smoke", f"store={folder / 'smoke'}"), 60, True, "s"
     )
     yield Row("plan", command(folder, "sweeps.plan", f"store={store}"), 2, True, "s")
-    trials = Store(store).scan().select("steps", "provenance").unnest("provenance").collect()
+    trials = pl.read_parquet(store / "records" / "*.parquet").select("steps", "provenance").unnest("provenance")
     trained = trials.filter(pl.col("steps").list.len() > 0)
     yield Row("seconds a trial, median", column(trained, "seconds", np.median), 4, True, "s")
     first_token = 1000 * first_token_seconds(folder)
@@ -147,7 +147,7 @@ def memory(folder: Path) -> Iterator[Row]:
 
 def claimed_by(store: Path) -> int | None:
     """The process that is at work, where one is just now."""
-    for path in Store(store).claims.glob("[!.]*"):
+    for path in (store / "claims").glob("[!.]*"):
         with suppress(OSError, ValueError):
             return json.loads(path.read_text())["pid"]
     return None
