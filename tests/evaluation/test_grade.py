@@ -214,6 +214,6 @@ def test_a_record_of_the_version_before_is_read_and_graded(tmp_path, problems):
         [old["benchmark"][name.removesuffix("s")]] = old["benchmark"].pop(name)
     text = json.dumps({measured.id: old}, default=lambda item: item.value)
     made = provenance(lane="0", device="none", started=datetime.now(UTC))
-    unit = Unit(Trial(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), ())
-    record = Record.of(unit, status=Status.done, attempt=1, provenance=made)
+    unit = Unit(one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), ())
+    record = Record.of(unit, made, status=Status.done)
     assert evaluations_of(dataclasses.replace(record, evaluations_config=text))[measured.id] == measured
