@@ -17,7 +17,7 @@ TRAINING = ("model", "objective", "optimizer", "rollout", "seed")
 ENGINE = ("rollout.engine", "rollout.gpu_memory_utilization", "rollout.max_num_seqs", "rollout.max_model_len")
 OF_ANSWERS = ("texts", "extracted", "lengths", "truncated", "correct")  # an entry for each answer of an evaluation
 
-Fields = Mapping[str, object]  # of an item that is compared, or of a config
+Fields = Mapping[str, Any]  # of an item that is compared, or of a config
 
 
 class Word(str):
@@ -147,11 +147,12 @@ def differing(place: Place, a: Mapping[str, Fields], b: Mapping[str, Fields]) ->
 def item_changes(a: Fields, b: Fields) -> Iterator[Change]:
     """What differs in the fields that both have; of token ids the first."""
     for name, x in a.items():
-        if name == "token_ids" and x != b[name]:
-            at = alike(x, b[name])
-            yield Change(f"token {at}", *(ids[at] if at < len(ids) else ENDS for ids in (x, b[name])))
-        elif name in b and differ(x, b[name]):
-            yield Change(name, x, b[name])
+        y = b.get(name, x)
+        if name == "token_ids" and x != y:
+            at = alike(x, y)
+            yield Change(f"token {at}", *(ids[at] if at < len(ids) else ENDS for ids in (x, y)))
+        elif differ(x, y):
+            yield Change(name, x, y)
 
 
 def alike(a: Sequence[Any], b: Sequence[Any]) -> int:

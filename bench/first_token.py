@@ -16,13 +16,15 @@ def first_token_seconds() -> float:
     from em.train.trainer import Trainer
 
     trial = compose_trial([]).trial
-    trainer = Trainer(trial.model, trial.rollout)
-    prompt = trainer.reader.encode(trial.prompts.texts[0], trial.rollout.max_new_tokens)
-    samples, taken = trial.rollout.samples, []
+    phase = trial.phase
+    assert phase is not None
+    trainer = Trainer(trial.model, trial.engine)
+    prompt = trainer.reader.encode(phase.prompts.texts[0], phase.rollout.max_new_tokens)
+    samples, taken = phase.rollout.samples, []
     for seed in range(20):
         request = Request(prompt=prompt, seed=seed << 20, samples=samples, max_new_tokens=1)
         start = time.perf_counter()
-        trainer.engine.generate([request])
+        trainer.policy.generate([request])
         taken.append(time.perf_counter() - start)
     return median(taken)
 

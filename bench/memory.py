@@ -23,15 +23,15 @@ def rows(folder: Path) -> Iterator[Row]:
     while process.poll() is None:
         time.sleep(0.2)
         done = len(store.recorded_units()) - 1  # without the base model
-        if done > 0 and done % 30 == 0 and done not in resident and (worker := at_work(store)):
+        if done > 0 and done % 30 == 0 and done not in resident and (worker := at_work(store.root / "claims")):
             resident[done] = resident_mib(worker)
             print(f"{done} trials: {resident[done]:.0f} MiB", flush=True)
     yield Row("memory of a lane, 300 trials against 30", resident[300] / resident[30], "x", at_most(1.15))
 
 
-def at_work(store: Store) -> int | None:
+def at_work(claims: Path) -> int | None:
     """The process that has claimed a unit, where one has just now."""
-    for path in store.claims.glob("[!.]*"):
+    for path in claims.glob("[!.]*"):
         with suppress(OSError, ValueError):
             return json.loads(path.read_text())["pid"]
     return None

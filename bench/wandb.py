@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.processes import resident_mib
 from bench.references import LOOP, beside
 from bench.rows import Row, at_least, at_most, at_most_times
 from em.store import Store
+from em.store.provenance import provenance
+from em.store.record import Record
 from sweeps import expand
 from sweeps.config import compose_launch
 from tests.near_empty import Trainer
@@ -51,7 +54,9 @@ def words(store: Path, trials: int) -> list[str]:
 def fill(folder: Path, trials: int) -> None:
     config, store = compose_launch(words(folder, trials)), Store(folder)
     for unit in config.units(expand.trials(config)):
-        store.commit(Trainer(unit.trial.model, unit.trial.rollout).run(unit))
+        done = Trainer(unit.trial.model, unit.trial.engine).run(unit, lambda step: None, {})
+        made = provenance(lane="", device=Trainer.device, started=datetime.now(UTC))
+        store.commit(Record.of(unit, made, **vars(done.trajectory)))
     store.flush()
 
 

@@ -9,7 +9,7 @@ Needs neither Ray nor torch nor vLLM; a store that can only be read will do.
 import shlex
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,11 +113,11 @@ def over(notice: Notice, left: bool) -> Text:
     return Text(f"no launch is running; the last one ended {age(notice)}{reason} on {place(said)}, {done}{goes_on}")
 
 
-def place(said: dict[str, Any]) -> str:
+def place(said: Mapping[str, Any]) -> str:
     return f"{said['node']}, pid {said['pid']}"
 
 
-def command(said: dict[str, Any]) -> str:
+def command(said: Mapping[str, Any]) -> str:
     return f".venv/bin/python -m sweeps {shlex.join(said['arguments'])}"
 
 

@@ -106,7 +106,7 @@ class Chaos:
     def at_work(self) -> list[int]:
         """Workers that hold a claim."""
         found = []
-        for path in self.store.claims.glob("[!.]*"):
+        for path in (self.store.root / "claims").glob("[!.]*"):
             with suppress(OSError, ValueError):
                 found.append(json.loads(path.read_text())["pid"])
         return [pid for pid in found if Path(f"/proc/{pid}").exists()]
@@ -139,10 +139,10 @@ class Chaos:
     def garble(self) -> None:
         """A record is cut short, and the index, which holds its row, is lost; whoever plans next sets it aside."""
         self.kill_driver(again=False)
-        if records := sorted(self.store.records.glob("*.parquet")):
+        if records := sorted((self.store.root / "records").glob("*.parquet")):
             path = self.random.choice(records)
             path.write_bytes(path.read_bytes()[:-100])
-            shutil.rmtree(self.store.index, ignore_errors=True)
+            shutil.rmtree(self.store.root / "index", ignore_errors=True)
         self.launch()
 
     def check(self) -> None:
@@ -155,15 +155,16 @@ class Chaos:
         assert sorted(table["unit_id"]) == sorted(good)
         attempts = self.store.failed_attempts()
         assert {unit: attempts[unit] for unit in bad} == dict.fromkeys(bad, ATTEMPTS)
-        failed = self.store.scan_failed().collect()
-        for row in failed.iter_rows(named=True):
-            assert row["trial"]
-            assert row["provenance"]["node"]
-            accident = "SIGKILL" in row["error"] or row["error"] == LOST
-            if row["unit_id"] in bad and not accident:
-                kind = bad[row["unit_id"]]
-                assert cause(row["error"]).startswith(CAUSES[kind]), row["error"]
-                assert kind != "hang" or ("about to hang" in row["log"] and "Timeout (" in row["log"]), row["log"]
+        failed = self.store.failures()
+        for attempt in failed:
+            error, log = attempt.error or "", attempt.log or ""
+            assert attempt.trial
+            assert attempt.provenance.node
+            accident = "SIGKILL" in error or error == LOST
+            if attempt.unit_id in bad and not accident:
+                kind = bad[attempt.unit_id]
+                assert cause(error).startswith(CAUSES[kind]), error
+                assert kind != "hang" or ("about to hang" in log and "Timeout (" in log), log
         assert plan(self.config, self.store).todo == []
         deadline = time.monotonic() + 10
         while self.at_work() and time.monotonic() < deadline:

@@ -47,11 +47,12 @@ class Regrader:
             benchmark = evaluations[result.evaluation_id].benchmark
             if self.benchmark not in ("", benchmark.name):
                 continue
-            if None in result.texts:
+            texts = [text for text in result.texts if text is not None]
+            if len(texts) < len(result.texts):
                 self.counts[benchmark.name]["no text"] += len(result.texts)
                 continue
             references, samples = self.references_of(benchmark), result.samples
-            pairs = [(text, references[index // samples]) for index, text in enumerate(result.texts)]
+            pairs = [(text, references[index // samples]) for index, text in enumerate(texts)]
             pending = {pair: self.pool.submit(benchmark.grader, *pair) for pair in dict.fromkeys(pairs)}
             submitted.append((result, [pending[pair] for pair in pairs]))
         made = []

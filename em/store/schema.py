@@ -140,6 +140,6 @@ def leaves(content: bytes, columns: Sequence[str], where: str) -> Mapping[str, A
     Polars reads a nested column whole, and the texts of answers are nearly all of a record.  Raises DamagedError.
     """
     try:
-        return pq.read_table(pa.BufferReader(content), columns=list(columns)).to_pylist()[0]
+        return pq.ParquetFile(pa.BufferReader(content)).read(columns=list(columns)).to_pylist()[0]
     except pa.ArrowException as error:
         raise damaged(where, error) from None

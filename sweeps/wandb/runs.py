@@ -96,8 +96,8 @@ class Batch:
 
 def by_key(frame: pl.DataFrame, cells: Sequence[Cell]) -> dict[str, pl.DataFrame]:
     """The rows of each cell; of some there may be none."""
-    parts = frame.partition_by("key", as_dict=True, include_key=False)
-    return {cell.key: parts.get((cell.key,), frame.drop("key").clear()) for cell in cells}
+    parts, empty = frame.partition_by("key", as_dict=True, include_key=False), frame.drop("key").clear()
+    return {cell.key: parts.get((cell.key,), empty) for cell in cells}
 
 
 def cell_run(view: View, run_id: str, cell: Cell, batch: Batch, version: int) -> Run:

@@ -45,8 +45,8 @@ def test_a_partial_sweep_from_store_to_files(swept: Store):
         (1.0, 2, pytest.approx(0.3), pytest.approx(0.1), 0, 1, 0),
     ]
     names = ["temperature.pdf", "temperature.png", "temperature.csv", "temperature-seeds.csv"]
-    assert drawn.paths == [swept.figures / name for name in names]
-    assert sorted(path.name for path in swept.figures.iterdir()) == sorted(names)
+    assert drawn.paths == [swept.root / "figures" / name for name in names]
+    assert sorted(path.name for path in (swept.root / "figures").iterdir()) == sorted(names)
     text = output.getvalue()
     assert "base model 20.0" in text
     assert "15.0" in text
@@ -56,8 +56,8 @@ def test_a_partial_sweep_from_store_to_files(swept: Store):
 
 def test_the_numbers_are_saved_beside_the_picture(swept: Store):
     drawn = draw(swept)
-    assert_frame_equal(pl.read_csv(swept.figure_path("temperature", "csv"), schema=drawn.table.schema), drawn.table)
-    seeds = pl.read_csv(swept.figure_path("temperature-seeds", "csv"))
+    assert_frame_equal(pl.read_csv(swept.root / "figures" / "temperature.csv", schema=drawn.table.schema), drawn.table)
+    seeds = pl.read_csv(swept.root / "figures" / "temperature-seeds.csv")
     assert_frame_equal(seeds, drawn.seeds.drop("base_id", "base_score"), check_dtypes=False)
     assert seeds.select(AXIS, "seed", "outcome").rows() == [
         (0.5, 0, "scored"),

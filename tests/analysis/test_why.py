@@ -1,7 +1,6 @@
 """How two records differ: hand-made records whose first difference is known, and which record a prefix names."""
 
 import copy
-import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -108,24 +107,24 @@ def made(
     )
 
 
-def row(record: Record | None = None) -> dict[str, Any]:
-    return copy.deepcopy(dataclasses.asdict(record or made()))
+def row(record: Record | None = None) -> Record:
+    return copy.deepcopy(record or made())
 
 
-def changed(change: Callable[[dict[str, Any]], None], record: Record | None = None) -> dict[str, Any]:
+def changed(change: Callable[[Record], None], record: Record | None = None) -> Record:
     found = row(record)
     change(found)
     return found
 
 
-def parting(b: dict[str, Any], a: dict[str, Any] | None = None) -> Parting:
+def parting(b: Record, a: Record | None = None) -> Parting:
     found = compare(a or row(), b).parting
     assert found is not None
     return found
 
 
-def result(found: dict[str, Any], step: int, benchmark: str) -> dict[str, Any]:
-    return next(it for it in found["evaluations"] if (it["step"], it["benchmark"]) == (step, benchmark))
+def result(found: Record, step: int, benchmark: str) -> EvaluationResult:
+    return next(it for it in found.evaluations if (it.step, it.benchmark) == (step, benchmark))
 
 
 def answers(step: int, evaluation: Evaluation) -> Place:
@@ -146,24 +145,24 @@ def test_equal_records_part_nowhere():
 
 
 def test_a_token_of_the_prompt():
-    def change(found: dict[str, Any]) -> None:
-        found["prompts"][0] = [49, 43]
+    def change(found: Record) -> None:
+        found.prompts[0] = [49, 43]
 
     expected = Parting(Place(0, "prompts"), "prompt 0", [Change("token 2", 49, ENDS)], "1 of 1")
     assert parting(changed(change)) == expected
 
 
 def test_a_trial_with_more_prompts():
-    def change(found: dict[str, Any]) -> None:
-        found["prompts"].append([50])
+    def change(found: Record) -> None:
+        found.prompts.append([50])
 
     assert parting(changed(change)) == Parting(Place(0, "prompts"), "", [Change("number", 1, 2)], "")
 
 
 def test_a_sampled_token():
-    def change(found: dict[str, Any]) -> None:
-        found["rollouts"][3]["token_ids"] = [2, 99, 7]
-        found["steps"][1]["loss"] = 9.0  # later in the same step
+    def change(found: Record) -> None:
+        found.rollouts[3].token_ids = [2, 99, 7]
+        found.steps[1].loss = 9.0  # later in the same step
 
     found = compare(row(), changed(change))
     assert found.parting == Parting(Place(2, "samples"), "sample 1", [Change("token 1", 51, 99)], "1 of 2")
@@ -171,28 +170,28 @@ def test_a_sampled_token():
 
 
 def test_a_sample_that_goes_on_and_one_that_met_the_limit():
-    def change(found: dict[str, Any]) -> None:
-        found["rollouts"][0]["token_ids"].append(8)
-        found["rollouts"][1]["truncated"] = True
+    def change(found: Record) -> None:
+        found.rollouts[0].token_ids.append(8)
+        found.rollouts[1].truncated = True
 
     found = parting(changed(change))
     assert found == Parting(Place(1, "samples"), "sample 0", [Change("token 3", ENDS, 8)], "2 of 2")
-    found = parting(changed(lambda it: it["rollouts"][1].update(truncated=True)))
+    found = parting(changed(lambda it: setattr(it.rollouts[1], "truncated", True)))
     assert found == Parting(Place(1, "samples"), "sample 1", [Change("truncated", False, True)], "1 of 2")
 
 
 def test_more_samples_of_which_the_first_are_the_same():
-    def change(found: dict[str, Any]) -> None:
-        found["rollouts"].insert(2, found["rollouts"][1])
+    def change(found: Record) -> None:
+        found.rollouts.insert(2, found.rollouts[1])
 
     assert parting(changed(change)) == Parting(Place(1, "samples"), "", [Change("number", 2, 3)], "")
 
 
 def test_metrics_by_name_and_by_the_last_bit():
-    def change(found: dict[str, Any]) -> None:
-        found["steps"][1]["loss"] = math.nextafter(0.25, 1)
-        found["steps"][1]["grad_norm"] = 0.5
-        found["digests"][1]["sha256"] = "f" * 64
+    def change(found: Record) -> None:
+        found.steps[1].loss = math.nextafter(0.25, 1)
+        found.steps[1].grad_norm = 0.5
+        found.digests[1].sha256 = "f" * 64
 
     found = parting(changed(change))
     assert found.place == Place(2, "metrics")
@@ -200,12 +199,12 @@ def test_metrics_by_name_and_by_the_last_bit():
 
 
 def test_a_metric_that_one_version_does_not_know():
-    assert compare(changed(lambda found: found["steps"][0].update(loss=None)), row()).parting is None
+    assert compare(changed(lambda found: setattr(found.steps[0], "loss", None)), row()).parting is None
 
 
 def test_nan_is_nan():
-    def diverge(found: dict[str, Any]) -> None:
-        found["steps"][1]["loss"] = math.nan
+    def diverge(found: Record) -> None:
+        found.steps[1].loss = math.nan
 
     assert compare(changed(diverge), changed(diverge)).parting is None
     [change] = parting(changed(diverge)).changes
@@ -215,9 +214,9 @@ def test_nan_is_nan():
 
 @pytest.mark.parametrize(("index", "step"), [(0, 0), (1, 2)])
 def test_weights_come_before_the_answers_of_their_step(index, step):
-    def change(found: dict[str, Any]) -> None:
-        found["digests"][index]["sha256"] = "f" * 64
-        result(found, step, "sum")["texts"][0] = "#2"
+    def change(found: Record) -> None:
+        found.digests[index].sha256 = "f" * 64
+        result(found, step, "sum").texts[0] = "#2"
 
     found = parting(changed(change))
     assert found.place == Place(step, "weights")
@@ -225,9 +224,9 @@ def test_weights_come_before_the_answers_of_their_step(index, step):
 
 
 def test_step_0_is_measured_before_anything_is_sampled():
-    def change(found: dict[str, Any]) -> None:
-        result(found, 0, "max")["texts"][5] = "1=2"
-        found["rollouts"][0]["token_ids"] = [0]
+    def change(found: Record) -> None:
+        result(found, 0, "max").texts[5] = "1=2"
+        found.rollouts[0].token_ids = [0]
 
     assert parting(changed(change)) == Parting(
         answers(0, MAX), "max at temperature 1, problem 2, sample 1", [Change("texts", "1=1", "1=2")], "1 of 6"
@@ -235,11 +234,11 @@ def test_step_0_is_measured_before_anything_is_sampled():
 
 
 def test_an_answer_with_all_that_differs_of_it():
-    def change(found: dict[str, Any]) -> None:
+    def change(found: Record) -> None:
         changing = result(found, 2, "sum")
-        changing["texts"][2], changing["extracted"][2], changing["lengths"][2] = "#22", "22", 3
-        changing["correct"][2] = False
-        changing["texts"][3] = "?"
+        changing.texts[2], changing.extracted[2], changing.lengths[2] = "#22", "22", 3
+        changing.correct[2] = False
+        changing.texts[3] = "?"
 
     assert parting(changed(change)) == Parting(
         answers(2, SUM),
@@ -256,11 +255,11 @@ def test_an_answer_with_all_that_differs_of_it():
 
 @pytest.mark.parametrize("texts", [None, [None] * 6, ["#1", None] * 3], ids=["column", "all", "second"])
 def test_texts_that_were_not_kept_are_not_compared(texts):
-    def without(found: dict[str, Any]) -> None:
-        result(found, 2, "sum")["texts"] = texts
+    def without(found: Record) -> None:
+        result(found, 2, "sum").texts = texts
 
-    def other(found: dict[str, Any]) -> None:
-        result(found, 2, "sum")["extracted"][3] = "1"
+    def other(found: Record) -> None:
+        result(found, 2, "sum").extracted[3] = "1"
         without(found)
 
     assert compare(row(), changed(without)).parting is None
@@ -280,7 +279,7 @@ def test_one_trajectory_ends_earlier():
 
 def test_an_attempt_whose_process_died_holds_nothing():
     attempt = row(made(steps=0, measured=(), planned=(0, 2), status=Status.failed))
-    attempt["prompts"] = []
+    attempt.prompts = []
     found = compare(attempt, row())
     assert (found.parting, found.same, found.only["A"]) == (None, [], [])
 
@@ -303,11 +302,11 @@ def test_config_by_dotted_path():
 
 
 def test_a_field_that_one_version_does_not_know():
-    def older(found: dict[str, Any]) -> None:
-        trial = json.loads(found["trial"])
+    def older(found: Record) -> None:
+        trial = json.loads(found.trial)
         del trial["optimizer"]["eps"]
-        found["trial"] = json.dumps(trial)
-        found["digests"] = None
+        found.trial = json.dumps(trial)
+        found.digests = []
 
     found = compare(changed(older), row())
     assert found.config == [Change("optimizer.eps", ABSENT, 1e-8)]
@@ -321,13 +320,10 @@ def test_evaluations_by_benchmark_and_temperature():
 
 
 def test_environment_code_and_node():
-    def elsewhere(found: dict[str, Any]) -> None:
-        found["provenance"] |= {
-            "node": "n2",
-            "code_version": "v2",
-            "replayed": "c3",
-            "environment": json.dumps(ENVIRONMENT | {"torch": "2.14.0", "vllm": "0.32.0"}),
-        }
+    def elsewhere(found: Record) -> None:
+        made = found.provenance
+        made.node, made.code_version, made.replayed = "n2", "v2", "c3"
+        made.environment = json.dumps(ENVIRONMENT | {"torch": "2.14.0", "vllm": "0.32.0"})
 
     assert compare(row(), changed(elsewhere)).environment == [
         Change("torch", "2.13.0", "2.14.0"),
@@ -373,10 +369,10 @@ def failed(attempt_id: str, started: str = "2026-01-01T00:00:00+00:00", **fields
     return made(status=Status.failed, attempt_id=attempt_id, started=started, error="E: why", **fields)
 
 
-def name_of(row: dict[str, Any]) -> str:
+def name_of(row: Record) -> str:
     """The stem of the file that it is from."""
-    attempt = f"-{row['provenance']['attempt_id']}" if row["status"] == Status.failed else ""
-    return row["unit_id"] + attempt
+    attempt = f"-{row.provenance.attempt_id}" if row.status == Status.failed else ""
+    return row.unit_id + attempt
 
 
 def test_what_is_stored_is_compared_as_it_was_made(store):
@@ -407,7 +403,7 @@ def test_a_record_wins_over_attempts_unless_they_are_named(store):
     assert name_of(resolve(store, "A", unit)) == unit
     assert name_of(resolve(store, "A", attempt)) == attempt
     assert name_of(resolve(store, "A", f"{unit}-c0")) == attempt
-    assert name_of(resolve(store, "A", str(store.records / f"{unit}.parquet"))) == unit
+    assert name_of(resolve(store, "A", str(store.root / "records" / f"{unit}.parquet"))) == unit
 
 
 def test_a_prefix_of_several_trials_lists_them(store):
@@ -432,7 +428,7 @@ def test_what_names_nothing(store):
 
 def test_a_damaged_record_is_named(store):
     unit = commit(store, made())
-    store.record_path(unit).write_bytes(b"PAR1 and then the power went")
+    (store.root / "records" / f"{unit}.parquet").write_bytes(b"PAR1 and then the power went")
     with pytest.raises(InputError, match=f"{unit}.parquet: damaged"):
         resolve(store, "A", unit)
 
@@ -503,7 +499,7 @@ def test_a_failed_attempt_shows_the_last_line_of_its_error_and_how_far_it_came(s
 def test_identical_records_of_two_stores(store, capsys, tmp_path):
     other = Store(tmp_path / "other")
     a, b = commit(store, made()), commit(other, made(attempt_id="b2"))
-    lines = printed(capsys, store, a, str(other.records / f"{b}.parquet"))
+    lines = printed(capsys, store, a, str(other.root / "records" / f"{b}.parquet"))
     assert lines[-2:] == [
         "they part in nothing that both recorded",
         "  the same: prompts of step 0; samples of step 1, 2; metrics of step 1, 2; weights after step 0, 2; "

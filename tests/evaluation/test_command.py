@@ -4,7 +4,6 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from em import __main__ as em
 from em.errors import InputError
 from em.evaluation import __main__ as evaluation
 from em.store import Store
-from em.store.record import Status
+from em.store.record import EvaluationResult, Record, Status
 from em.trial.config import Config
 from em.trial.evaluation import Chat
 from em.trial.model import Model
@@ -55,16 +54,19 @@ def arguments(tmp_path: Path, checkpoint: Callable[..., Path], asked: Arguments)
     )
 
 
-def evaluations(store: Path) -> list[dict[str, Any]]:
-    rows = Store(store).scan().select("evaluations").explode("evaluations").unnest("evaluations").collect()
-    return rows.select("step", "temperature", "samples", "texts").to_dicts()
+def records(store: Store) -> list[Record]:
+    return [store.record(unit) for unit in store.recorded_units()]
+
+
+def evaluations(store: Path) -> list[EvaluationResult]:
+    return [result for record in records(Store(store)) for result in record.evaluations]
 
 
 def test_a_checkpoint_is_measured_once(arguments, tmp_path, capsys, monkeypatch):
     evaluation.main(arguments("eval.temperatures=[0.0,1.0]"))
     printed = capsys.readouterr().out
     assert "accuracy, % (95% interval over problems)" in printed
-    assert [(row["step"], row["temperature"], row["samples"]) for row in evaluations(tmp_path / "store")] == [
+    assert sorted((row.step, row.temperature, row.samples) for row in evaluations(tmp_path / "store")) == [
         (0, 0.0, 1),
         (0, 1.0, 2),
     ]
@@ -76,20 +78,20 @@ def test_a_checkpoint_is_measured_once(arguments, tmp_path, capsys, monkeypatch)
 def test_a_recorded_trial_is_trained_again_from_its_tokens(arguments, asked, tmp_path, capsys):
     """To the step that is asked for; its answers are those of a trial that had the evaluation from the start."""
     em.main(arguments("eval.steps=[2]"))
-    [trained] = [record for record in Store(tmp_path / "store").scan().collect().to_dicts() if record["steps"]]
+    [trained] = [record for record in records(Store(tmp_path / "store")) if record.steps]
     moved = (tmp_path / "model").rename(tmp_path / "moved")
-    words = asked(f"trial={trained['trial_id']}", "step=1", "eval.temperatures=[0.5]")
+    words = asked(f"trial={trained.trial_id}", "step=1", "eval.temperatures=[0.5]")
     with pytest.raises(InputError, match=r"model.path=.*/model: does not hold the weights of trial "):
         evaluation.main(words)
     evaluation.main([*words, f"model.path={moved}"])
     moved.rename(tmp_path / "model")
-    assert f"trial {trained['trial_id']} (" in capsys.readouterr().out
-    [later] = [row for row in evaluations(tmp_path / "store") if row["step"] == 1]
+    assert f"trial {trained.trial_id} (" in capsys.readouterr().out
+    [later] = [row for row in evaluations(tmp_path / "store") if row.step == 1]
     em.main(arguments("eval.steps=[1]", "eval.temperatures=[0.5]", f"store={tmp_path / 'other'}"))
-    [asked] = [row for row in evaluations(tmp_path / "other") if row["step"] == 1]
+    [asked] = [row for row in evaluations(tmp_path / "other") if row.step == 1]
     assert later == asked
-    replayed = Store(tmp_path / "store").scan().unnest("provenance").select("replayed").collect()["replayed"]
-    assert trained["provenance"]["attempt_id"] in replayed.to_list()
+    replayed = [record.provenance.replayed for record in records(Store(tmp_path / "store"))]
+    assert trained.provenance.attempt_id in replayed
 
 
 @pytest.mark.parametrize(("status", "step"), [(Status.done, 5), (Status.diverged, 2)])
@@ -154,7 +156,7 @@ def of_two_attempts(store: Store) -> list[Unit]:
 def test_a_table_is_of_the_unit_that_was_asked_for(tmp_path):
     store = Store(tmp_path)
     for of, accuracy in zip(of_two_attempts(store), (0.25, 0.75), strict=True):
-        found = [(result["evaluation_id"], result["accuracy"]) for result in evaluation.measured(store, of)]
+        found = [(result.evaluation_id, result.accuracy) for result in evaluation.measured(store, of)]
         assert found == [(m.evaluation.id, accuracy) for m in of.measurements]
         printed = em.summary(store, of.trial.id, of.trial.base.id, [of.id])
         assert next(iter(printed.columns[3].cells)) == f"{100 * accuracy:.1f}"

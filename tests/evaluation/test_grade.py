@@ -66,17 +66,17 @@ PAIRS = [("a?", "1/2"), ("b?", "7")]
 def test_new_grades_count_and_the_record_stays(tmp_path, problems, capsys):
     store = Store(tmp_path / "store")
     unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
-    before = store.record_path(unit.id).read_bytes()
+    before = (store.root / "records" / f"{unit.id}.parquet").read_bytes()
     grade.main([f"store={store.root}"])
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
     assert row == ["mine", "6", "2", "3", "1", "0", "0", "0"]  # 0.50 is 1/2
-    assert store.record_path(unit.id).read_bytes() == before
+    assert (store.root / "records" / f"{unit.id}.parquet").read_bytes() == before
     assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
     [result] = store.evaluations(unit.trial.id)
-    assert result["correct"] == [True, False, True, False, True, False]
-    assert result["extracted"] == ["1/2", "3", "0.50", None, "7", "6"]
-    assert result["paper_rules"] == [True, False, True, False, True, False]
-    assert result["texts"] == TEXTS
+    assert result.correct == [True, False, True, False, True, False]
+    assert result.extracted == ["1/2", "3", "0.50", None, "7", "6"]
+    assert result.paper_rules == [True, False, True, False, True, False]
+    assert result.texts == TEXTS
 
 
 def test_the_latest_grading_counts(tmp_path, problems, capsys):
@@ -85,7 +85,7 @@ def test_the_latest_grading_counts(tmp_path, problems, capsys):
     grade.main([f"store={store.root}"])
     first = store.evaluations(unit.trial.id)
     grade.main([f"store={store.root}", "benchmark=mine", f"trial={unit.trial.id}"])
-    assert len(store.grade_paths()) == 1  # nothing has changed
+    assert len(store.files.list("grades")) == 1  # nothing has changed
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
     assert row == ["mine", "6", "3", "3", "0", "0", "0", "0"]
     assert store.evaluations(unit.trial.id) == first
@@ -99,8 +99,8 @@ def test_answers_whose_text_was_not_kept_keep_their_grades(tmp_path, problems, c
     )
     grade.main([f"store={store.root}"])
     assert capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()[-1] == "6"
-    assert store.grade_paths() == []
-    assert store.evaluations(unit.trial.id)[0]["correct"] == RIGHT
+    assert store.files.list("grades") == []
+    assert store.evaluations(unit.trial.id)[0].correct == RIGHT
 
 
 def test_other_problems_than_those_that_were_answered_are_refused(tmp_path, problems):
@@ -112,9 +112,9 @@ def test_other_problems_than_those_that_were_answered_are_refused(tmp_path, prob
     jsonl(Path(problems), {"problem": "a?", "answer": "2"}, {"problem": "b?", "answer": "7"})
     with pytest.raises(InputError, match=r"benchmarks.mine: .*mine.jsonl holds other problems than those"):
         grade.main([f"store={store.root}"])
-    assert store.grade_paths() == []
+    assert store.files.list("grades") == []
     grade.main([f"store={store.root}", f"data={kept}"])
-    assert len(store.grade_paths()) == 1
+    assert len(store.files.list("grades")) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_grades_are_of_the_attempt_whose_texts_were_graded(tmp_path, problems):
     store = Store(tmp_path / "store")
     unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
     grade.main([f"store={store.root}"])
-    store.record_path(unit.id).unlink()
+    (store.root / "records" / f"{unit.id}.parquet").unlink()
     assert recorded(store, evaluation(problems, PAIRS), ["no"] * 6) == unit
-    assert store.evaluations(unit.trial.id)[0]["correct"] == RIGHT
+    assert store.evaluations(unit.trial.id)[0].correct == RIGHT
     assert store.table()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
     grade.main([f"store={store.root}"])
-    assert store.evaluations(unit.trial.id)[0]["correct"] == [False] * 6
+    assert store.evaluations(unit.trial.id)[0].correct == [False] * 6
     assert store.table()[0]["evaluations"][0][0]["accuracy"] == 0.0
 
 
@@ -165,9 +165,9 @@ def test_grades_of_a_version_that_named_no_attempt_count_no_more(tmp_path, probl
     store = Store(tmp_path / "store")
     unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
     grade.main([f"store={store.root}"])
-    [path] = store.grade_paths()
+    [path] = (store.root / "grades").iterdir()
     pl.read_parquet(path).drop("attempt_id").write_parquet(path)
-    assert store.evaluations(unit.trial.id)[0]["correct"] == RIGHT
+    assert store.evaluations(unit.trial.id)[0].correct == RIGHT
     assert store.table()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
 
 
@@ -176,7 +176,7 @@ def test_an_error_of_today_replaces_no_grade(tmp_path, problems, monkeypatch, ca
     unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
     monkeypatch.setattr(grade, "grade_of", lambda future: Grade(None, None, error="timeout"))
     grade.main([f"store={store.root}"])
-    assert store.grade_paths() == []
+    assert store.files.list("grades") == []
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
     assert row == ["mine", "6", "2", "2", "0", "6", "0", "0"]
     monkeypatch.undo()
@@ -185,7 +185,7 @@ def test_an_error_of_today_replaces_no_grade(tmp_path, problems, monkeypatch, ca
     monkeypatch.setattr(grade, "grade_of", lambda future: Grade(None, None, error="timeout"))
     grade.main([f"store={store.root}"])
     assert store.evaluations(unit.trial.id) == [graded]
-    assert (graded["correct"].count(True), graded["timeouts"]) == (3, 0)
+    assert (graded.correct.count(True), graded.timeouts) == (3, 0)
 
 
 @pytest.mark.parametrize("raising", [False, True])
@@ -193,7 +193,7 @@ def test_a_damaged_record_costs_no_others_their_grades(tmp_path, problems, capsy
     """It is named at the end; nor does what ends the pass."""
     store = Store(tmp_path / "store")
     unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
-    damaged = store.record_path("f" * 16 + "-0")  # the last in order
+    damaged = store.root / "records" / f"{'f' * 16}-0.parquet"  # the last in order
     damaged.write_bytes(b"PAR1 and then the power went")
     if raising:
         read = store.record
@@ -203,7 +203,7 @@ def test_a_damaged_record_costs_no_others_their_grades(tmp_path, problems, capsy
     else:
         grade.main([f"store={store.root}"])
         assert f"not graded: {damaged}: damaged (" in capsys.readouterr().out
-    assert store.evaluations(unit.trial.id)[0]["correct"].count(True) == 3
+    assert store.evaluations(unit.trial.id)[0].correct.count(True) == 3
 
 
 def test_a_record_of_the_version_before_is_read_and_graded(tmp_path, problems):
@@ -213,4 +213,7 @@ def test_a_record_of_the_version_before_is_read_and_graded(tmp_path, problems):
     for name in ("problem_fields", "answer_fields"):
         [old["benchmark"][name.removesuffix("s")]] = old["benchmark"].pop(name)
     text = json.dumps({measured.id: old}, default=lambda item: item.value)
-    assert evaluations_of({"evaluations_config": text})[measured.id] == measured
+    made = provenance(lane="0", device="none", started=datetime.now(UTC))
+    unit = Unit(one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), ())
+    record = Record.of(unit, made, status=Status.done)
+    assert evaluations_of(dataclasses.replace(record, evaluations_config=text))[measured.id] == measured

@@ -1,32 +1,37 @@
 """The paper's table: each number against one that is counted by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
 from em.evaluation.table import MATHS, table
+from em.store.record import EvaluationResult
 
 
 def result(
     benchmark: str, temperature: float, correct_PK: Sequence[Sequence[bool | None]], **changes: Any
-) -> dict[str, Any]:
+) -> EvaluationResult:
     flat = [value for row in correct_PK for value in row]
-    return {
-        "benchmark": benchmark,
-        "temperature": temperature,
-        "problems": len(correct_PK),
-        "samples": len(correct_PK[0]),
-        "correct": flat,
-        "paper_rules": None,
-        "truncated": [False] * len(flat),
-        "timeouts": 0,
-        "grader_failures": 0,
-        **changes,
-    }
+    made = EvaluationResult(
+        step=0,
+        evaluation_id=benchmark,
+        benchmark=benchmark,
+        temperature=temperature,
+        problems=len(correct_PK),
+        samples=len(correct_PK[0]),
+        accuracy=0.0,
+        correct=flat,
+        extracted=[None] * len(flat),
+        lengths=[1] * len(flat),
+        truncated=[False] * len(flat),
+        texts=[None] * len(flat),
+    )
+    return replace(made, **changes)
 
 
-def lines(results: list[dict[str, Any]]) -> list[list[str]]:
+def lines(results: list[EvaluationResult]) -> list[list[str]]:
     """The cells of the printed table, row by row."""
     console = Console(width=200, no_color=True)
     with console.capture() as capture:

@@ -9,11 +9,20 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from em.errors import InputError
 from em.store import Store, index
+from em.store.files import Files
 from em.store.missing import missing_units
-from em.store.record import EvaluationResult, Provenance, Record, Status, StepMetrics, StepSeconds, WeightDigest
-from em.store.schema import read, schema_of
+from em.store.record import (
+    EvaluationResult,
+    Provenance,
+    Record,
+    Regrade,
+    Status,
+    StepMetrics,
+    StepSeconds,
+    WeightDigest,
+)
+from em.store.schema import DamagedError, parquet
 from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model
 from em.trial.prompts import Prompts
@@ -91,8 +100,8 @@ def record(
     )
 
 
-def files(store: Store) -> list[str]:
-    return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
+def names(store: Store) -> list[str]:
+    return [f"{folder}/{name}" for folder in store.files.list("") for name in store.files.list(folder)]
 
 
 def missing(store: Store, wanted: list[Unit]) -> list[Unit]:
@@ -101,44 +110,45 @@ def missing(store: Store, wanted: list[Unit]) -> list[Unit]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
+def store(tmp_path: Path, files: Files) -> Store:
+    return Store(tmp_path / "results", files)
+
+
+RECORD = f"records/{UNIT.id}.parquet"
 
 
 @pytest.mark.parametrize("status", [Status.done, Status.diverged])
 def test_a_record_comes_back_as_it_went_in(store, status):
     written = record(status=status)
     assert store.commit(written)
-    [row] = store.scan().collect().to_dicts()
+    assert store.record(UNIT.id) == written
+    [row] = pl.read_parquet(store.files.read(RECORD)).to_dicts()
     assert row == dataclasses.asdict(written)
-    assert list(store.scan().collect_schema()) == [field.name for field in dataclasses.fields(Record)]
+    assert list(row) == [field.name for field in dataclasses.fields(Record)]
 
 
-def test_records_without_steps_and_with_steps_are_one_table(store):
+def test_a_record_without_steps_comes_back(store):
     base = Unit(UNIT.trial.base, (Measurement(0, COLD),))
-    written = [record(), record(base, steps=0)]
-    written[1].prompts, written[1].rollouts, written[1].seconds = [], [], []
-    for item in written:
-        store.commit(item)
-    found = sorted(store.scan().collect().to_dicts(), key=lambda row: row["trial_id"])
-    assert found == sorted(map(dataclasses.asdict, written), key=lambda row: row["trial_id"])
+    written = record(base, steps=0)
+    written.prompts, written.rollouts, written.seconds = [], [], []
+    store.commit(written)
+    store.commit(record())
+    assert store.record(base.id) == written
+    assert store.table()[0]["steps"].list.len().sort().to_list() == [0, 2]
 
 
 def test_an_empty_store_is_an_empty_table(store):
-    assert store.scan().collect().shape == (0, len(dataclasses.fields(Record)))
-    assert store.scan().collect_schema() == pl.Schema(schema_of(Record))
-    assert store.recorded_units() == set()
-    assert store.failed_attempts() == {}
-    assert files(store) == []
+    assert store.table()[0].schema == pl.Schema(index.SCHEMA)
+    assert (store.recorded_units(), store.failed_attempts(), store.failures()) == (set(), {}, [])
+    assert names(store) == []
 
 
 def test_the_first_record_stays(store):
     assert store.commit(record(attempt_id="first"))
-    path = store.record_path(UNIT.id)
-    before = path.read_bytes()
+    before = store.files.read(RECORD)
     assert not store.commit(record(attempt_id="second", loss=9.0))
-    assert path.read_bytes() == before
-    assert files(store) == [f"records/{UNIT.id}.parquet"]
+    assert store.files.read(RECORD) == before
+    assert names(store) == [RECORD]
 
 
 def test_failed_attempts_are_all_kept_beside(store):
@@ -148,8 +158,8 @@ def test_failed_attempts_are_all_kept_beside(store):
     assert store.recorded_units() == set()
     assert store.failed_attempts() == {UNIT.id: 2, unit((1, HOT)).id: 1}
     assert missing(store, [UNIT]) == [UNIT]
-    attempts = store.scan_failed().collect().to_dicts()
-    assert sorted(row["provenance"]["attempt_id"] for row in attempts) == ["a", "a", "b"]
+    assert sorted(attempt.provenance.attempt_id for attempt in store.failures()) == ["a", "a", "b"]
+    assert store.failures(f"{UNIT.id}-b") == [record(status=Status.failed, attempt_id="b")]
     assert store.commit(record())
     assert missing(store, [UNIT]) == []
 
@@ -165,9 +175,8 @@ def test_of_many_threads_exactly_one_wins(store):
     with ThreadPoolExecutor(16) as pool:
         outcomes = list(pool.map(attempt, range(16)))
     [winner] = [str(number) for won, number in outcomes if won]
-    [row] = store.scan().collect().to_dicts()
-    assert row["provenance"]["attempt_id"] == winner
-    assert files(store) == [f"records/{UNIT.id}.parquet"]
+    assert store.record(UNIT.id).provenance.attempt_id == winner
+    assert names(store) == [RECORD]
 
 
 def commit_many(root: Path, process: int) -> list[int]:
@@ -176,41 +185,12 @@ def commit_many(root: Path, process: int) -> list[int]:
     return [seed for seed in range(20) if store.commit(record(unit((0, COLD), seed=seed), attempt_id=str(process)))]
 
 
-def test_of_several_processes_exactly_one_wins(store):
+def test_of_several_processes_exactly_one_wins(tmp_path):
+    store = Store(tmp_path)
     with get_context("forkserver").Pool(3) as pool:
         won = pool.starmap(commit_many, [(store.root, process) for process in range(3)])
     assert sorted(seed for seeds in won for seed in seeds) == list(range(20))
-    assert len(files(store)) == 20
-
-
-@pytest.mark.parametrize("failing", ["write", "link"])
-def test_a_crash_in_mid_commit_leaves_nothing(store, monkeypatch, failing):
-    def half_written(path: Path, _: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(b"PAR1 and then the power went")
-        raise OSError("power")
-
-    if failing == "write":
-        monkeypatch.setattr(Path, "write_bytes", half_written)
-    else:
-        monkeypatch.setattr("os.link", lambda source, target: (_ for _ in ()).throw(OSError("power")))
-    with pytest.raises(OSError, match="power"):
-        store.commit(record())
-    assert files(store) == []
-    assert store.recorded_units() == set()
-    monkeypatch.undo()
-    assert store.commit(record())
-
-
-def test_what_a_killed_writer_left_is_not_taken_for_a_record(store):
-    """`kill -9` runs no `finally`: a temporary file stays, and disturbs nobody."""
-    store.records.mkdir(parents=True)
-    (store.records / ".0123.tmp").write_bytes(b"PAR1")
-    assert store.recorded_units() == set()
-    assert store.scan().collect().is_empty()
-    assert missing(store, [UNIT]) == [UNIT]
-    assert store.commit(record())
-    assert store.scan().collect().height == 1
+    assert len(store.recorded_units()) == 20
 
 
 def test_missing_is_wanted_minus_recorded(store):
@@ -252,17 +232,17 @@ def test_what_is_missing_of_a_recorded_trial_is_replayed_from_its_longest_record
 def test_a_damaged_record_is_named_set_aside_and_made_again(store, content):
     store.commit(record())
     store.commit(record(unit((0, HOT))))
-    path = store.record_path(UNIT.id)
-    whole = path.read_bytes()
+    whole = store.files.read(RECORD)
     broken = whole[: len(whole) // 2] if content is None else content
-    path.write_bytes(broken)
-    with pytest.raises(InputError, match=rf"{path.name}: damaged \(.*\); move it away, and the next launch"):
+    store.files.replace(RECORD, broken)
+    with pytest.raises(DamagedError, match=rf"{RECORD}: damaged \(.*\); move it away, and the next launch"):
         store.record(UNIT.id)
     table, damaged = store.table()
-    assert (table["unit_id"].to_list(), damaged) == ([unit((0, HOT)).id], [path])
+    assert (table["unit_id"].to_list(), damaged) == ([unit((0, HOT)).id], [UNIT.id])
     assert [left.measurements for left in missing_units([UNIT], table)] == [UNIT.measurements]
-    store.set_aside(damaged)
-    assert [kept.read_bytes() for kept in store.damaged.iterdir()] == [broken]
+    store.set_aside([*damaged, unit((0, HOT)).id, "another launch was first"])
+    assert [store.files.read(f"damaged/{name}") for name in store.files.list("damaged")] == [broken]
+    assert store.recorded_units() == {unit((0, HOT)).id}
     assert store.commit(record())
     assert missing_units([UNIT], store.table()[0]) == []
 
@@ -273,49 +253,83 @@ def test_the_index_is_a_cache_that_readers_keep_small(store, monkeypatch):
     whole = [record(unit((0, COLD), seed=seed)) for seed in range(9)]
     for item in whole:  # four rows are written down, four, and one is not: its process was killed
         store.commit(item)
-    assert len(list(store.index.iterdir())) == 2
+    assert len(store.files.list("index")) == 2
     opened = []
-    monkeypatch.setattr(index, "read", lambda path, schema: opened.append(path) or read(path, schema))
+    read = store.files.read
+    monkeypatch.setattr(store.files, "read", lambda name: opened.append(name) or read(name))
     expected = {item.unit_id: item.evaluations[0].accuracy for item in whole}
     for _ in range(2):
-        table, damaged = Store(store.root).table()
+        table, damaged = Store(store.root, store.files).table()
         found = {row["unit_id"]: row["evaluations"][0]["accuracy"] for row in table.iter_rows(named=True)}
         assert (found, damaged) == (expected, [])
-    assert [path.parent.name for path in opened].count("records") == 2  # only what no index holds
+    assert sum(name.startswith("records/") for name in opened) == 2  # only what no index holds
     store.flush()
     store.table()
-    assert len(list(store.index.iterdir())) == 1
-    store.record_path(whole[0].unit_id).unlink()
+    assert len(store.files.list("index")) == 1
+    store.files.remove(f"records/{whole[0].unit_id}.parquet")
     assert set(store.table()[0]["unit_id"]) == {item.unit_id for item in whole[1:]}
     assert store.table()[0].columns == list(index.SCHEMA)
+
+
+def test_later_grades_count_and_the_record_stays(store):
+    store.commit(record())
+    for attempt_id, graded, accuracy in (("a", "2026-01-03", 1.0), ("a", "2026-01-02", 0.0), ("b", "2026-01-04", 0.75)):
+        regrade = Regrade(
+            unit_id=UNIT.id,
+            attempt_id=attempt_id,
+            step=2,
+            evaluation_id=COLD.id,
+            graded=graded,
+            code_version="v",
+            accuracy=accuracy,
+            correct=[True, True],
+            extracted=["4", "4"],
+        )
+        store.commit_grades([regrade])
+    assert [result.accuracy for result in store.evaluations(UNIT.trial.id)] == [0.5, 1.0]
+    assert [result.extracted for result in store.evaluations(UNIT.trial.id)] == [["4", None], ["4", "4"]]
+    assert [result["accuracy"] for result in store.table()[0]["evaluations"][0]] == [0.5, 1.0]
+    assert store.record(UNIT.id) == record()
+
+
+def test_some_leaves_of_records_are_read_without_the_rest(store):
+    store.commit(record())
+    [row] = store.leaves(store.units_of([UNIT.trial.id]), ["trial_id", "evaluations.list.element.step"])
+    assert row == {"trial_id": UNIT.trial.id, "evaluations": [{"step": 0}, {"step": 2}]}
+    store.files.replace(RECORD, b"PAR1")
+    with pytest.raises(DamagedError, match="damaged"):
+        list(store.leaves([UNIT.id], ["trial_id"]))
 
 
 def test_records_of_an_older_version_are_read():
     """They were written by version 1, which had no schema_version, log, measurements or provenance.replayed."""
     old = Store(Path(__file__).parents[1] / "golden" / "store-v1")
-    rows = old.scan().collect().sort("unit_id").to_dicts()
-    assert [(row["schema_version"], row["log"], row["provenance"]["replayed"]) for row in rows] == [(None,) * 3] * 2
-    assert [row["evaluations"][0]["texts"][0] for row in rows] == ["#4", "#4"]
+    records = [old.record(unit) for unit in sorted(old.recorded_units())]
+    assert [(it.schema_version, it.log, it.measurements, it.provenance.replayed) for it in records] == [
+        (None, None, [], None)
+    ] * 2
+    assert [it.evaluations[0].texts[0] for it in records] == ["#4", "#4"]
     table, damaged = old.table()
     assert (len(table), damaged) == (2, [])
     assert missing_units([UNIT], table) == []
-    assert old.record(UNIT.id)["provenance"]["attempt_id"] == "a"
-    assert old.scan_failed().collect()["error"].to_list() == ["loss is nan, 'quoted'\nsecond line: é"]
+    assert old.record(UNIT.id).provenance.attempt_id == "a"
+    assert [attempt.error for attempt in old.failures()] == ["loss is nan, 'quoted'\nsecond line: é"]
 
 
 def test_records_of_a_newer_version_are_read(store):
     store.commit(record())
-    path = store.record_path(UNIT.id)
-    newer = pl.read_parquet(path).with_columns(
+    newer = pl.read_parquet(store.files.read(RECORD)).with_columns(
         pl.lit(9).alias("schema_version"),
         pl.lit("?").alias("invented"),
         pl.col("provenance").struct.with_fields(pl.lit(1).alias("novel")),
     )
-    newer.write_parquet(path)
-    row = Store(store.root).record(UNIT.id)
-    assert row == dataclasses.asdict(record()) | {"schema_version": 9}
+    store.files.replace(RECORD, parquet(newer))
+    assert store.record(UNIT.id) == dataclasses.replace(record(), schema_version=9)
 
 
-def test_paths_lie_in_the_store(store):
-    assert store.figure_path("temperature", "pdf") == store.root / "figures" / "temperature.pdf"
-    assert store.record_path(UNIT.id) == store.root / "records" / f"{UNIT.id}.parquet"
+def test_names_lie_in_the_store(store):
+    store.commit(record())
+    path = store.save_figure("temperature.pdf", b"%PDF")
+    assert (str(path), store.files.read("figures/temperature.pdf")) == (store.where("figures/temperature.pdf"), b"%PDF")
+    assert (store.is_recorded(UNIT.id), store.is_recorded("another")) == (True, False)
+    assert names(store) == ["figures/temperature.pdf", RECORD]

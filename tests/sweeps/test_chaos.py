@@ -54,10 +54,10 @@ def test_poison_in_the_real_engine(tmp_path: Path) -> None:
     words += ["rollout=transformers", "cluster.lanes=1", "cluster.stall_seconds=20", "benchmarks.sum.limit=2"]
     output = finished(start(tmp_path, *words, trainer="tests.poison_engine:Trainer"), status=1)
     assert "11 trials failed too often and were given up" in output
-    rows = Store(tmp_path).scan().select("status", "error").collect().rows()
+    rows = pl.scan_parquet(tmp_path / "records" / "*.parquet").select("status", "error").collect().rows()
     assert Counter(status for status, _ in rows) == {"done": 2, "diverged": 4}  # the base model and seed 0
     assert all("the norm of the weights is not finite" in error or "is nan" in error for _, error in rows if error)
-    failed = Store(tmp_path).scan_failed().select("error", "attempt", "log").collect()
+    failed = pl.scan_parquet(tmp_path / "failed" / "*.parquet").select("error", "attempt", "log").collect()
     ends = Counter(
         error.splitlines()[-1].partition(" while ")[0].partition(": the prompt")[0] for error in failed["error"]
     )
@@ -131,7 +131,7 @@ def steer(store: Path, action: str, *words: str) -> str:
 
 def posted(store: Path) -> dict[str, Any]:
     """What the store's only launch last said of itself."""
-    return json.loads(next(Store(store).launches.glob("*/status.json")).read_text())
+    return json.loads(next((store / "launches").glob("*/status.json")).read_text())
 
 
 def test_a_running_sweep_is_paused_resumed_given_more_and_stopped(tmp_path: Path) -> None:
@@ -147,7 +147,8 @@ def test_a_running_sweep_is_paused_resumed_given_more_and_stopped(tmp_path: Path
     assert "2 units of work added, 0 were planned already, 1 are recorded" in steer(tmp_path, "first", *more)
     assert "resumed" in steer(tmp_path, "resume")
     wait_for(lambda: recorded(tmp_path) > known + 4)
-    temperatures = Store(tmp_path).scan().select("trial").collect()["trial"].str.contains('"temperature": 0.6')
+    trials = pl.read_parquet(tmp_path / "records" / "*.parquet")["trial"]
+    temperatures = trials.str.contains('"temperature": 0.6')
     assert temperatures.sum() == 2
     said = steer(tmp_path, "add", GOOD, "sweep.seeds=401", "sweep.figures=[]")
     assert said.startswith("temperature-")

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import polars as pl
 
-from em.store import Store
 from tests.processes import finished
 from tests.smallest import recorded, start
 
@@ -21,7 +20,8 @@ def test_a_setting_that_no_trial_can_meet_ends_the_sweep_in_one_line(
 def trajectories(store: Path) -> dict[str, tuple[object, ...]]:
     """What is recorded of every trial, over all of its records."""
     found: dict[str, tuple[object, ...]] = {}
-    for rows in Store(store).scan().sort(pl.col("steps").list.len()).collect().partition_by("trial_id"):
+    table = pl.read_parquet(store / "records" / "*.parquet").sort(pl.col("steps").list.len())
+    for rows in table.partition_by("trial_id"):
         records = rows.to_dicts()
         measured = [(r["step"], r["evaluation_id"], r) for record in records for r in record["evaluations"]]
         digests = {(digest["step"], digest["sha256"]) for record in records for digest in record["digests"]}
@@ -39,8 +39,9 @@ def test_an_extended_sweep_is_the_sweep_that_had_it_from_the_start(environment: 
     assert "3 of these go on from a recorded trial: its tokens are trained on again, not sampled again" in output
     finished(start(environment, whole, "sweep.seeds=1", *long))
     assert trajectories(grown) == trajectories(whole)
-    provenance = Store(grown).scan().select("unit_id", "provenance").unnest("provenance").collect()
+    records = pl.read_parquet(grown / "records" / "*.parquet")
+    provenance = records.select("unit_id", "provenance").unnest("provenance")
     assert (provenance["replayed"].null_count(), len(provenance)) == (4, 8)
     assert set(provenance["replayed"].drop_nulls()) <= set(provenance["attempt_id"])
-    measured = Store(grown).scan().select(pl.col("evaluations").list.len().sum()).collect().item()
+    measured = records["evaluations"].list.len().sum()
     assert measured == (1 + 3 * 2) * 12

@@ -14,7 +14,6 @@ from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import Record, Status
 from em.store.recorded import unit_of
-from em.store.schema import read, schema_of
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
@@ -56,7 +55,7 @@ def test_failures_are_grouped_the_most_frequent_first(tmp_path: Path) -> None:
         store.commit(failure(unit, OOM.format(size, size)))
     store.commit(failure(first, "", status=Status.done))  # its third attempt succeeded
     said = describe(store, attempts(store), ["store=there"]).split("\n\n")
-    assert said[0] == f"4 failed attempts at 3 units of work in {store.failed}"
+    assert said[0] == f"4 failed attempts at 3 units of work in {store.where('failed')}"
     assert said[1].splitlines() == [
         "3 x torch.OutOfMemoryError: Tried to allocate 3 GiB on GPU 3",
         "    2 units, 1 of them recorded since, on node-a, 2026-01-02T03:04:05 to 2026-01-02T03:04:05 UTC",
@@ -67,20 +66,19 @@ def test_failures_are_grouped_the_most_frequent_first(tmp_path: Path) -> None:
 
 def test_nothing_failed(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    assert describe(store, attempts(store)) == f"no failed attempts in {store.failed}"
+    assert describe(store, attempts(store)) == f"no failed attempts in {store.where('failed')}"
 
 
 def test_a_unit_comes_back_from_its_failed_attempt(tmp_path: Path) -> None:
     store = Store(tmp_path)
     [wanted] = units("eval.steps=[2,4]", "eval.texts=none", "optimizer.lr=0.5")[3:4]
     store.commit(failure(wanted, "?"))
-    [path] = store.failed.iterdir()
-    found = read(path, schema_of(Record)).row(0, named=True)
-    assert unit_of(found) == wanted
+    [failed] = store.failures()
+    assert unit_of(failed) == wanted
     with pytest.raises(InputError, match=f"by this version's reading it is {wanted.trial.id}-"):
-        unit_of({**found, "unit_id": "another"})
+        unit_of(dataclasses.replace(failed, unit_id="another"))
     with pytest.raises(InputError, match="recorded by a version that did not say what was to be measured"):
-        unit_of({**found, "measurements": None})
+        unit_of(dataclasses.replace(failed, measurements=[]))
 
 
 def test_the_command_runs_one_unit_again(tmp_path: Path) -> None:
@@ -94,9 +92,9 @@ def test_the_command_runs_one_unit_again(tmp_path: Path) -> None:
 
     done = rerun(wanted.id)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == f"recorded in {store.record_path(wanted.id)}"
-    assert store.record(wanted.id)["status"] == "done"
+    assert done.stdout.splitlines()[-1] == f"{wanted.id}: recorded in {store.where('records')}"
+    assert store.record(wanted.id).status is Status.done
     assert re.match(f"{wanted.id}: has succeeded since", rerun(wanted.id).stderr)
     assert rerun("feedfeed").stderr == (
-        f"error: feedfeed: no failed attempt in {store.failed}; `make failures` lists them\n"
+        f"error: feedfeed: no failed attempt in {store.where('failed')}; `make failures` lists them\n"
     )

@@ -26,7 +26,7 @@ def at_work(store: Path) -> dict[str, int]:
     found = {}
     for claim in (store / "claims").glob("[!.]*"):
         with suppress(FileNotFoundError):
-            found[claim.name] = json.loads(claim.read_text())["pid"]
+            found[claim.stem] = json.loads(claim.read_text())["pid"]
     return {unit: pid for unit, pid in found.items() if Path(f"/proc/{pid}").exists()}
 
 
@@ -40,7 +40,7 @@ def in_mid_trial(store: Path) -> Iterator[int]:
             with suppress(FileNotFoundError, ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
                 wait_for(lambda pid=pid: state_and_parent(pid)[0] == "T")
-                if unit in at_work(store) and not Store(store).record_path(unit).exists():
+                if unit in at_work(store) and not Store(store).is_recorded(unit):
                     caught.append(pid)
                     return True
                 os.kill(pid, signal.SIGCONT)
@@ -59,7 +59,7 @@ def state_and_parent(pid: int) -> tuple[str, int]:
 
 def reproduced(store: Path) -> pl.DataFrame:
     """Everything of the records that another run must give again, bit by bit."""
-    return Store(store).scan().drop(NOT_REPRODUCED).sort("unit_id").collect()
+    return pl.scan_parquet(store / "records" / "*.parquet").drop(NOT_REPRODUCED).sort("unit_id").collect()
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,8 @@ def test_a_sweep_records_every_trial_once_and_draws_its_figure(undisturbed: tupl
 
 
 def test_lanes_start_one_engine_each(undisturbed: tuple[Path, str]) -> None:
-    provenance = Store(undisturbed[0]).scan().select("provenance").unnest("provenance").collect()
+    records = pl.read_parquet(undisturbed[0] / "records" / "*.parquet")
+    provenance = records.select("provenance").unnest("provenance")
     assert provenance.select("lane", "pid").n_unique() == provenance["lane"].n_unique()
     assert provenance["turnover_seconds"].null_count() == provenance["lane"].n_unique()  # a lane's first trial
 
@@ -145,7 +146,7 @@ def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
 
     finished(start(environment, tmp_path))
     assert reproduced(tmp_path).equals(reproduced(undisturbed[0]))
-    [(attempt, error)] = Store(tmp_path).scan_failed().select("attempt", "error").collect().rows()
+    [(attempt, error)] = pl.scan_parquet(tmp_path / "failed" / "*.parquet").select("attempt", "error").collect().rows()
     assert attempt == 1
     assert re.fullmatch(r"the worker was killed by SIGKILL while .* step \d/4|.* while starting .*", error)
     assert not list(tmp_path.rglob("*.tmp"))

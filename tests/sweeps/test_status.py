@@ -1,5 +1,6 @@
 """What is said of a sweep from its store alone: launches, plan, cells; and a watch that ends by itself."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from em.store.provenance import provenance
 from em.store.record import EvaluationResult, Record, Status
 from em.trial.unit import Unit
 from sweeps import status
-from sweeps.board import GONE_SECONDS, Board, write
+from sweeps.board import GONE_SECONDS, Board
 from sweeps.queue import LaneState, Snapshot
 from sweeps.standing import Observer
 from sweeps.status import cells, head, watch
@@ -87,7 +88,7 @@ def posted(store: Store, said: Snapshot, age: float = 0.0, over: bool = False, s
     board = Board(store, sweep, [f"sweep={sweep}", "sweep.seeds=4"])
     board.about |= {"node": "node-a", "pid": 4711}
     board.post(said.plain(), over)
-    path = board.folder / "status.json"
+    path = store.root / "launches" / board.folder / "status.json"
     os.utime(path, (time.time() - age, time.time() - age))
     return path
 
@@ -162,7 +163,7 @@ def test_what_is_not_measured_on_all_benchmarks_is_missing(sweep: Observer) -> N
 
 
 def test_a_damaged_record_is_counted_and_shown_as_missing(begun: Observer) -> None:
-    begun.store.record_path(begun.units[1].id).write_bytes(b"half")
+    (begun.store.root / "records" / f"{begun.units[1].id}.parquet").write_bytes(b"half")
     lines = printed(begun)
     assert any(line.endswith("4 failed attempts 1 given up 1 damaged") for line in lines)
     assert "0.5 ■x·· 2/4 1 52.0 52.0 52.0" in lines
@@ -258,7 +259,7 @@ def test_nothing_is_to_go_on_where_nothing_is_to_do(sweep: Observer) -> None:
 def test_a_notice_of_another_version_is_shown_as_far_as_it_can_be(begun: Observer) -> None:
     path = posted(begun.store, snapshot())
     said = Board(begun.store, "smoke", []).about | {"over": False, "snapshot": asdict(snapshot()) | {"newer": 1}}
-    write(path, said)
+    path.write_text(json.dumps(said))
     lines = printed(begun)
     assert lines[0].startswith("running on ")
     assert "another version of the code wrote its notice: it cannot be read here" in lines
@@ -310,8 +311,8 @@ def test_a_watch_ends_with_the_sweep_and_redraws_its_figure(begun: Observer, mon
         "1.5 ■■■! 3/4 1 76.7 70.0 90.0",
     ]
     assert drawn == [8, 9, 12]
-    assert f"drawn:{begun.store.figure_path('smoke', 'png')}" in "".join(lines).replace("drawn: ", "drawn:")
-    counts = [row.split(",")[:2] for row in begun.store.figure_path("smoke", "csv").read_text().splitlines()]
+    assert f"drawn:{begun.store.where('figures/smoke.png')}" in "".join(lines).replace("drawn: ", "drawn:")
+    counts = [row.split(",")[:2] for row in begun.store.files.read("figures/smoke.csv").decode().splitlines()]
     assert counts == [["rollout.temperature", "n"], ["0.5", "3"], ["1.0", "4"], ["1.5", "3"]]
 
 
@@ -349,7 +350,7 @@ def test_nothing_is_drawn_where_there_is_no_figure_or_no_score(store: Store, ove
     commit(sweep, [0.5])
     sweep.look()
     assert sweep.draw() == []
-    assert not store.figures.exists()
+    assert store.files.list("figures") == []
 
 
 def test_the_commands_load_nothing_heavy_and_end_as_they_should(sweep: Observer) -> None:

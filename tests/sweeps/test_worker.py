@@ -7,7 +7,6 @@ import pytest
 from filelock import FileLock
 
 from em.store import Store
-from em.store.claims import claim
 from em.store.record import Status
 from em.trial.checkpoint import cache_folder
 from em.trial.unit import Unit
@@ -55,18 +54,18 @@ def test_a_worker_says_what_it_does_and_commits(setup: Setup) -> None:
     assert outcome.seconds > 0.04
     assert outcome.memory > 50e6
     made = store.record(unit.id)
-    assert (made["attempt"], made["provenance"]["lane"], made["provenance"]["pid"]) == (2, "5", process.popen.pid)
-    assert list(store.claims.glob("[!.]*")) == []
+    assert (made.attempt, made.provenance.lane, made.provenance.pid) == (2, "5", process.popen.pid)
+    assert store.files.list("claims") == []
     said, outcome = answers(process, unit)
     assert (said, outcome.status) == ([f"starting {name}"], Status.done)  # it is recorded
     process.close()
     assert (process.popen.returncode, len(store.table()[0])) == (0, 1)
-    assert len(list(store.index.iterdir())) == 1
+    assert len(store.files.list("index")) == 1
 
 
 def test_what_another_launch_is_at_is_left_to_it(setup: Setup) -> None:
     unit = units()[1]
-    assert claim(Store(setup.store).claim_path(unit.id), "other", 60)
+    assert Store(setup.store).claim(unit.id, "other", 60)
     process = Process.start(setup, "model")
     assert answers(process, unit)[1].status is None
     process.close()

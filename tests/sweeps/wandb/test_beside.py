@@ -93,7 +93,9 @@ def test_it_follows_what_is_added_and_goes_on_after_a_kill(filled: Filled, store
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     silent_since = time.time() - 120
-    os.utime(board.folder / "status.json", (silent_since, silent_since))  # Ray starts, or much is added
+    os.utime(
+        store.root / "launches" / board.folder / "status.json", (silent_since, silent_since)
+    )  # Ray starts, or much is added
     process = started(command(store, *tracking), os.environ | NO_KEY)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("0 cell runs written")
@@ -119,7 +121,7 @@ def test_a_damaged_record_is_said_and_the_exporter_goes_on(store: Store) -> None
     base, first, *others = units_of(composed(store))
     fill(store, [first], Status.diverged)
     fill(store, [base, *others])
-    path = store.record_path(first.id)
+    path = store.root / "records" / f"{first.id}.parquet"
     whole = path.read_bytes()
     path.write_bytes(b"damaged")
     process = started(command(store, "tracking.export_seconds=0.2"), os.environ | NO_KEY)

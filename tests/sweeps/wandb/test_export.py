@@ -230,6 +230,6 @@ def test_the_monitor_is_thinned_by_how_long_the_launch_takes(filled: Filled, hou
     folder.root.mkdir()
     (folder.root / "em-smoke-smoke.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     said = {"started": datetime.fromtimestamp(now - hours * 3600, UTC).isoformat(), "snapshot": None}
-    monitor = monitor_run(viewed(config), folder, [Notice(folder.root, 0.0, said)], "", 15.0, None)
+    monitor = monitor_run(viewed(config), folder, [Notice("launch", 0.0, said)], "", 15.0, None)
     assert monitor is not None
     assert len(monitor.history) == rows

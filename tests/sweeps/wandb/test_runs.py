@@ -1,6 +1,7 @@
 """The plan of runs from the store: numbers, ids, versions, projects, exit status."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def accuracies(store: Store, temperature: float, step: int) -> np.ndarray:
         unit for unit in units_of(config) if unit.trial.prompts.texts and unit.trial.rollout.temperature == temperature
     ]
     records = [store.record(unit.id) for unit in own]
-    return np.array([[e["accuracy"] for e in record["evaluations"] if e["step"] == step] for record in records])
+    return np.array([[e.accuracy for e in record.evaluations if e.step == step] for record in records])
 
 
 def test_a_cell_shows_mean_deviation_quantiles_and_number_of_its_seeds(filled: Filled) -> None:
@@ -49,7 +50,7 @@ def test_step_0_is_the_base_model_and_one_trial_has_no_deviation(filled: Filled)
     store = filled()
     base = next(unit for unit in units_of(composed(store)) if unit.trial.is_base)
     row = cells(store)["temperature=1 (3 seeds)"].history[0]
-    accuracy = [result["accuracy"] for result in store.record(base.id)["evaluations"]]
+    accuracy = [result.accuracy for result in store.record(base.id).evaluations]
     assert row["_step"] == 0
     assert row["score/mean"] == pytest.approx(np.mean(accuracy), rel=1e-12)
     assert row["score/n"] == 1
@@ -82,13 +83,13 @@ def test_a_trial_shows_exactly_what_its_record_holds(filled: Filled) -> None:
     for unit in units_of(config):
         record, run = store.record(unit.id), found[unit.trial.id]
         rows = {row["_step"]: row for row in run.history}
-        for metrics in record["steps"]:
+        for metrics in map(asdict, record.steps):
             step = metrics.pop("step")
             assert rows[step].items() >= metrics.items()
-        for result in record["evaluations"]:
-            assert rows[result["step"]][f"accuracy_{result['benchmark']}"] == result["accuracy"]
+        for result in record.evaluations:
+            assert rows[result.step][f"accuracy_{result.benchmark}"] == result.accuracy
         assert run.job_type == ("base" if unit.trial.is_base else "trial")
-        assert run.config["attempt_id"] == record["provenance"]["attempt_id"]
+        assert run.config["attempt_id"] == record.provenance.attempt_id
 
 
 def test_values_at_another_temperature_carry_it_in_their_name(filled: Filled) -> None:
@@ -215,13 +216,13 @@ def test_later_grades_are_a_new_version_of_what_shows_them(filled: Filled) -> No
     store = filled()
     unit = units_of(composed(store))[1]
     record = store.record(unit.id)
-    last = record["evaluations"][-1]
+    last = record.evaluations[-1]
     exported = [[run.id for run in cells(store, *grain).values()] for grain in ([], ["tracking.runs=trial"])]
     regrade = Regrade(
         unit_id=unit.id,
-        attempt_id=record["provenance"]["attempt_id"],
-        step=last["step"],
-        evaluation_id=last["evaluation_id"],
+        attempt_id=record.provenance.attempt_id,
+        step=last.step,
+        evaluation_id=last.evaluation_id,
         graded="2999",
         code_version="later",
         accuracy=0.25,
@@ -231,13 +232,13 @@ def test_later_grades_are_a_new_version_of_what_shows_them(filled: Filled) -> No
     store.commit_grades([regrade])
     [cell] = planned(viewed(composed(store)), exported[0])
     [trial] = planned(viewed(composed(store, "tracking.runs=trial")), exported[1])
-    name = f"accuracy_{last['benchmark']}"
+    name = f"accuracy_{last.benchmark}"
     others = [accuracies(store, 0.5, step=2)[seed, -1] for seed in (1, 2)]
     assert cell.history[2][f"{name}/mean"] == pytest.approx(np.mean([0.25, *others]), rel=1e-12)
     assert {row["_step"]: row.get(name) for row in trial.history}[2] == 0.25
     assert (cell.version, trial.version) == (2, 2)
     table = responses(viewed(composed(store)))
-    answers = [row for row in table.rows if row[1:3] == [unit.trial.id, last["benchmark"]]]
+    answers = [row for row in table.rows if row[1:3] == [unit.trial.id, last.benchmark]]
     assert [row[-2:] for row in answers] == [["2", False]]
 
 

@@ -1,0 +1,56 @@
+"""Files in memory, with a clock that stands still: the whole of what another back end of the store has to do."""
+
+from pathlib import PurePosixPath
+from threading import Lock
+
+
+class MemoryFiles:
+    def __init__(self) -> None:
+        self.pieces: dict[str, bytes] = {}
+        self.touched: dict[str, float] = {}
+        self.now, self.lock = 0.0, Lock()
+
+    def create_once(self, name: str, content: bytes) -> bool:
+        with self.lock:
+            if name in self.pieces:
+                return False
+            self.pieces[name], self.touched[name] = content, self.now
+            return True
+
+    def replace(self, name: str, content: bytes) -> None:
+        self.pieces[name], self.touched[name] = content, self.now
+
+    def read(self, name: str) -> bytes:
+        self.require(name)
+        return self.pieces[name]
+
+    def exists(self, name: str) -> bool:
+        return name in self.pieces
+
+    def list(self, folder: str) -> list[str]:
+        depth = len(PurePosixPath(folder).parts)
+        inside = [PurePosixPath(name).parts for name in self.pieces if PurePosixPath(name).is_relative_to(folder)]
+        return sorted({parts[depth] for parts in inside if len(parts) > depth and not parts[depth].startswith(".")})
+
+    def age(self, name: str) -> float:
+        self.require(name)
+        return self.now - self.touched[name]
+
+    def touch(self, name: str) -> None:
+        self.require(name)
+        self.touched[name] = self.now
+
+    def move(self, name: str, to: str) -> None:
+        self.replace(to, self.read(name))
+        self.remove(name)
+
+    def remove(self, name: str) -> None:
+        for piece in [piece for piece in self.pieces if PurePosixPath(piece).is_relative_to(name)]:
+            del self.pieces[piece]
+
+    def where(self, name: str) -> str:
+        return f"memory/{name}"
+
+    def require(self, name: str) -> None:
+        if name not in self.pieces:
+            raise FileNotFoundError(name)
