@@ -47,7 +47,7 @@ def words(store: Path, trials: int) -> list[str]:
     temperatures = [0.25 * (number + 1) for number in range(TEMPERATURES)]
     axes = [("rollout.temperature", temperatures), ("optimizer.lr", rates)]
     written = ", ".join(f"{{field: {field}, values: [{', '.join(map(str, values))}]}}" for field, values in axes)
-    sweep = [f"sweep.axes=[{written}]", "sweep.figure_axis=''", f"sweep.seeds={SEEDS}"]
+    sweep = [f"sweep.axes=[{written}]", "sweep.figures=[]", f"sweep.seeds={SEEDS}"]
     return ["sweep=temperature", *sweep, f"store={store}", "model.pretrain.steps=30"]
 
 
