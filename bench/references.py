@@ -102,7 +102,11 @@ def apart(function: Callable[[], float], processes: int = 1) -> float:
     """What a function of APART gives in a process of its own; the mean of so many that run it at once."""
     command = [sys.executable, "-m", "bench.references", function.__name__]
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-    running = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(processes)]
+    # In sessions of their own, as the workers of lanes: Linux shares busy cores among sessions.
+    running = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+        for _ in range(processes)
+    ]
     return mean(float(process.communicate()[0].split()[-1]) for process in running)
 
 
