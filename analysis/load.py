@@ -4,10 +4,8 @@ A trial may have several records.  Their measurements are united; one that was m
 the weights that most of its step was measured with, so that a score mixes attempts only where nothing else is recorded.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
-from functools import reduce
-from typing import Any
 
 import polars as pl
 
@@ -22,15 +20,15 @@ KEPT = ("trial_id", "unit_id", "status", "started", "environment")  # of a recor
 MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy", "ungraded")
 
 
-def cells(trials: Iterable[Trial], axes: Sequence[str]) -> pl.DataFrame:
-    """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and the value on every axis."""
-    return pl.DataFrame(
-        [
-            {"trial_id": trial.id, "base_id": trial.base.id, "model": trial.model.label, "seed": trial.seed}
-            | {axis: _value(trial, axis) for axis in axes}
-            for trial in trials
-        ]
-    )
+def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]]) -> pl.DataFrame:
+    """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and its value on every axis."""
+    of_trials = {
+        "trial_id": [trial.id for trial in trials],
+        "base_id": [trial.base.id for trial in trials],
+        "model": [trial.model.label for trial in trials],
+        "seed": [trial.seed for trial in trials],
+    }
+    return pl.DataFrame(of_trials | dict(axes))
 
 
 def check(name: str, axis: str, cells: pl.DataFrame, evaluations: Sequence[Evaluation]) -> None:
@@ -46,11 +44,6 @@ def check(name: str, axis: str, cells: pl.DataFrame, evaluations: Sequence[Evalu
     temperatures = {evaluation.temperature for evaluation in evaluations}
     if len(temperatures) != 1:
         raise InputError(f"eval.temperatures={sorted(temperatures)}: a score is of one temperature, choose one")
-
-
-def _value(trial: Trial, path: str) -> Any:
-    value = reduce(getattr, path.split("."), trial)
-    return value.value if isinstance(value, Enum) else value
 
 
 def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:

@@ -1,6 +1,8 @@
 """A sweep: plan it, run what is missing, draw its figure.
 
     python -m sweeps sweep=temperature
+    python -m sweeps optimizer.lr=1e-5,2e-5,5e-5 seed=range(0,4)            # several values are an axis
+    python -m sweeps sweep=temperature objective=paper,reference_code       # ... beside those of conf/sweep/temperature.yaml
 
 The same command again goes on where it was stopped, and ends at once where nothing is missing.
 """
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from em.cli.command import run_command
 from em.store import Store
-from sweeps.config import compose_launch
+from sweeps.config import LAUNCH, compose_launch
 from sweeps.figures import check, draw
 from sweeps.plan import describe, plan
 from sweeps.protocol import TRAINER
@@ -26,7 +28,7 @@ def main(arguments: list[str], trainer: str = TRAINER) -> None:
         from sweeps.launch import launch
 
         if config.sweep.figure_axis:
-            check(config, found.trials)  # what cannot be drawn is said before it is trained
+            check(config, found.cells)  # what cannot be drawn is said before it is trained
         store.set_aside(found.damaged)
         try:
             config = launch(config, arguments, found, store, console, trainer)
@@ -39,10 +41,14 @@ def main(arguments: list[str], trainer: str = TRAINER) -> None:
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
     if config.sweep.figure_axis:
-        draw(config, found.trials, store, console)
+        draw(config, found.cells, store, console)
     if given_up:
         sys.exit(1)
 
 
+def command() -> None:
+    run_command(main, __doc__, LAUNCH)
+
+
 if __name__ == "__main__":
-    run_command(main, __doc__)
+    command()

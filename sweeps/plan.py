@@ -6,7 +6,7 @@ Needs neither Ray nor torch nor vLLM.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +17,7 @@ from em.store.missing import missing_units
 from em.trial.trial import Trial
 from em.trial.unit import Unit
 from sweeps import expand
-from sweeps.config import Launch, compose_launch
+from sweeps.config import LAUNCH, Launch, compose_launch
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Plan:
     given_up: list[Unit]  # missing, but failed too often to be tried again
     attempts: Counter[str]  # failed attempts so far, by unit id
     damaged: list[Path]  # record files that cannot be read; a launch sets them aside
+    cells: list[expand.Cell] = field(default_factory=list)
 
     @property
     def trials(self) -> list[Trial]:
@@ -41,7 +42,10 @@ class Plan:
 def plan(launch: Launch, store: Store) -> Plan:
     """What the launch wants, against what the store holds."""
     table, damaged = store.table()
-    return compare(expand.units(launch), table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
+    cells = expand.cells(launch)
+    units = launch.units(expand.breadth_first(cells))
+    compared = compare(units, table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
+    return replace(compared, cells=cells)
 
 
 def compare(
@@ -58,8 +62,9 @@ def compare(
 
 def describe(launch: Launch, found: Plan, store: Store) -> str:
     """The plan in words, a line a fact."""
-    axes = [f"{len(axis.values)} {axis.field}" for axis in launch.sweep.axes]
-    shape = " x ".join([*axes, f"{launch.sweep.seeds} seeds"])
+    axes = [f"{len(axis.values)} {axis.field}" for axis in launch.axes]
+    seeds = len(launch.seeds)
+    shape = " x ".join([*axes, f"{seeds} seed{'s' * (seeds > 1)}"])
     measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
@@ -90,4 +95,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, __doc__)
+    run_command(main, __doc__, LAUNCH)

@@ -76,11 +76,11 @@ class Sweep:
     def __init__(self, arguments: list[str]) -> None:
         self.config = compose_launch(arguments)
         self.store, sweep = Store(self.config.store), self.config.sweep
-        axes = [sweep.figure_axis] if sweep.figure_axis else [axis.field for axis in sweep.axes]
-        trials = expand.trials(self.config)
-        self.units = self.config.units(trials)
+        axes = [sweep.figure_axis] if sweep.figure_axis else [axis.field for axis in self.config.axes]
+        wanted = expand.cells(self.config)
+        self.units = self.config.units(expand.breadth_first(wanted))
         self.trials = {unit.trial.id for unit in self.units}
-        self.wanted = load.cells(trials, axes)
+        self.wanted = expand.frame(wanted).select("trial_id", "base_id", "model", "seed", *axes)
         self.cell = axes or ["model"]  # the columns of `wanted` that make a cell
         self.step = max(self.config.eval.steps)
         self.at = self.config.eval.temperatures[0]

@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from em.errors import InputError, require, require_known
 from em.trial.identity import capacity_fields
+from em.trial.prompts import Prompts
 
 
 def with_value(config: Any, path: str, value: Any) -> Any:
@@ -21,17 +22,19 @@ def typed_value(config: Any, path: str, value: Any) -> Any:
 
     Raises InputError where the path names no field, names one that does not identify a trial, or the types disagree.
     """
-    name, _, rest = path.partition(".")
-    fields = {item.name: item for item in dataclasses.fields(config)}
-    require_known("field", name, fields)
-    if rest:
-        require(dataclasses.is_dataclass(getattr(config, name)), name, rest, "this field has no fields of its own")
-        return typed_value(getattr(config, name), rest, value)
-    require(not dataclasses.is_dataclass(getattr(config, name)), name, value, "vary one of its fields")
-    require(name not in capacity_fields(type(config)), name, value, "it changes nothing of what a trial is")
-    node: Any = OmegaConf.structured(type(config))
+    owner, parts = config, path.split(".")
+    for place, name in enumerate(parts, start=1):
+        here = ".".join(parts[:place])
+        require(dataclasses.is_dataclass(owner), path, value, f"{'.'.join(parts[: place - 1])} has no fields of its own")
+        names = [".".join([*parts[: place - 1], item.name]) for item in dataclasses.fields(owner)]
+        require_known("field", here, names)
+        kind, owner = type(owner), getattr(owner, name)
+    require(not dataclasses.is_dataclass(owner), path, value, "vary one of its fields")
+    # What prompts are read from makes their texts, which do identify a trial.
+    require(kind is Prompts or name not in capacity_fields(kind), path, value, "it changes nothing of what a trial is")
+    node: Any = OmegaConf.structured(kind)
     try:
         node[name] = value
     except OmegaConfBaseException as error:
-        raise InputError(f"{name}={value}: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}={value}: {str(error).splitlines()[0]}") from None
     return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]

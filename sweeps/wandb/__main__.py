@@ -43,8 +43,9 @@ class Mirror:
         self.folder = Folder(self.store, self.config.project)
 
     def expand(self, config: Launch) -> None:
-        self.config, self.trials = config, expand.trials(config)
-        self.units, self.cells = config.units(self.trials), view.cells(config, self.trials)
+        self.config, self.wanted = config, expand.cells(config)
+        self.units = config.units(expand.breadth_first(self.wanted))
+        self.cells = view.cells(config, self.wanted)
 
     def add(self, arguments: list[str]) -> None:
         """More is wanted; how it is tracked stays as it was."""
@@ -113,7 +114,7 @@ class Mirror:
         if not self.config.sweep.figure_axis:
             return None
         try:
-            figures.draw(self.config, self.trials, self.store, Console(quiet=True))
+            figures.draw(self.config, self.wanted, self.store, Console(quiet=True))
         except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
             return None
         return self.store.figure_path(self.config.sweep.name, "png")

@@ -23,7 +23,7 @@ def curve_name(path: str, statistic: str) -> str:
 def curve_runs(view: View) -> list[tuple[Run, str]]:
     """A run for each numeric axis, with its generation: every value's score over all seeds that have it, so far."""
     found = []
-    for path in (axis.field for axis in view.config.sweep.axes):
+    for path in (axis.field for axis in view.config.axes):
         value_of = {trial.id: cell.axes[path] for cell in view.cells for trial in cell.trials}
         if not is_numeric(list(value_of.values())):
             continue

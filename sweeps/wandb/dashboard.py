@@ -43,7 +43,7 @@ class Names:
 
     @classmethod
     def of(cls, config: Launch) -> "Names":
-        axes = config.sweep.axes
+        axes = config.axes
         cells = 1
         for axis in axes:
             cells *= len(axis.values)
@@ -238,7 +238,7 @@ def report(config: Launch, entity: str) -> wr.Report:
         entity=entity,
         project=config.project,
         title=f"Sweep {config.sweep.name}",
-        description=f"{names.cells} cells of {config.sweep.seeds} seeds",
+        description=f"{names.cells} cells of {len(config.seeds)} seeds",
         blocks=blocks,
         width="fluid",
     )

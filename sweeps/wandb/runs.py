@@ -68,7 +68,7 @@ def cell_runs(view: View, exported: Collection[str]) -> Iterator[Run]:
     """A run for each finished cell that is not among the `exported` run ids."""
     before = versions_of(exported)
     new = [cell for cell in view.cells if cell.key in view.ids and view.ids[cell.key] not in exported]
-    size = max(1, BATCH // view.config.sweep.seeds)
+    size = max(1, BATCH // len(view.config.seeds))
     for start in range(0, len(new), size):
         some = new[start : start + size]
         found = Found.of(view, some)

@@ -14,7 +14,7 @@ from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 from em.trial.unit import Unit
-from sweeps import failures
+from sweeps import expand, failures
 from sweeps.config import Launch
 from sweeps.plan import Plan, compare
 from sweeps.protocol import last_line
@@ -29,7 +29,7 @@ class Cell:
     """All seeds of one combination of the axes' values."""
 
     key: str
-    axes: dict[str, object]  # value by dotted path
+    axes: dict[str, object]  # value by dotted path, or by group the choice's name
     trials: list[Trial]
 
     @property
@@ -48,18 +48,11 @@ class Cell:
         return {word(path): value for path, value in self.axes.items()}
 
 
-def cells(config: Launch, trials: Iterable[Trial]) -> list[Cell]:
+def cells(config: Launch, wanted: Iterable[expand.Cell]) -> list[Cell]:
     """The cells of a sweep, in the order of work; a cell's key is its content and the sweep's name."""
-    axes = [axis.field for axis in config.sweep.axes]
-    frame = load.cells(trials := list(trials), axes)
-    found: dict[str, Cell] = {}
-    for trial, (_, *values) in zip(trials, frame.select("trial_id", *axes).iter_rows(), strict=True):
-        place = repr(values)  # a value may be a list
-        if place not in found:
-            key = key_of(config, "cell", trial.with_seed(0).id)
-            found[place] = Cell(key, dict(zip(axes, values, strict=True)), [])
-        found[place].trials.append(trial)
-    return list(found.values())
+    return [
+        Cell(key_of(config, "cell", cell.trials[0].with_seed(0).id), cell.values, cell.trials) for cell in wanted
+    ]
 
 
 def key_of(config: Launch, kind: str, identity: str) -> str:
@@ -88,7 +81,7 @@ class View:
     @cached_property
     def wanted(self) -> pl.DataFrame:
         """One row per trial: trial_id, base_id, model, seed."""
-        return load.cells([trial for cell in self.cells for trial in cell.trials], [])
+        return load.cells([trial for cell in self.cells for trial in cell.trials], {})
 
     @cached_property
     def ids(self) -> dict[str, str]:

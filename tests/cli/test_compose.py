@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from em.cli.command import run_command
-from em.cli.compose import CONF, compose_trial
+from em.cli.compose import compose_trial
+from em.cli.overrides import CONF
 from em.errors import InputError
 from em.trial.config import Config
 from em.trial.model import Precision
