@@ -1,6 +1,6 @@
 """One trial, without Ray: train, evaluate, record, print a summary.
 
-    python -m em model=tiny seed=3 rollout.temperature=1.0
+python -m em model=tiny seed=3 rollout.temperature=1.0
 """
 
 import polars as pl

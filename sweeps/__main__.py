@@ -1,8 +1,8 @@
 """A sweep: plan it, run what is missing, draw its figure.
 
     python -m sweeps sweep=temperature
-    python -m sweeps optimizer.lr=1e-5,2e-5,5e-5 seed=range(0,4)            # several values are an axis
-    python -m sweeps sweep=temperature objective=paper,reference_code       # ... beside those of conf/sweep/temperature.yaml
+    python -m sweeps optimizer.lr=1e-5,2e-5,5e-5 'seed=range(0,4)'      # several values are an axis
+    python -m sweeps sweep=temperature objective=paper,reference_code   # ... beside those of the sweep's file
 
 The same command again goes on where it was stopped, and ends at once where nothing is missing.
 """

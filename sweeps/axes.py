@@ -1,11 +1,12 @@
 """Axes as a command line gives them: several values of one name, in any of Hydra's ways to write them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from hydra.core.override_parser.types import Override, Quote, QuotedString, Transformer
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import ListConfig, OmegaConf
 
-from em.cli.overrides import LISTS, Choices, remedy, values_of
+from em.cli.overrides import LISTS, Choices, remedy, text, values_of
 from em.errors import InputError
 
 Axes = dict[str, list[object]]  # values by field or group
@@ -30,7 +31,7 @@ def split(overrides: Sequence[Override], groups: Choices) -> tuple[list[str], Ax
     if "seed" in axes and "sweep.seeds" in named:
         raise InputError(f"{named['sweep.seeds']}: {named['seed']} names the seeds; leave one of the two out")
     words = [
-        f"{override.get_key_element()}={text(axes[override.key_or_group][0])}"
+        f"{override.get_key_element()}={text(quoted(axes[override.key_or_group][0]))}"
         if override.is_sweep_override()
         else str(override.input_line)
         for override in overrides
@@ -43,20 +44,17 @@ def split(overrides: Sequence[Override], groups: Choices) -> tuple[list[str], Ax
 
 def plain(listed: ListConfig) -> Axes:
     """`sweep.axes` as it is composed."""
-    return {axis["field"]: axis["values"] for axis in map(OmegaConf.to_container, listed)}
+    axes: Any = OmegaConf.to_container(listed)
+    return {axis["field"]: axis["values"] for axis in axes}
 
 
 def word(axes: Mapping[str, Sequence[object]]) -> str:
     """The axes as one word that Hydra takes."""
-    return "sweep.axes=" + text([{"field": name, "values": list(values)} for name, values in axes.items()])
-
-
-def text(value: object) -> str:
-    """A value as Hydra writes it, a text in quotes: it may look like a number, or hold a comma."""
-    return Transformer.str(quoted(value))
+    return "sweep.axes=" + text(quoted([{"field": name, "values": list(values)} for name, values in axes.items()]))
 
 
 def quoted(value: object) -> object:
+    """A value whose texts are in quotes: they may look like a number, or hold a comma."""
     match value:
         case str():
             return QuotedString(value, Quote.single)

@@ -32,7 +32,8 @@ def read_words(words: Sequence[str], options: Collection[str] | None = None) -> 
 
     Raises InputError for a name that is not among the options, where these are given.
     """
-    given = {name.lstrip("+~"): value for name, is_option, value in (word.partition("=") for word in words) if is_option}
-    for name in given if options is not None else ():
-        require_known("option", name, options or ())
+    given = dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word)
+    if options is not None:
+        for name in given:
+            require_known("option", name, options)
     return [word for word in words if "=" not in word], given

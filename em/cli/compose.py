@@ -77,7 +77,6 @@ class Root(Generic[ConfigT]):
             raise unknown_option(name, keys(composed) - {name})
         return config
 
-
     def read(self, words: Sequence[str]) -> ConfigT:
         """The dataclass that these words make, its data files not read yet."""
         return self.config(self.compose(words), words)
@@ -146,5 +145,6 @@ def keys(composed: DictConfig) -> set[str]:
     while left:
         prefix, value = left.pop()
         paths.add(prefix)
-        left += [(f"{prefix}.{name}".lstrip("."), item) for name, item in value.items()] if isinstance(value, dict) else []
+        if isinstance(value, dict):
+            left += [(f"{prefix}.{name}".lstrip("."), item) for name, item in value.items()]
     return paths - {""}

@@ -1,7 +1,7 @@
 """Hydra's own flags, as its users know them: what prints is handed to Hydra, and the others say what to do instead."""
 
+import os
 import sys
-from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -19,7 +19,7 @@ INSTEAD = {
     "run": "not needed, leave it out",
     "config_path": "configs lie in conf/: add a file there",
     "config_dir": "configs lie in conf/: add a file there",
-    "config_name": "a launch is conf/launch.yaml, a trial conf/trial.yaml: choose within them, sweep=NAME or model=NAME",
+    "config_name": "a trial is conf/trial.yaml, a launch conf/launch.yaml: choose within them, model=NAME",
     "experimental_rerun": "`python -m em.rerun UNIT_ID` runs a failed attempt again",
     "package": "goes with --cfg",
     "resolve": "goes with --cfg",
@@ -36,7 +36,7 @@ def answer_flags(words: Sequence[str], root: Root | None) -> bool:
     parser = get_args_parser()
     parser.error = refuse
     if root is None:
-        raise InputError(f"{' '.join(words)}: flags go with `python -m em` and `python -m sweeps`; here -h is the only one")
+        raise InputError(f"{' '.join(words)}: flags are of `python -m em` and `python -m sweeps`; here: -h")
     given = parser.parse_intermixed_args(words)
     asked = [name for name in PRINTING if getattr(given, name)]
     for name, instead in INSTEAD.items():
@@ -62,6 +62,8 @@ def show(root: Root, words: Sequence[str]) -> None:
     """What a plain Hydra application on conf/ prints for these words."""
     root.register()
     sys.argv[1:] = words
+    if "COMP_LINE" in os.environ:  # a line to complete, which may have axes already: to Hydra these are of --multirun
+        os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(" ", " --multirun ", 1)
     hydra.main(config_path=str(CONF), config_name=root.name, version_base="1.3")(refuse_to_run)()
 
 

@@ -46,7 +46,7 @@ def describe(usage: str, root: Root | None, words: Sequence[str]) -> str:
             "Fields, NAME=VALUE (all of them, with comments, are in the dataclasses of em/trial and sweeps/config.py):",
             *(f"  {name:26} {shown(value):14} {FIELDS[name]}" for name, value in fields.items()),
             "",
-            "--cfg job prints the whole config, --info defaults the files that it comes from; -sc install=bash completes.",
+            "--cfg job prints the whole config, --info defaults the files that make it; -sc install=bash completes.",
         ]
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -9,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Transformer
 from hydra.errors import HydraException
 
-from em.errors import InputError, unknown_name
+from em.errors import InputError, require_known
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 VARIED = ("model", "prompts", "objective", "optimizer", "rollout", "seed", "sampling", "preset")  # what makes a trial
@@ -51,7 +52,7 @@ def parse(words: Sequence[str], groups: Choices) -> list[Override]:
 
 def check_choice(override: Override, options: Sequence[str]) -> None:
     """Raise InputError unless an override of a group names its choices."""
-    group, word = override.key_or_group, override.input_line
+    group, word, given = override.key_or_group, override.input_line, override.value()
     needed = f"{word}: one is needed, choose from {', '.join(options)}"
     if override.is_delete():
         if group not in OPTIONAL:
@@ -59,14 +60,15 @@ def check_choice(override: Override, options: Sequence[str]) -> None:
         return
     if override.is_add() or override.is_force_add():
         raise InputError(f"{word}: write {str(word).lstrip('+')}")
-    value = values_of(override, options) if override.is_sweep_override() else override.value()
-    if value is None:
+    if isinstance(given, dict):  # gives the fields themselves
+        return
+    if given is None:
         raise InputError(f"{word}: write ~{group}, which leaves it out" if group in OPTIONAL else needed)
-    if isinstance(value, list) and group not in LISTS and not override.is_sweep_override():
-        raise InputError(f"{word}: takes one choice; several are a sweep, {group}={','.join(map(str, value))}")
-    for name in value if isinstance(value, list) else [value]:
-        if isinstance(name, str | int | float) and str(name) not in options:  # a dictionary gives the fields themselves
-            raise unknown_name(group, str(name), options)
+    if isinstance(given, list) and group not in LISTS:
+        raise InputError(f"{word}: takes one choice; several are a sweep, {group}={','.join(map(str, given))}")
+    names = values_of(override, options) if override.is_sweep_override() else given
+    for name in names if isinstance(names, list) else [names]:
+        require_known(group, text(name), options)
 
 
 def values_of(override: Override, options: Sequence[str] = ()) -> list[object]:
@@ -94,4 +96,9 @@ def remedy(name: str, values: Sequence[object]) -> str:
     if name not in LISTS:
         return "give it one value"
     items = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return f"write a list, {name}=[{','.join(map(Transformer.str, items))}]"
+    return f"write a list, {name}=[{','.join(map(text, items))}]"
+
+
+def text(value: Any) -> str:
+    """A value as Hydra writes it."""
+    return Transformer.str(value)

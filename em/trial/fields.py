@@ -22,19 +22,17 @@ def typed_value(config: Any, path: str, value: Any) -> Any:
 
     Raises InputError where the path names no field, names one that does not identify a trial, or the types disagree.
     """
-    owner, parts = config, path.split(".")
-    for place, name in enumerate(parts, start=1):
-        here = ".".join(parts[:place])
-        require(dataclasses.is_dataclass(owner), path, value, f"{'.'.join(parts[: place - 1])} has no fields of its own")
-        names = [".".join([*parts[: place - 1], item.name]) for item in dataclasses.fields(owner)]
-        require_known("field", here, names)
-        kind, owner = type(owner), getattr(owner, name)
+    kind, owner, place, name = type(config), config, "", ""
+    for name in path.split("."):
+        require(dataclasses.is_dataclass(owner), path, value, f"{place[:-1]} has no fields of its own")
+        require_known("field", f"{place}{name}", [f"{place}{item.name}" for item in dataclasses.fields(owner)])
+        kind, owner, place = type(owner), getattr(owner, name), f"{place}{name}."
     require(not dataclasses.is_dataclass(owner), path, value, "vary one of its fields")
     # What prompts are read from makes their texts, which do identify a trial.
     require(kind is Prompts or name not in capacity_fields(kind), path, value, "it changes nothing of what a trial is")
     node: Any = OmegaConf.structured(kind)
     try:
         node[name] = value
+        return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]
     except OmegaConfBaseException as error:
         raise InputError(f"{path}={value}: {str(error).splitlines()[0]}") from None
-    return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]

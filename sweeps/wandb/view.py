@@ -50,9 +50,7 @@ class Cell:
 
 def cells(config: Launch, wanted: Iterable[expand.Cell]) -> list[Cell]:
     """The cells of a sweep, in the order of work; a cell's key is its content and the sweep's name."""
-    return [
-        Cell(key_of(config, "cell", cell.trials[0].with_seed(0).id), cell.values, cell.trials) for cell in wanted
-    ]
+    return [Cell(key_of(config, "cell", cell.trials[0].with_seed(0).id), cell.values, cell.trials) for cell in wanted]
 
 
 def key_of(config: Launch, kind: str, identity: str) -> str:

@@ -6,21 +6,20 @@ import pytest
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from analysis import load
 from analysis.draw import Drawn, draw_sweep, score_label
 from em.errors import InputError
 from em.store import Store
 from em.store.record import Status
 from em.trial.model import Model
 from em.trial.trial import Trial
-from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
+from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, cells, trial
 
 TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5, 1.0)]
 
 
 def draw(store: Store, trials: list[Trial] = TRIALS, axis: str = AXIS, output: StringIO | None = None) -> Drawn:
     console = Console(file=output or StringIO(), width=100)
-    return draw_sweep(store, "temperature", axis, load.cells(trials, [axis]), 10, EVALUATIONS, console)
+    return draw_sweep(store, "temperature", axis, cells(trials, axis), 10, EVALUATIONS, console)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from analysis import load
 from em.errors import InputError
 from em.store import Store
 from em.store.record import Status
-from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
+from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, cells, trial
 
 SUM, MAX = EVALUATIONS
 
@@ -104,22 +104,22 @@ def test_every_wanted_seed_has_an_outcome(store: Store, commit: Commit):
     commit(wanted[3], [], status=Status.failed)
     commit(wanted[3], [0.2, 0.6])  # its second attempt
     commit(wanted[4], [0.2], evaluations=[SUM])
-    cells = load.cells(wanted, [AXIS])
-    records = load.records(store, cells["trial_id"])
+    frame = cells(wanted)
+    records = load.records(store, frame["trial_id"])
     headlines = load.headlines(load.scores(records), EVALUATIONS)
-    seeds = load.seeds(cells, headlines, load.diverged(records), load.failed(store))
+    seeds = load.seeds(frame, headlines, load.diverged(records), load.failed(store))
     assert seeds["outcome"].to_list() == ["scored", "diverged", "failed", "scored", "missing", "missing"]
     assert seeds["score"].to_list() == [pytest.approx(0.4), None, None, pytest.approx(0.4), None, None]
 
 
 def test_cells_name_what_a_sweep_wants():
-    assert load.cells([trial(0.75, seed=3)], [AXIS, "rollout.engine"]).row(0, named=True) == {
+    assert load.cells([trial(0.75, seed=3)], {AXIS: [0.75], "rollout": ["vllm"]}).row(0, named=True) == {
         "trial_id": trial(0.75, seed=3).id,
         "base_id": trial().base.id,
         "model": "small",
         "seed": 3,
         AXIS: 0.75,
-        "rollout.engine": "vllm",
+        "rollout": "vllm",
     }
 
 
