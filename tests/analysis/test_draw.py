@@ -6,7 +6,6 @@ import pytest
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from analysis import load
 from analysis.draw import Drawn, draw_figures
 from analysis.figures import Figure
 from analysis.load import Headline
@@ -15,7 +14,7 @@ from em.store import Store
 from em.store.record import Status
 from em.trial.model import Model
 from em.trial.trial import Trial
-from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
+from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, cells, trial
 
 TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5, 1.0)]
 
@@ -23,7 +22,7 @@ TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5,
 def draw(store: Store, trials: list[Trial] = TRIALS, axis: str = AXIS, output: StringIO | None = None) -> Drawn:
     console = Console(file=output or StringIO(), width=100)
     figure = Figure("temperature", "axis", [axis], Headline(10, EVALUATIONS))
-    (drawn,) = draw_figures(store, [figure], load.cells(trials, [axis]), console)
+    (drawn,) = draw_figures(store, [figure], cells(trials, axis), console)
     return drawn
 
 

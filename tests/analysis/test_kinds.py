@@ -13,8 +13,8 @@ from analysis import figures
 from em.errors import InputError
 from em.store import Store
 from sweeps.config import compose_launch
-from sweeps.expand import trials
-from sweeps.figures import cells_of, check, main
+from sweeps.expand import frame, trials
+from sweeps.figures import check, main
 from tests.sweeps.test_status import record
 
 DOCS = (Path(__file__).parents[2] / "docs" / "extending.md").read_text().partition("## A new kind of figure")[2]
@@ -66,7 +66,7 @@ def test_a_new_kind_is_checked_before_anything_is_trained() -> None:
     two = "sweep.axes=[{field:rollout.temperature,values:[1,2]},{field:optimizer.lr,values:[1e-3,1e-4]}]"
     launch = compose_launch(["sweep=smoke", two, "sweep.figures=[{kind:spread}]"])
     with pytest.raises(InputError) as error:
-        check(launch, cells_of(launch, trials(launch)))
+        check(launch, frame(launch))
     shown = "figure smoke: axes=['rollout.temperature', 'optimizer.lr']: a figure of kind spread has 1"
     assert str(error.value) == shown
 

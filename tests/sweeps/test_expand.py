@@ -61,10 +61,12 @@ def test_several_models_have_a_base_each() -> None:
 @pytest.mark.parametrize(
     ("field", "values", "message"),
     [
-        ("rollout_temprature", "[1]", "unknown field 'temprature': did you mean 'temperature'?"),
-        ("rollout_temperature", "[1,3]", "sweep.axes[rollout.temperature]: rollout.temperature=3.0: the engines"),
+        ("rollout_temprature", "[1]", "unknown field 'rollout.temprature': did you mean 'rollout.temperature'?"),
+        ("rollout_temperature", "[1,3]", "rollout.temperature=3.0: the engines sample between 0 (greedy) and 2"),
         ("rollout_temperature", "[]", "give at least one value"),
-        ("seed", "[1]", "seeds are counted by sweep.seeds"),
+        ("rollout_samples", "[a]", "rollout.samples=a: Value 'a' of type 'str' could not be converted to Integer"),
+        ("seed", "[a]", "seed=a: must be a whole number, 0 or greater"),
+        ("eval_samples", "[1,2]", "eval.samples=1,2: is no part of a trial; give it one value"),
     ],
 )
 def test_a_wrong_axis_is_named(field: str, values: str, message: str) -> None:

@@ -66,8 +66,8 @@ def units_of(config: Launch) -> list[Unit]:
 
 
 def viewed(config: Launch) -> View:
-    trials = expand.trials(config)
-    return view.look(config, Store(config.store), view.cells(config, trials), config.units(trials))
+    wanted = expand.cells(config)
+    return view.look(config, Store(config.store), view.cells(config, wanted), expand.units(config))
 
 
 def command(store: Store, *words: str, action: str = "") -> list[str]:
