@@ -19,6 +19,7 @@ from sweeps.config import compose_launch
 from sweeps.wandb.folder import Folder
 from tests.bench import Row, resident_mib
 from tests.near_empty import Trainer
+from tests.trials import run
 
 TRIALS, SEEDS, TEMPERATURES = 13_440, 16, 8
 WARM = 0.2  # of the runs, after which memory should not grow any more
@@ -37,7 +38,7 @@ def words(store: Path, trials: int) -> list[str]:
 def fill(folder: Path, trials: int) -> None:
     config, store = compose_launch(words(folder, trials)), Store(folder)
     for unit in config.units(expand.trials(config)):
-        store.commit(Trainer(unit.trial.model, unit.trial.rollout).run(unit))
+        store.commit(run(Trainer(unit.trial.model, unit.trial.engine), unit))
     store.flush()
 
 

@@ -12,6 +12,7 @@ from analysis.load import Headline
 from em.errors import InputError
 from em.store import Store
 from em.store.record import Status
+from em.trial.fields import with_value
 from em.trial.model import Model
 from em.trial.trial import Trial
 from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, cells, trial
@@ -99,7 +100,7 @@ def test_without_the_base_model_there_is_no_gain(store: Store, commit: Commit):
 
 def test_what_cannot_be_drawn_is_refused(swept: Store, commit: Commit):
     with pytest.raises(InputError, match=r"varies more than rollout\.temperature, the seed"):
-        draw(swept, trials=[*TRIALS, replace(TRIALS[0], optimizer=replace(TRIALS[0].optimizer, lr=1e-4))])
+        draw(swept, trials=[*TRIALS, with_value(TRIALS[0], "phase.optimizer.lr", 1e-4)])
     with pytest.raises(InputError, match="has several base models"):
         draw(swept, trials=[*TRIALS, replace(trial(seed=7), model=Model(path="models/other"))])
     with pytest.raises(InputError, match="needs numbers"):

@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.mark.usefixtures("spread")
 def test_a_kind_is_one_file_and_its_name_in_the_sweep(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     main([*WORDS, f"store={store.root}"])
-    numbers = pl.read_csv(store.figure_path("smoke-spread", "csv"))
+    numbers = pl.read_csv(store.root / "figures" / "smoke-spread.csv")
     assert numbers.select("rollout.temperature", "n", "mean", "spread").rows() == [
         (0.5, 2, 0.5, 0.5),
         (1.0, 2, 0.5, 0.0),
@@ -57,7 +57,7 @@ def test_a_kind_is_one_file_and_its_name_in_the_sweep(store: Store, capsys: pyte
     ]
     names = ("smoke", "smoke-spread")
     files = [f"{name}{end}" for name in names for end in (".pdf", ".png", ".csv", "-seeds.csv")]
-    assert sorted(path.name for path in store.figures.iterdir()) == sorted(files)
+    assert store.files.list("figures") == sorted(files)
     assert capsys.readouterr().out.count("accuracy, %; base model 40.0") == 2
 
 

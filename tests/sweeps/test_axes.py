@@ -9,7 +9,7 @@ from sweeps.expand import Cell
 
 
 def launch(*words: str) -> Launch:
-    return compose_launch([*words, "sweep.figure_axis=''"])
+    return compose_launch(words)
 
 
 def cells(*words: str) -> list[Cell]:
@@ -116,7 +116,7 @@ def test_models_and_prompts_may_be_of_several_files(tmp_path, checkpoint):
 
 
 def test_the_frame_has_a_column_for_each_axis():
-    frame = expand.frame(cells("objective=paper,reference_code", "seed=3,5"))
+    frame = expand.frame(launch("objective=paper,reference_code", "seed=3,5"))
     assert frame.columns == ["trial_id", "base_id", "model", "seed", "objective"]
     assert frame.select("seed", "objective").rows() == [
         (seed, name) for seed in (3, 5) for name in ("paper", "reference_code")

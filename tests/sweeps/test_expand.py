@@ -5,6 +5,7 @@ import pytest
 from em.errors import InputError
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
+from tests.trials import phase_of
 
 
 def launch(*overrides: str) -> Launch:
@@ -19,14 +20,14 @@ def axes(**values: str) -> str:
 
 def test_every_combination_once_and_breadth_first() -> None:
     trials = expand.trials(launch("sweep.seeds=2"))
-    points = [(trial.rollout.temperature, trial.seed) for trial in trials]
+    points = [(phase_of(trial).rollout.temperature, trial.seed) for trial in trials]
     assert points == [(0.5, 0), (1.0, 0), (1.5, 0), (0.5, 1), (1.0, 1), (1.5, 1)]
 
 
 def test_two_axes_multiply() -> None:
     two = axes(rollout_temperature="[0.5,1]", optimizer_lr="[1e-4,2e-4,4e-4]")
     trials = expand.trials(launch(two, "sweep.seeds=1"))
-    points = {(trial.rollout.temperature, trial.optimizer.lr) for trial in trials}
+    points = {(phase_of(trial).rollout.temperature, phase_of(trial).optimizer.lr) for trial in trials}
     assert points == {(t, lr) for t in (0.5, 1.0) for lr in (1e-4, 2e-4, 4e-4)}
 
 
