@@ -20,8 +20,8 @@ from sweeps.wandb import view
 from sweeps.wandb.folder import Folder
 from sweeps.wandb.transaction_log import records
 from sweeps.wandb.view import View
+from tests import trials
 from tests.near_empty import Trainer
-from tests.trials import run
 from tests.wandb_server import Server
 
 SMALL = ["sweep=smoke", "sweep.seeds=3", "eval.steps=[1,2]", "sweep.figures=[]"]  # 3 cells, and a base model
@@ -30,7 +30,7 @@ NO_KEY = {"WANDB_API_KEY": "", "NETRC": "/dev/null", "WANDB_MODE": "offline"}
 
 def record_of(unit: Unit, status: Status = Status.done) -> Record:
     """A record of a unit with random numbers that are its own; diverged ones end before they are measured."""
-    made, rng = run(Trainer(unit.trial.model, unit.trial.engine), unit), random.Random(unit.id)
+    made, rng = trials.run(Trainer(unit.trial.model, unit.trial.engine), unit), random.Random(unit.id)
     for step in made.steps:
         step.loss, step.entropy, step.grad_norm = rng.random(), rng.random(), rng.random()
     for result in made.evaluations:
