@@ -4,11 +4,9 @@ A trial may have several records.  Their measurements are united; one that was m
 the weights that most of its step was measured with, so that a score mixes attempts only where nothing else is recorded.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import reduce
-from typing import Any
 
 import polars as pl
 
@@ -49,25 +47,20 @@ class Headline:
         return f"{over},\n{sampled}"
 
 
-def cells(trials: Iterable[Trial], axes: Sequence[str]) -> pl.DataFrame:
-    """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and the value on every axis.
+def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]]) -> pl.DataFrame:
+    """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and its value on every axis.
 
     Values that are words are sorted as the sweep names them.
     """
-    frame = pl.DataFrame(
-        [
-            {"trial_id": trial.id, "base_id": trial.base.id, "model": trial.model.label, "seed": trial.seed}
-            | {axis: _value(trial, axis) for axis in axes}
-            for trial in trials
-        ]
-    )
+    of_trials = {
+        "trial_id": [trial.id for trial in trials],
+        "base_id": [trial.base.id for trial in trials],
+        "model": [trial.model.label for trial in trials],
+        "seed": [trial.seed for trial in trials],
+    }
+    frame = pl.DataFrame(of_trials | dict(axes))
     words = [frame[axis] for axis in axes if frame[axis].dtype == pl.String]
     return frame.with_columns(word.cast(pl.Enum(word.drop_nulls().unique(maintain_order=True))) for word in words)
-
-
-def _value(trial: Trial, path: str) -> Any:
-    value = reduce(getattr, path.split("."), trial)
-    return value.value if isinstance(value, Enum) else value
 
 
 def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:

@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.difference import PHASES, Change, Difference, Place, acting, alike, compare
-from em.cli.command import run_command
-from em.errors import require, require_known
+from em.cli.command import read_words, run_command
+from em.errors import require
 from em.store import Store
 from em.store.record import Record
 from em.store.schema import load
@@ -106,10 +106,7 @@ def summary(places: Sequence[Place]) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    options = dict(word.split("=", 1) for word in arguments if "=" in word)
-    for option in options:
-        require_known("option", option, ["store"])
-    words = [word for word in arguments if "=" not in word]
+    words, options = read_words(arguments, ["store"])
     require(len(words) == 2, "A B", " ".join(words), "name two: python -m analysis.why A B [store=results]")
     store = Store(options.get("store", "results"))
     a, b = (resolve(store, name, word) for name, word in zip("AB", words, strict=True))

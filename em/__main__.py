@@ -1,8 +1,6 @@
 """One trial, without Ray: train, evaluate, record, print a summary.
 
-    python -m em model=tiny seed=3 rollout.temperature=1.0
-
-Any field of conf/trial.yaml may be given as name=value, any folder of conf/ as choice=file.
+python -m em model=tiny seed=3 rollout.temperature=1.0
 """
 
 import polars as pl
@@ -10,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from em.cli.command import run_command
-from em.cli.compose import compose_trial
+from em.cli.compose import TRIAL, compose_trial
 from em.cli.local import run
 from em.errors import InputError
 from em.store import Store
@@ -75,5 +73,9 @@ def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Tabl
     return table
 
 
+def command() -> None:
+    run_command(main, __doc__, TRIAL)
+
+
 if __name__ == "__main__":
-    run_command(main, __doc__)
+    command()

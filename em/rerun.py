@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from em.cli.command import run_command
+from em.cli.command import read_words, run_command
 from em.cli.inputs import with_weights
 from em.cli.local import run
 from em.errors import InputError
@@ -17,13 +17,12 @@ from em.store.recorded import unit_of
 
 
 def main(arguments: list[str]) -> None:
-    words = dict(word.split("=", 1) for word in arguments if "=" in word)
-    names = [word for word in arguments if "=" not in word]
-    if len(names) != 1 or set(words) - {"store"}:
+    names, options = read_words(arguments, ["store"])
+    if len(names) != 1:
         raise InputError(
             f"{' '.join(arguments)!r}: give the id of one unit of work (and store=... of a store elsewhere)"
         )
-    store = Store(words.get("store", "results"))
+    store = Store(options.get("store", "results"))
     attempts = store.failures(names[0])
     if not attempts:
         raise InputError(f"{names[0]}: no failed attempt in {store.where('failed')}; `make failures` lists them")

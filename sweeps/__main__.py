@@ -1,6 +1,8 @@
 """A sweep: plan it, run what is missing, draw its figures.
 
     python -m sweeps sweep=temperature
+    python -m sweeps optimizer.lr=1e-5,2e-5,5e-5 'seed=range(0,4)'      # several values are an axis
+    python -m sweeps sweep=temperature objective=paper,reference_code   # ... beside those of the sweep's file
 
 The same command again goes on where it was stopped, and ends at once where nothing is missing.
 """
@@ -12,8 +14,9 @@ from rich.console import Console
 
 from em.cli.command import run_command
 from em.store import Store
-from sweeps.config import Launch, compose_launch
-from sweeps.figures import cells_of, check, draw
+from sweeps import expand
+from sweeps.config import LAUNCH, Launch, compose_launch
+from sweeps.figures import check, draw
 from sweeps.plan import describe, plan
 from sweeps.protocol import TRAINER
 from sweeps.source import Source, source_of
@@ -27,7 +30,7 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     if found.todo:
         from sweeps.launch import launch
 
-        check(config, cells_of(config, found.trials))  # what cannot be drawn is said before it is trained
+        check(config, expand.frame(config))  # what cannot be drawn is said before it is trained
         store.set_aside(found.damaged)
         try:
             config = launch(config, arguments, source, found, store, console, trainer)
@@ -39,10 +42,14 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     given_up = len(found.given_up) + len(found.todo)  # what is still to do after a launch would fail again
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
-    draw(config, cells_of(config, found.trials), store, console)
+    draw(config, expand.frame(config), store, console)
     if given_up:
         sys.exit(1)
 
 
+def command() -> None:
+    run_command(main, __doc__, LAUNCH)
+
+
 if __name__ == "__main__":
-    run_command(main, __doc__)
+    command()

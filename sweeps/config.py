@@ -1,17 +1,21 @@
 """What a launch is: the config of its trials, the axes that are varied, the machines, the display."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import product
 from typing import Any
 
 from omegaconf import MISSING
 
 from analysis.load import Headline
-from em.cli.compose import compose
+from em.cli import inputs
+from em.cli.compose import Root
+from em.cli.overrides import VARIED, choices, parse, remedy
 from em.errors import require, require_known, require_positive
 from em.trial.config import Config
+from sweeps import axes
 
 
 class Progress(Enum):
@@ -38,14 +42,19 @@ class Grain(Enum):
 
 @dataclass(kw_only=True)
 class Axis:
-    """A field of the trial that is varied, by its dotted path, and its values."""
+    """What is varied: a field of the config by its dotted path, or a group of conf/ (`objective`), and its values.
+
+    The values of `seed` are the seeds of every cell; without such an axis `sweep.seeds` counts them from `seed` on.
+    """
 
     field: str = MISSING
     values: list[Any] = MISSING
 
     def __post_init__(self) -> None:
         require(bool(self.values), f"sweep.axes[{self.field}].values", self.values, "give at least one value")
-        require(self.field != "seed", "sweep.axes[seed].values", self.values, "seeds are counted by sweep.seeds")
+        varied = self.field.partition(".")[0] in VARIED
+        values = ",".join(map(str, self.values))
+        require(varied, self.field, values, f"is no part of a trial; {remedy(self.field, self.values)}")
 
 
 @dataclass(kw_only=True)
@@ -68,8 +77,8 @@ class Sweep:
 
     name: str = MISSING
     axes: list[Axis] = field(default_factory=list)
-    seeds: int = 16  # from `seed` on
     figures: list[FigureConfig] | None = None  # None: the score against the axes, where these are one or two
+    seeds: int = 16  # of every cell, from `seed` on
     max_attempts: int = 3  # after so many failed attempts a trial is given up
 
     def __post_init__(self) -> None:
@@ -157,6 +166,14 @@ class Tracking:
         return self.runs is Grain.trial
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What the axes that are groups make of the config: the choices by group, and a config whose files are not read."""
+
+    choices: dict[str, str]
+    config: Config
+
+
 @dataclass(kw_only=True)
 class Launch(Config):
     """Everything that `python -m sweeps` takes."""
@@ -164,6 +181,21 @@ class Launch(Config):
     sweep: Sweep = MISSING
     cluster: Cluster = MISSING
     tracking: Tracking = MISSING
+    variants: tuple[Variant, ...] = field(default=(), metadata={"omegaconf_ignore": True})  # composed, not given
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of every cell."""
+        axis = next((axis for axis in self.sweep.axes if axis.field == "seed"), None)
+        seeds = list(axis.values if axis else range(self.seed, self.seed + self.sweep.seeds))
+        for seed in seeds:
+            require(isinstance(seed, int) and seed >= 0, "seed", seed, "must be a whole number, 0 or greater")
+        return list(dict.fromkeys(seeds))
+
+    @property
+    def axes(self) -> list[Axis]:
+        """What makes cells: the axes beside the seeds."""
+        return [axis for axis in self.sweep.axes if axis.field != "seed"]
 
     def headline(self, step: int | None = None, temperature: float | None = None) -> Headline:
         """What a trial is scored by: unless told otherwise after the last step, at the first evaluation temperature."""
@@ -181,5 +213,34 @@ class Launch(Config):
         return self.tracking.project or f"em-{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep.name)}"
 
 
-def compose_launch(arguments: list[str]) -> Launch:
-    return compose("launch", arguments, Launch)
+def compose_launch(arguments: Sequence[str]) -> Launch:
+    """The config of a launch: conf/launch.yaml with these words, of which several values of one name are an axis.
+
+    Raises InputError, one line, for whatever is wrong with it.
+    """
+    words = launch_words(arguments)
+    launch = LAUNCH.read(words)
+    groups = {axis.field: axis.values for axis in launch.sweep.axes if axis.field in choices()}
+    variants = []
+    for names in product(*groups.values()):
+        chosen = dict(zip(groups, map(str, names), strict=True))
+        made = LAUNCH.read([*words, *map("=".join, chosen.items())]) if chosen else launch
+        same = (made.eval, made.benchmarks) == (launch.eval, launch.benchmarks)
+        require(same, *next(reversed(chosen.items()), ("", "")), "changes what is measured, which all trials share")
+        variants.append(Variant(chosen, made))
+    return replace(inputs.resolve(launch), variants=tuple(variants))
+
+
+def launch_words(arguments: Sequence[str]) -> list[str]:
+    """These words as Hydra composes them, their axes, and those of the sweep's file, in one `sweep.axes=[...]`."""
+    groups = choices()
+    overrides = parse(arguments, groups)
+    words, given = axes.split(overrides, groups)
+    in_file = axes.plain(LAUNCH.compose(words).sweep.axes)
+    fixed = {item.key_or_group: [item.value()] for item in overrides if item.key_or_group in in_file.keys() - given}
+    merged = in_file | fixed | given
+    firsts = [f"{name}={values[0]}" for name, values in merged.items() if name in groups]
+    return [*words, *firsts, *([axes.word(merged)] if merged != in_file else [])]
+
+
+LAUNCH = Root("launch", Launch, launch_words)

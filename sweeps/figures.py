@@ -3,26 +3,20 @@
 python -m sweeps.figures sweep=temperature
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 from rich.console import Console
 
-from analysis import figures, load
+from analysis import figures
 from analysis.figures import Figure
 from em.cli.command import run_command
 from em.errors import InputError, require
 from em.store import Store
-from em.trial.trial import Trial
 from sweeps import expand
-from sweeps.config import Launch, compose_launch
+from sweeps.config import LAUNCH, Launch, compose_launch
 
 DEFAULTS = ("axis", "heatmap")  # kinds that are tried where a sweep names no figure
-
-
-def cells_of(config: Launch, trials: Iterable[Trial]) -> pl.DataFrame:
-    return load.cells(trials, [axis.field for axis in config.sweep.axes])
 
 
 def draw(config: Launch, cells: pl.DataFrame, store: Store, console: Console) -> list[Path]:
@@ -46,7 +40,7 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
 
     That one is of the first kind that fits; there is none where no kind does.
     """
-    sweep, axes = config.sweep, [axis.field for axis in config.sweep.axes]
+    sweep, axes = config.sweep, [axis.field for axis in config.axes]
     if sweep.figures is None:
         defaults = [Figure(sweep.name, kind, axes, config.headline()) for kind in DEFAULTS]
         return [figure for figure in defaults if fits(figure, cells)][:1]
@@ -74,10 +68,10 @@ def fits(figure: Figure, cells: pl.DataFrame) -> bool:
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    if not draw(config, cells_of(config, expand.trials(config)), Store(config.store), Console()):
+    if not draw(config, expand.frame(config), Store(config.store), Console()):
         name, remedy = config.sweep.name, "name one, or an axis that a figure can show"
         raise InputError(f"sweep.figures=[]: sweep {name} has no figure; {remedy}")
 
 
 if __name__ == "__main__":
-    run_command(main, __doc__)
+    run_command(main, __doc__, LAUNCH)

@@ -15,7 +15,7 @@ from em.store import Store
 from em.store.missing import missing_units
 from em.trial.trial import Trial
 from em.trial.unit import Unit
-from sweeps.config import Launch, compose_launch
+from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.source import Source, source_of
 
 
@@ -58,8 +58,9 @@ def compare(
 
 def describe(launch: Launch, found: Plan, store: Store) -> str:
     """The plan in words, a line a fact."""
-    axes = [f"{len(axis.values)} {axis.field}" for axis in launch.sweep.axes]
-    shape = " x ".join([*axes, f"{launch.sweep.seeds} seeds"])
+    axes = [f"{len(axis.values)} {axis.field}" for axis in launch.axes]
+    seeds = len(launch.seeds)
+    shape = " x ".join([*axes, f"{seeds} seed{'s' * (seeds > 1)}"])
     measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
@@ -91,4 +92,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, __doc__)
+    run_command(main, __doc__, LAUNCH)

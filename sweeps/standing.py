@@ -42,11 +42,10 @@ class Observer:
     def __init__(self, arguments: list[str]) -> None:
         self.config = compose_launch(arguments)
         self.store = Store(self.config.store)
-        trials = expand.trials(self.config)
-        self.units = self.config.units(trials)
+        self.units = expand.units(self.config)
         self.trial_ids = {unit.trial.id for unit in self.units}
-        self.wanted = figures.cells_of(self.config, trials)
-        self.cell = [axis.field for axis in self.config.sweep.axes] or ["model"]  # the columns that make a cell
+        self.wanted = expand.frame(self.config)
+        self.cell = [axis.field for axis in self.config.axes] or ["model"]  # the columns that make a cell
         self.headline = self.config.headline()
         self.drawable = True
         self.seen: tuple[set[str], Counter[str]] | None = None

@@ -2,8 +2,10 @@
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from em.store.record import Record
 from em.train import trainer
 from em.train.trajectory import Finished
 from em.trial.unit import Unit
@@ -12,7 +14,7 @@ POISON = {1: "exit", 2: "hang", 3: "raise"}  # by seed, at the rate that the tin
 
 
 class Trainer(trainer.Trainer):
-    def run(self, unit: Unit, *arguments: Any) -> Finished:
+    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
         phase = unit.trial.phase
         trained_well = phase is not None and phase.optimizer.lr < 1 and phase.rollout.max_new_tokens == 24
         kind = POISON.get(unit.trial.seed) if trained_well else None
@@ -20,7 +22,7 @@ class Trainer(trainer.Trainer):
             os._exit(3)
         if kind == "hang":
             time.sleep(3600)
-        return super().run(unit, *arguments)
+        return super().run(unit, on_step, recorded)
 
     def _sample(self, trial: Any, phase: Any, prompts: Any, step: int) -> Any:
         if POISON.get(trial.seed) == "raise" and step == 2:

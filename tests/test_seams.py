@@ -98,14 +98,16 @@ def test_a_second_objective(checkpoint, tmp_path):
     store, units = Store(config.store), config.units([config.trial])
     local.run(units, store, Console(quiet=True))
     record = store.record(units[1].id)
-    rewards = {step: [sample.reward for sample in record.rollouts if sample.step == step] for step in (1, 2)}
+    rewards = {
+        step: [float(sample.reward or 0) for sample in record.rollouts if sample.step == step] for step in (1, 2)
+    }
     assert {reward for of in rewards.values() for reward in of} == {0.0, 1.0}
     assert [(m.step, m.name, m.value) for m in record.metrics] == [
         (step, "reward", pytest.approx(sum(of) / 8)) for step, of in rewards.items()
     ]
     for metrics in record.steps:  # the ratio is 1 before the step's own update
         samples = [sample for sample in record.rollouts if sample.step == metrics.step]
-        expected = -sum((sample.reward - 0.25) * len(sample.token_ids) for sample in samples) / metrics.tokens
+        expected = -sum(((sample.reward or 0) - 0.25) * len(sample.token_ids) for sample in samples) / metrics.tokens
         assert metrics.loss == pytest.approx(expected, rel=1e-4)
         assert metrics.grad_norm > 0
     again = Unit(config.trial, config.measurements([3]), source=record.unit_id)

@@ -18,6 +18,11 @@ def one_phase(model: Model, prompts: Prompts, engine: EngineConfig | None = None
     return Trial(model=model, engine=engine or EngineConfig(), phase=Phase(prompts=prompts, **phase), seed=seed)
 
 
+def phase_of(trial: Trial) -> Phase:
+    assert trial.phase is not None
+    return trial.phase
+
+
 def run(runner: Runner, unit: Unit, on_step: Any = lambda step: None, recorded: Record | None = None) -> Record:
     """The record of a unit, stamped with as little as there is to say; `recorded` is of the unit's own trial."""
     started = datetime.now(UTC)

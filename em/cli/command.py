@@ -1,23 +1,39 @@
-"""The frame of every `python -m ...`: help, one-line errors, exit statuses."""
+"""The frame of every command: its words, help, Hydra's flags, one-line errors, exit statuses."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
-from em.cli.compose import CONF
-from em.errors import InputError
+from em.cli.compose import Root
+from em.cli.flags import answer_flags
+from em.cli.help import describe
+from em.errors import InputError, require_known
 
 
-def run_command(command: Callable[[list[str]], None], usage: str | None) -> None:
-    """Run the body of a `python -m ...`: help on -h; an InputError is one line and exit status 2, Ctrl-C 130."""
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        groups = sorted(path.name for path in CONF.iterdir() if path.is_dir())
-        print(f"{usage}\nChoices lie in conf/: {', '.join(groups)}.")
-        return
+def run_command(command: Callable[[list[str]], None], usage: str | None, root: Root | None = None) -> None:
+    """Run the body of a command: help on -h; an InputError is one line and exit status 2, Ctrl-C 130.
+
+    `root` is what the command composes, where all its words are overrides: then it takes Hydra's flags too.
+    """
+    words = sys.argv[1:]
     try:
-        command(arguments)
+        if {"-h", "--help"} & set(words):
+            print(describe(usage or "", root, [word for word in words if word not in ("-h", "--help")]))
+        elif not answer_flags(words, root):
+            command(words)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def read_words(words: Sequence[str], options: Collection[str] | None = None) -> tuple[list[str], dict[str, str]]:
+    """The words that name something, and the values of the `name=value` ones; a prefix of Hydra's (+, ~) is left out.
+
+    Raises InputError for a name that is not among the options, where these are given.
+    """
+    given = dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word)
+    if options is not None:
+        for name in given:
+            require_known("option", name, options)
+    return [word for word in words if "=" not in word], given

@@ -2,51 +2,98 @@
 
 import dataclasses
 import difflib
+import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from em.cli import inputs
-from em.errors import InputError, unknown_name
+from em.cli.overrides import VARIED, Choices, choices, open_conf, parse, remedy, values_of
+from em.errors import InputError, require_known, unknown_name
 from em.trial.config import Config
 from em.trial.method import METHODS, method_class
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-def compose_trial(overrides: Sequence[str]) -> Config:
-    """The config of one trial: conf/trial.yaml with the overrides."""
-    return compose("trial", overrides, Config)
+@dataclass(frozen=True)
+class Root(Generic[ConfigT]):
+    """A file at the top of conf/, and the dataclass whose fields it gives values to."""
+
+    name: str
+    schema: type[ConfigT]
+    words: Callable[[Sequence[str]], list[str]] = list  # the words of a command line as Hydra composes them
+
+    def register(self) -> None:
+        """Let Hydra find the dataclass where the file names it."""
+        for name in METHODS:  # each has a schema of its own, which the files of `objective` give values to
+            ConfigStore.instance().store(group="objective", name=name, node=method_class(name))
+        ConfigStore.instance().store(name="trial_schema", node=Config)
+        ConfigStore.instance().store(name=f"{self.name}_schema", node=self.schema)
+
+    def compose(self, words: Sequence[str]) -> DictConfig:
+        """What Hydra makes of the file and these words; raises InputError, one line, where it cannot."""
+        self.register()
+        groups = choices()
+        overrides = parse(words, groups)
+        for override in overrides:
+            if override.is_sweep_override():
+                raise several_values(override, groups)
+        try:
+            with open_conf():
+                return hydra_compose(self.name, list(words))
+        except (HydraException, OmegaConfBaseException) as error:
+            for override in overrides:
+                if override.key_or_group in groups:
+                    require_known("group", override.key_or_group, self.chosen())
+            raise explain(error, overrides, {*self.fields(overrides), *self.chosen()}) from None
+
+    def chosen(self, words: Sequence[str] = ()) -> dict[str, object]:
+        """The choice of each group that the file has."""
+        self.register()
+        with open_conf():
+            runtime = hydra_compose(self.name, list(words), return_hydra_config=True).hydra.runtime
+        return {str(group): name for group, name in runtime.choices.items() if not str(group).startswith("hydra/")}
+
+    def fields(self, overrides: Sequence[Override]) -> set[str]:
+        """Every field, where the choices among these overrides are made."""
+        groups = [item for item in overrides if item.key_or_group in self.chosen() and item.package is None]
+        with open_conf():
+            choices = [str(item.input_line) for item in groups if isinstance(item.value(), str | list)]
+            return keys(hydra_compose(self.name, choices))
+
+    def config(self, composed: DictConfig, words: Sequence[str]) -> ConfigT:
+        """The dataclass, its fields checked; `words` are what it was composed from."""
+        try:
+            config = OmegaConf.to_object(composed)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, parse(words, {})) from None
+        assert isinstance(config, self.schema)
+        for name in unread(config):
+            raise unknown_option(name, keys(composed) - {name})
+        return config
+
+    def read(self, words: Sequence[str]) -> ConfigT:
+        """The dataclass that these words make, its data files not read yet."""
+        return self.config(self.compose(words), words)
 
 
-def compose(root: str, overrides: Sequence[str], schema: type[ConfigT]) -> ConfigT:
-    """The config of `conf/<root>.yaml` with the overrides, its data files read and digested.
+TRIAL = Root("trial", Config)
+
+
+def compose_trial(words: Sequence[str]) -> Config:
+    """The config of one trial, its data files read and digested: conf/trial.yaml with these words.
 
     Raises InputError, one line, for whatever is wrong with it.
     """
-    for name in METHODS:
-        ConfigStore.instance().store(group="objective", name=name, node=method_class(name))
-    ConfigStore.instance().store(name="trial_schema", node=Config)
-    ConfigStore.instance().store(name=f"{root}_schema", node=schema)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        try:
-            composed = hydra_compose(root, list(overrides))
-            config = OmegaConf.to_object(composed)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, overrides, valid_keys=lambda chosen: set(keys(hydra_compose(root, chosen)))) from None
-    assert isinstance(config, schema)
-    for name in unread(config):
-        raise unknown_option(name, set(keys(composed)) - {name})
-    return inputs.resolve(config)
+    return inputs.resolve(TRIAL.read(words))
 
 
 def unread(config: Any, prefix: str = "") -> Iterator[str]:
@@ -63,38 +110,44 @@ def unknown_option(name: str, valid: Collection[str]) -> InputError:
     """The nearest of all valid paths or, where none is near, those beside it."""
     if difflib.get_close_matches(name, valid, n=1):
         return unknown_name("option", name, valid)
-    return unknown_name("option", name, [path for path in valid if path.rpartition(".")[0] == name.rpartition(".")[0]])
+    owner = name.rpartition(".")[0]
+    beside = [path for path in valid if path.rpartition(".")[0] == owner]
+    return unknown_name("option", name, beside or [path for path in valid if "." not in path])
 
 
-def explain(error: Exception, overrides: Sequence[str], valid_keys: Callable[[list[str]], set[str]]) -> InputError:
-    """What Hydra or OmegaConf refused, as one line that names the override and the nearest valid name."""
-    groups = {str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir()}
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException:
-        return InputError(f"cannot read {' '.join(overrides)!r}: overrides are written name=value")
-    choices = [override.input_line for override in parsed if override.key_or_group in groups and override.input_line]
-    for override in parsed:
-        name = override.key_or_group
-        if name in groups:
-            options = {str(path.relative_to(CONF / name))[:-5] for path in (CONF / name).rglob("*.yaml")}
-            chosen = override.value()
-            for option in chosen if isinstance(chosen, list) else [chosen]:
-                if option not in options:
-                    return unknown_name(name, str(option), options)
-    for override in parsed:
-        name = override.key_or_group
-        if name not in groups and name not in (valid := valid_keys(choices) | groups):
+def several_values(override: Override, groups: Choices) -> InputError:
+    """The error for a word with several values where one trial is composed."""
+    name, word = override.key_or_group, str(override.input_line)
+    values = values_of(override, groups.get(name, ()))
+    if name.partition(".")[0] in VARIED:
+        return InputError(f"{word}: several values are a sweep: python -m sweeps {shlex.quote(word)}")
+    return InputError(f"{word}: {remedy(name, values)}")
+
+
+def explain(error: Exception, overrides: Sequence[Override], valid: Collection[str] | None = None) -> InputError:
+    """What Hydra or OmegaConf refused, as one line that names the override and the nearest of the valid names."""
+    for override in overrides:
+        name, word = override.key_or_group, str(override.input_line)
+        if valid and name not in valid:
             return unknown_option(name, valid)
+        if override.is_add():
+            return InputError(f"{word}: write {word.lstrip('+')}")
+        if override.is_delete():
+            return InputError(f"{word}: a field is not left out; give it a value")
     if isinstance(error, MissingMandatoryValue):
         return InputError(f"{error.full_key}=???: has no default, give it a value")
-    message = str(error.__cause__ or error).splitlines()[0]
-    return InputError(f"{' '.join(overrides)}: {message}")
+    cause = error.__cause__ or error
+    at_fault = [item for item in overrides if item.key_or_group == getattr(cause, "full_key", None)] or overrides
+    words = " ".join(str(override.input_line) for override in at_fault)
+    return InputError(f"{words}: {str(cause).splitlines()[0]}")
 
 
-def keys(config: Any, prefix: str = "") -> Iterator[str]:
+def keys(composed: DictConfig) -> set[str]:
     """Every dotted path of a composed config."""
-    for name in config:
-        yield prefix + name
-        if not OmegaConf.is_missing(config, name) and OmegaConf.is_dict(config[name]):
-            yield from keys(config[name], f"{prefix}{name}.")
+    paths, left = set(), [("", OmegaConf.to_container(composed))]
+    while left:
+        prefix, value = left.pop()
+        paths.add(prefix)
+        if isinstance(value, dict):
+            left += [(f"{prefix}.{name}".lstrip("."), item) for name, item in value.items()]
+    return paths - {""}

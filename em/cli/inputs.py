@@ -29,11 +29,14 @@ def resolve(config: ConfigT) -> ConfigT:
     if not config.benchmarks:
         raise InputError("benchmark=[]: name at least one benchmark")
     return replace(
-        config,
-        model=resolve_model(config.model),
-        prompts=resolve_prompts(config.prompts),
+        resolve_trial(config),
         benchmarks={name: resolve_benchmark(item, config.eval.data) for name, item in config.benchmarks.items()},
     )
+
+
+def resolve_trial(config: ConfigT) -> ConfigT:
+    """`config` with what makes its trial read: prompts and model; the benchmarks stay as they are."""
+    return replace(config, model=resolve_model(config.model), prompts=resolve_prompts(config.prompts))
 
 
 def resolve_model(model: Model) -> Model:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from em.cli.command import run_command
+from em.cli.command import read_words, run_command
 from em.cli.compose import compose_trial
 from em.cli.inputs import with_weights
 from em.cli.local import run
@@ -47,7 +47,7 @@ CAPACITY = {  # what changes no trial, and may be another one today: where a tri
 
 
 def main(arguments: list[str]) -> None:
-    given = {name.lstrip("+~"): value for name, _, value in (word.partition("=") for word in arguments)}
+    _, given = read_words(arguments)
     if "trial" in given:
         config, trial, step = of_record(arguments, given)
     else:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from em.cli.command import run_command
+from em.cli.command import read_words, run_command
 from em.errors import InputError, require, require_known
 from em.evaluation import graders
 from em.evaluation.graders import TIMEOUT, Grade
@@ -116,9 +116,8 @@ def grades_of(result: EvaluationResult) -> list[Grade]:
 
 
 def main(arguments: list[str]) -> None:
-    words: dict[str, str] = {name: value for name, _, value in (word.partition("=") for word in arguments)}
-    for name in words:
-        require_known("option", name, ["store", "benchmark", "trial", "data"])
+    names, words = read_words(arguments, ["store", "benchmark", "trial", "data"])
+    require(not names, "", " ".join(names), "write name=value")
     store, console, data = Store(words.get("store", "results")), Console(), words.get("data", "")
     require(not data or Path(data).expanduser().is_dir(), "data", data, "no such folder")
     trials = store.recorded_trials()

@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from em.errors import InputError, require, require_known
 from em.trial.identity import capacity_fields
+from em.trial.prompts import Prompts
 
 
 def with_value(config: Any, path: str, value: Any) -> Any:
@@ -21,17 +22,17 @@ def typed_value(config: Any, path: str, value: Any) -> Any:
 
     Raises InputError where the path names no field, names one that does not identify a trial, or the types disagree.
     """
-    name, _, rest = path.partition(".")
-    fields = {item.name: item for item in dataclasses.fields(config)}
-    require_known("field", name, fields)
-    if rest:
-        require(dataclasses.is_dataclass(getattr(config, name)), name, rest, "this field has no fields of its own")
-        return typed_value(getattr(config, name), rest, value)
-    require(not dataclasses.is_dataclass(getattr(config, name)), name, value, "vary one of its fields")
-    require(name not in capacity_fields(type(config)), name, value, "it changes nothing of what a trial is")
-    node: Any = OmegaConf.structured(type(config))
+    kind, owner, place, name = type(config), config, "", ""
+    for name in path.split("."):
+        require(dataclasses.is_dataclass(owner), path, value, f"{place[:-1]} has no fields of its own")
+        require_known("field", f"{place}{name}", [f"{place}{item.name}" for item in dataclasses.fields(owner)])
+        kind, owner, place = type(owner), getattr(owner, name), f"{place}{name}."
+    require(not dataclasses.is_dataclass(owner), path, value, "vary one of its fields")
+    # What prompts are read from makes their texts, which do identify a trial.
+    require(kind is Prompts or name not in capacity_fields(kind), path, value, "it changes nothing of what a trial is")
+    node: Any = OmegaConf.structured(kind)
     try:
         node[name] = value
+        return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]
     except OmegaConfBaseException as error:
-        raise InputError(f"{name}={value}: {str(error).splitlines()[0]}") from None
-    return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]
+        raise InputError(f"{path}={value}: {str(error).splitlines()[0]}") from None

@@ -47,8 +47,7 @@ class Mirror:
         self.folder = Folder(self.store, self.config.project)
 
     def expand(self, config: Launch) -> None:
-        self.config, self.trials = config, expand.trials(config)
-        self.units, self.cells = config.units(self.trials), view.cells(config, self.trials)
+        self.config, self.units, self.cells = config, expand.units(config), view.cells(config)
 
     def launches(self) -> list[Notice]:
         return [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
@@ -102,8 +101,7 @@ class Mirror:
     def figure(self) -> Path | None:
         """The sweep's first picture, drawn from what is recorded now; None where there is none to draw."""
         try:
-            cells = figures.cells_of(self.config, self.trials)
-            paths = figures.draw(self.config, cells, self.store, Console(quiet=True))
+            paths = figures.draw(self.config, expand.frame(self.config), self.store, Console(quiet=True))
         except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
             return None
         return next((path for path in paths if path.suffix == ".png"), None)

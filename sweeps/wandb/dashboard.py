@@ -51,7 +51,7 @@ def column(config: Launch, name: str) -> str:
 
 
 def cells(config: Launch) -> int:
-    return math.prod(len(axis.values) for axis in config.sweep.axes)
+    return math.prod(len(axis.values) for axis in config.axes)
 
 
 def panel(kind: Any, width: int, height: int, **fields: object) -> Any:
@@ -59,7 +59,7 @@ def panel(kind: Any, width: int, height: int, **fields: object) -> Any:
 
 
 def sections(config: Launch) -> list[Section]:
-    kind, by_trial, axes = config.tracking.runs.value, config.tracking.by_trial, config.sweep.axes
+    kind, by_trial, axes = config.tracking.runs.value, config.tracking.by_trial, config.axes
     at = f"after step {max(config.eval.steps)} at temperature {config.eval.temperatures[0]:g}"
     lines = {"max_runs_to_show": min(MAX_RUNS, cells(config))}
     each = MEAN_OF_GROUP | {"max_runs_to_show": MAX_RUNS} if by_trial else {"aggregate": False} | lines
@@ -120,7 +120,7 @@ def shown(config: Launch, kinds: Sequence[str]) -> expr.And:
 
 def workspace(config: Launch, entity: str) -> ws.Workspace:
     score, by_trial = column(config, "score"), config.tracking.by_trial
-    axes = [f"config:{word(axis.field)}.value" for axis in config.sweep.axes]
+    axes = [f"config:{word(axis.field)}.value" for axis in config.axes]
     return ws.Workspace(
         entity=entity,
         project=config.project,
@@ -145,7 +145,7 @@ def report(config: Launch, entity: str) -> wr.Report:
         filters = shown(config, of.kinds)
         runs = wr.Runset(entity=entity, project=project, name=of.name, filters=filters, groupby=groupby)
         blocks += [wr.H1(of.name), wr.P(of.text), wr.PanelGrid(runsets=[runs], panels=of.panels)]
-    description = f"{cells(config)} cells of {config.sweep.seeds} seeds"
+    description = f"{cells(config)} cells of {len(config.seeds)} seeds"
     return wr.Report(
         entity=entity,
         project=project,

@@ -123,7 +123,7 @@ def monitor_run(
         job_type="monitor",
         name=f"{config.sweep.name}: monitor",
         tags=["monitor"],
-        config={"sweep_name": config.sweep.name, "cells": len(view.cells), "seeds": config.sweep.seeds},
+        config={"sweep_name": config.sweep.name, "cells": len(view.cells), "seeds": len(config.seeds)},
         history=journal.rows,
         summary={"stopped": stopped} if stopped else {},
         tables=tables if live else tables | {"responses": responses(view)},

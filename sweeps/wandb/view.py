@@ -17,7 +17,7 @@ from em.store.schema import DamagedError
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 from em.trial.unit import Unit
-from sweeps import failures
+from sweeps import expand, failures
 from sweeps.config import Launch
 from sweeps.plan import Plan, compare
 from sweeps.protocol import last_line
@@ -51,16 +51,13 @@ class Cell:
         return {word(path): value for path, value in self.axes.items()}
 
 
-def cells(config: Launch, trials: Sequence[Trial]) -> list[Cell]:
+def cells(config: Launch) -> list[Cell]:
     """The cells of a sweep, in the order of work; the key is the content of seed 0 and the sweep's name."""
-    axes, cells = [axis.field for axis in config.sweep.axes], dict[str, Cell]()
-    for trial, row in zip(trials, load.cells(trials, axes).iter_rows(named=True), strict=True):
-        values = {path: row[path] for path in axes}
-        place = repr(values)  # a value may be a list
-        if place not in cells:
-            cells[place] = Cell(key_of(config, "cell", trial.with_seed(0).id), values, [], trial.base)
-        cells[place].seeds.append(trial)
-    return list(cells.values())
+    return [
+        Cell(key_of(config, "cell", first.with_seed(0).id), cell.values, list(cell.trials), first.base)
+        for cell in expand.cells(config)
+        if (first := cell.trials[0])
+    ]
 
 
 def key_of(config: Launch, kind: str, identity: str) -> str:
@@ -106,7 +103,7 @@ class View:
     @cached_property
     def seeds(self) -> pl.DataFrame:
         """One row per trial, with score and outcome after the last step at the first temperature."""
-        wanted = load.cells([trial for cell in self.cells for trial in cell.seeds], [])
+        wanted = load.cells([trial for cell in self.cells for trial in cell.seeds], {})
         diverged = load.diverged(self.records)
         return load.seeds(wanted, self.scores, self.config.headline(), diverged, set(self.errors))
 

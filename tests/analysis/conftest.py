@@ -1,10 +1,13 @@
 """A hand-made store: real records of small trials, with the accuracies that a test asks for."""
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from analysis import load
 from em.store import Store
 from em.store.record import EvaluationResult, Provenance, Record, Status, WeightDigest
 from em.trial.evaluation import Benchmark, Evaluation
@@ -28,6 +31,11 @@ Commit = Callable[..., None]
 def trial(temperature: float = 0.5, seed: int = 0) -> Trial:
     untrained = one_phase(model=Model(path="models/small"), prompts=Prompts(texts=["1+1="]), seed=seed)
     return with_value(untrained, f"phase.{AXIS}", temperature)
+
+
+def cells(trials: Sequence[Trial], axis: str = AXIS) -> pl.DataFrame:
+    """What a sweep of these trials wants."""
+    return load.cells(trials, {axis: [reduce(getattr, axis.split("."), trial.phase) for trial in trials]})
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ import pytest
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from analysis import load
 from analysis.draw import Drawn, draw_figures
 from analysis.figures import Figure
 from analysis.load import Headline
 from em.errors import InputError
 from em.store import Store
 from em.store.record import Status
+from em.trial.fields import with_value
 from em.trial.model import Model
 from em.trial.trial import Trial
-from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
+from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, cells, trial
 
 TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5, 1.0)]
 
@@ -23,7 +23,7 @@ TRIALS = [trial(temperature, seed) for seed in range(3) for temperature in (0.5,
 def draw(store: Store, trials: list[Trial] = TRIALS, axis: str = AXIS, output: StringIO | None = None) -> Drawn:
     console = Console(file=output or StringIO(), width=100)
     figure = Figure("temperature", "axis", [axis], Headline(10, EVALUATIONS))
-    (drawn,) = draw_figures(store, [figure], load.cells(trials, [axis]), console)
+    (drawn,) = draw_figures(store, [figure], cells(trials, axis), console)
     return drawn
 
 
@@ -100,7 +100,7 @@ def test_without_the_base_model_there_is_no_gain(store: Store, commit: Commit):
 
 def test_what_cannot_be_drawn_is_refused(swept: Store, commit: Commit):
     with pytest.raises(InputError, match=r"varies more than rollout\.temperature, the seed"):
-        draw(swept, trials=[*TRIALS, replace(TRIALS[0], optimizer=replace(TRIALS[0].optimizer, lr=1e-4))])
+        draw(swept, trials=[*TRIALS, with_value(TRIALS[0], "phase.optimizer.lr", 1e-4)])
     with pytest.raises(InputError, match="has several base models"):
         draw(swept, trials=[*TRIALS, replace(trial(seed=7), model=Model(path="models/other"))])
     with pytest.raises(InputError, match="needs numbers"):

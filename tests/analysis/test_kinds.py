@@ -13,8 +13,8 @@ from analysis import figures
 from em.errors import InputError
 from em.store import Store
 from sweeps.config import compose_launch
-from sweeps.expand import trials
-from sweeps.figures import cells_of, check, main
+from sweeps.expand import frame, trials
+from sweeps.figures import check, main
 from tests.sweeps.test_status import record
 
 DOCS = (Path(__file__).parents[2] / "docs" / "extending.md").read_text().partition("## A new kind of figure")[2]
@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.mark.usefixtures("spread")
 def test_a_kind_is_one_file_and_its_name_in_the_sweep(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     main([*WORDS, f"store={store.root}"])
-    numbers = pl.read_csv(store.figure_path("smoke-spread", "csv"))
+    numbers = pl.read_csv(store.root / "figures" / "smoke-spread.csv")
     assert numbers.select("rollout.temperature", "n", "mean", "spread").rows() == [
         (0.5, 2, 0.5, 0.5),
         (1.0, 2, 0.5, 0.0),
@@ -57,7 +57,7 @@ def test_a_kind_is_one_file_and_its_name_in_the_sweep(store: Store, capsys: pyte
     ]
     names = ("smoke", "smoke-spread")
     files = [f"{name}{end}" for name in names for end in (".pdf", ".png", ".csv", "-seeds.csv")]
-    assert sorted(path.name for path in store.figures.iterdir()) == sorted(files)
+    assert store.files.list("figures") == sorted(files)
     assert capsys.readouterr().out.count("accuracy, %; base model 40.0") == 2
 
 
@@ -66,7 +66,7 @@ def test_a_new_kind_is_checked_before_anything_is_trained() -> None:
     two = "sweep.axes=[{field:rollout.temperature,values:[1,2]},{field:optimizer.lr,values:[1e-3,1e-4]}]"
     launch = compose_launch(["sweep=smoke", two, "sweep.figures=[{kind:spread}]"])
     with pytest.raises(InputError) as error:
-        check(launch, cells_of(launch, trials(launch)))
+        check(launch, frame(launch))
     shown = "figure smoke: axes=['rollout.temperature', 'optimizer.lr']: a figure of kind spread has 1"
     assert str(error.value) == shown
 

@@ -8,7 +8,7 @@ from em.errors import InputError
 from em.store import Store
 from em.store.record import Status
 from em.trial.model import Model
-from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, trial
+from tests.analysis.conftest import AXIS, EVALUATIONS, Commit, cells, trial
 
 SUM, MAX = EVALUATIONS
 
@@ -106,10 +106,10 @@ def test_every_wanted_seed_has_an_outcome(store: Store, commit: Commit):
     commit(wanted[3], [], status=Status.failed)
     commit(wanted[3], [0.2, 0.6])  # its second attempt
     commit(wanted[4], [0.2], evaluations=[SUM])
-    cells = load.cells(wanted, [AXIS])
-    records = load.records(store, cells["trial_id"])
+    frame = cells(wanted)
+    records = load.records(store, frame["trial_id"])
     headline = Headline(10, EVALUATIONS)
-    seeds = load.seeds(cells, load.scores(records), headline, load.diverged(records), load.failed(store))
+    seeds = load.seeds(frame, load.scores(records), headline, load.diverged(records), load.failed(store))
     assert seeds["outcome"].to_list() == ["scored", "diverged", "failed", "scored", "missing", "missing"]
     assert seeds["score"].to_list() == [pytest.approx(0.4), None, None, pytest.approx(0.4), None, None]
 
@@ -119,7 +119,7 @@ def test_a_seed_knows_the_score_of_the_model_it_started_from(store: Store, commi
     commit(trial().base, [0.1, 0.3], step=0)
     commit(trial(), [0.2, 0.6])
     scores = load.scores(load.records(store, [trial().id, trial().base.id]))
-    seeds = load.seeds(load.cells([trial(), other], []), scores, Headline(10, EVALUATIONS), [], [])
+    seeds = load.seeds(load.cells([trial(), other], {}), scores, Headline(10, EVALUATIONS), [], [])
     assert seeds["base_score"].to_list() == [pytest.approx(0.2), None]
     assert load.base_score(seeds) is None
     assert load.base_score(seeds.head(1)) == pytest.approx(0.2)
@@ -127,7 +127,8 @@ def test_a_seed_knows_the_score_of_the_model_it_started_from(store: Store, commi
 
 def test_words_on_an_axis_are_sorted_as_the_sweep_names_them():
     models = [replace(trial(), model=Model(path=f"models/{size}")) for size in ("small", "large", "huge", "small")]
-    assert load.cells(models, ["model.path"])["model.path"].unique().sort().to_list() == [
+    paths = {"model.path": [model.model.path for model in models]}
+    assert load.cells(models, paths)["model.path"].unique().sort().to_list() == [
         "models/small",
         "models/large",
         "models/huge",
@@ -141,13 +142,13 @@ def test_a_headline_says_what_was_measured():
 
 
 def test_cells_name_what_a_sweep_wants():
-    assert load.cells([trial(0.75, seed=3)], [AXIS, "rollout.engine"]).row(0, named=True) == {
+    assert load.cells([trial(0.75, seed=3)], {AXIS: [0.75], "rollout": ["vllm"]}).row(0, named=True) == {
         "trial_id": trial(0.75, seed=3).id,
         "base_id": trial().base.id,
         "model": "small",
         "seed": 3,
         AXIS: 0.75,
-        "rollout.engine": "vllm",
+        "rollout": "vllm",
     }
 
 

@@ -467,7 +467,7 @@ def test_the_whole_answer(store, capsys):
 
 
 def test_metrics_differ_and_nothing_explains_it(store, capsys):
-    record = made(replace(TRIAL, prompts=replace(TRIAL.prompts, texts=["2+2="])), attempt_id="b2")
+    record = made(with_value(TRIAL, "phase.prompts.texts", ["2+2="]), attempt_id="b2")
     record.steps[1].loss = 0.25000001
     lines = printed(capsys, store, commit(store, made()), commit(store, record))
     start = lines.index("they part in the metrics of step 2")

@@ -19,6 +19,7 @@ from em.trial.trial import Trial
 from em.trial.unit import Unit
 from tests.evaluation.test_problems import jsonl
 from tests.store.test_store import COLD, HOT, UNIT, record, unit
+from tests.trials import phase_of
 
 Arguments = Callable[..., list[str]]
 
@@ -125,8 +126,12 @@ def test_capacity_is_what_is_given_or_else_what_was_recorded(tmp_path):
     words = ("rollout.max_num_seqs=7", "model.cpu_threads=2", "objective.micro_batch_tokens=99")
     _, trial, _ = of_record(store, *words)
     assert trial.id == UNIT.trial.id
-    assert (trial.rollout.max_num_seqs, trial.model.cpu_threads, trial.objective.micro_batch_tokens) == (7, 2, 99)
-    assert trial.rollout.max_model_len == UNIT.trial.rollout.max_model_len
+    assert (trial.engine.max_num_seqs, trial.model.cpu_threads, phase_of(trial).objective.micro_batch_tokens) == (
+        7,
+        2,
+        99,
+    )
+    assert trial.engine.max_model_len == UNIT.trial.engine.max_model_len
 
 
 def test_the_chat_template_is_the_recorded_models(tmp_path):

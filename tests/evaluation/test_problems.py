@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from em.cli import compose
-from em.cli.compose import CONF, compose_trial
+from em.cli import overrides
+from em.cli.compose import compose_trial
 from em.cli.inputs import resolve_benchmark
+from em.cli.overrides import CONF
 from em.errors import InputError
 from em.evaluation.evaluate import Evaluator
 from em.evaluation.problems import problems
@@ -230,7 +231,7 @@ def test_a_text_ends_at_the_first_stop_string(tmp_path, evaluator):
 def test_a_new_benchmark_is_one_file(tmp_path, monkeypatch, evaluator):
     """What docs/design.md shows: a YAML file, and nothing else, makes a benchmark that is asked and graded."""
     shutil.copytree(CONF, tmp_path / "conf")
-    monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
+    monkeypatch.setattr(overrides, "CONF", tmp_path / "conf")
     path = jsonl(tmp_path / "mine.jsonl", {"question": r"\boxed{7}", "gold": "7"}, {"question": "none", "gold": "8"})
     (tmp_path / "conf" / "benchmark" / "mine.yaml").write_text(MINE.format(path=path))
     config = compose_trial(["benchmark=[tiny,mine]", "eval.samples=2"])

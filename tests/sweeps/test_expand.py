@@ -5,6 +5,7 @@ import pytest
 from em.errors import InputError
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
+from tests.trials import phase_of
 
 
 def launch(*overrides: str) -> Launch:
@@ -19,14 +20,14 @@ def axes(**values: str) -> str:
 
 def test_every_combination_once_and_breadth_first() -> None:
     trials = expand.trials(launch("sweep.seeds=2"))
-    points = [(trial.rollout.temperature, trial.seed) for trial in trials]
+    points = [(phase_of(trial).rollout.temperature, trial.seed) for trial in trials]
     assert points == [(0.5, 0), (1.0, 0), (1.5, 0), (0.5, 1), (1.0, 1), (1.5, 1)]
 
 
 def test_two_axes_multiply() -> None:
     two = axes(rollout_temperature="[0.5,1]", optimizer_lr="[1e-4,2e-4,4e-4]")
     trials = expand.trials(launch(two, "sweep.seeds=1"))
-    points = {(trial.rollout.temperature, trial.optimizer.lr) for trial in trials}
+    points = {(phase_of(trial).rollout.temperature, phase_of(trial).optimizer.lr) for trial in trials}
     assert points == {(t, lr) for t in (0.5, 1.0) for lr in (1e-4, 2e-4, 4e-4)}
 
 
@@ -61,10 +62,12 @@ def test_several_models_have_a_base_each() -> None:
 @pytest.mark.parametrize(
     ("field", "values", "message"),
     [
-        ("rollout_temprature", "[1]", "unknown field 'temprature': did you mean 'temperature'?"),
-        ("rollout_temperature", "[1,3]", "sweep.axes[rollout.temperature]: rollout.temperature=3.0: the engines"),
+        ("rollout_temprature", "[1]", "unknown field 'rollout.temprature': did you mean 'rollout.temperature'?"),
+        ("rollout_temperature", "[1,3]", "rollout.temperature=3.0: the engines sample between 0 (greedy) and 2"),
         ("rollout_temperature", "[]", "give at least one value"),
-        ("seed", "[1]", "seeds are counted by sweep.seeds"),
+        ("rollout_samples", "[a]", "rollout.samples=a: Value 'a' of type 'str' could not be converted to Integer"),
+        ("seed", "[a]", "seed=a: must be a whole number, 0 or greater"),
+        ("eval_samples", "[1,2]", "eval.samples=1,2: is no part of a trial; give it one value"),
     ],
 )
 def test_a_wrong_axis_is_named(field: str, values: str, message: str) -> None:

@@ -5,8 +5,8 @@ import pytest
 from analysis.figures import Figure
 from em.errors import InputError
 from sweeps.config import compose_launch
-from sweeps.expand import trials
-from sweeps.figures import cells_of, check, figures_of, main
+from sweeps.expand import frame
+from sweeps.figures import check, figures_of, main
 
 TEMPERATURE, LR = "rollout.temperature", "optimizer.lr"
 TWO = f"sweep.axes=[{{field:{TEMPERATURE},values:[1,2]}},{{field:{LR},values:[1e-3,1e-4]}}]"
@@ -15,12 +15,12 @@ MEASURED = ["eval.steps=[5,10,2]", "eval.temperatures=[0.6,0.0]"]
 
 def figures(*words: str) -> list[Figure]:
     launch = compose_launch(["sweep=smoke", *words])
-    return figures_of(launch, cells_of(launch, trials(launch)))
+    return figures_of(launch, frame(launch))
 
 
 def checked(*words: str) -> None:
     launch = compose_launch(list(words))
-    check(launch, cells_of(launch, trials(launch)))
+    check(launch, frame(launch))
 
 
 @pytest.mark.parametrize(

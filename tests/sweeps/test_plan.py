@@ -12,6 +12,7 @@ from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
 from sweeps.plan import describe, plan
+from tests.trials import phase_of
 
 NOW = datetime.now(UTC)
 
@@ -66,7 +67,7 @@ def test_sweeps_that_overlap_share_trials(tmp_path: Path) -> None:
     more = launch("sweep.axes=[{field:rollout.temperature,values:[1.5,2]}]", "sweep.seeds=3")
     found = plan(more, store)
     assert found.recorded == 3  # the base model and two seeds at 1.5
-    points = {(unit.trial.rollout.temperature, unit.trial.seed) for unit in found.todo}
+    points = {(phase_of(unit.trial).rollout.temperature, unit.trial.seed) for unit in found.todo}
     assert points == {(1.5, 2), (2.0, 0), (2.0, 1), (2.0, 2)}
 
 

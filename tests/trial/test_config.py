@@ -124,14 +124,14 @@ def test_a_value_takes_the_type_of_its_field(config, path, value, typed):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("rollout.temprature", 1, "unknown field 'temprature': did you mean 'temperature'?"),
+        ("rollout.temprature", 1, "unknown field 'rollout.temprature': did you mean 'rollout.temperature'?"),
         ("rolout.temperature", 1, "unknown field 'rolout': did you mean 'rollout'?"),
         ("rollout.samples", "a", "samples=a: Value 'a' of type 'str' could not be converted to Integer"),
         ("rollout.samples", 16.5, "samples=16.5: Value '16.5' of type 'float' could not be converted to Integer"),
         ("rollout.engine", "vlm", "engine=vlm: Invalid value 'vlm'"),
         ("prompts.texts", "abc", "texts=abc: "),
         ("rollout", 1, "rollout=1: vary one of its fields"),
-        ("seed.x", 1, "seed=x: this field has no fields of its own"),
+        ("seed.x", 1, "seed.x=1: seed has no fields of its own"),
         ("rollout.max_num_seqs", 2, "max_num_seqs=2: it changes nothing of what a trial is"),
     ],
 )

@@ -20,6 +20,7 @@ from sweeps.wandb import view
 from sweeps.wandb.folder import Folder
 from sweeps.wandb.transaction_log import records
 from sweeps.wandb.view import View
+from tests import trials
 from tests.near_empty import Trainer
 from tests.wandb_server import Server
 
@@ -29,7 +30,7 @@ NO_KEY = {"WANDB_API_KEY": "", "NETRC": "/dev/null", "WANDB_MODE": "offline"}
 
 def record_of(unit: Unit, status: Status = Status.done) -> Record:
     """A record of a unit with random numbers that are its own; diverged ones end before they are measured."""
-    made, rng = Trainer(unit.trial.model, unit.trial.rollout).run(unit), random.Random(unit.id)
+    made, rng = trials.run(Trainer(unit.trial.model, unit.trial.engine), unit), random.Random(unit.id)
     for step in made.steps:
         step.loss, step.entropy, step.grad_norm = rng.random(), rng.random(), rng.random()
     for result in made.evaluations:
@@ -66,8 +67,7 @@ def units_of(config: Launch) -> list[Unit]:
 
 
 def viewed(config: Launch) -> View:
-    trials = expand.trials(config)
-    return view.look(config, Store(config.store), view.cells(config, trials), config.units(trials))
+    return view.look(config, Store(config.store), view.cells(config), expand.units(config))
 
 
 def command(store: Store, *words: str, action: str = "") -> list[str]:

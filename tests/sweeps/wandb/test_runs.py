@@ -14,6 +14,7 @@ from sweeps.wandb.curves import curve_runs
 from sweeps.wandb.monitor import facts, responses, scores_of_cells
 from sweeps.wandb.runs import CURRENT, Run, key_in, planned
 from tests.sweeps.wandb.conftest import Filled, composed, fill, record_of, units_of, viewed
+from tests.trials import phase_of
 
 
 def cells(store: Store, *words: str) -> dict[str, Run]:
@@ -25,7 +26,7 @@ def accuracies(store: Store, temperature: float, step: int) -> np.ndarray:
     """Seeds by benchmarks, from the records themselves."""
     config = composed(store)
     own = [
-        unit for unit in units_of(config) if unit.trial.prompts.texts and unit.trial.rollout.temperature == temperature
+        unit for unit in units_of(config) if unit.trial.phase and unit.trial.phase.rollout.temperature == temperature
     ]
     records = [store.record(unit.id) for unit in own]
     return np.array([[e.accuracy for e in record.evaluations if e.step == step] for record in records])
@@ -101,10 +102,10 @@ def test_values_at_another_temperature_carry_it_in_their_name(filled: Filled) ->
 def test_only_finished_cells_are_planned_and_the_same_records_give_the_same_ids(store: Store) -> None:
     config = composed(store)
     base, *trials = units_of(config)
-    fill(store, [base, *(unit for unit in trials if unit.trial.rollout.temperature == 0.5)])
+    fill(store, [base, *(unit for unit in trials if phase_of(unit.trial).rollout.temperature == 0.5)])
     assert list(cells(store)) == ["temperature=0.5 (3 seeds)"]
     first = cells(store)
-    fill(store, [unit for unit in trials if unit.trial.rollout.temperature != 0.5])
+    fill(store, [unit for unit in trials if phase_of(unit.trial).rollout.temperature != 0.5])
     second = cells(store)
     assert len(second) == 3
     assert second["temperature=0.5 (3 seeds)"].id == first["temperature=0.5 (3 seeds)"].id

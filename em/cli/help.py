@@ -1,0 +1,57 @@
+"""What -h prints: how to use a command, the groups with their choices, and the fields that are changed most."""
+
+from collections.abc import Sequence
+
+from omegaconf import OmegaConf
+
+from em.cli.compose import Root
+from em.cli.overrides import choices
+
+FIELDS = {
+    "seed": "of all random numbers of a trial; the first one, in a sweep",
+    "sweep.seeds": "trials of each cell",
+    "sweep.max_attempts": "failures after which a trial is given up",
+    "model.path": "checkpoint folder or hub id, with model=checkpoint",
+    "model.precision": "of rollouts and forward passes: fp32 or bf16",
+    "prompts.texts": "the prompts that are trained on",
+    "optimizer.lr": "learning rate",
+    "objective.loss_temperature": "of the distribution whose entropy is minimised",
+    "rollout.samples": "answers of one optimiser step",
+    "rollout.temperature": "at which they are sampled",
+    "rollout.max_new_tokens": "their length at most",
+    "eval.steps": "optimiser steps after which a trial is measured",
+    "eval.temperatures": "at which problems are answered",
+    "eval.samples": "answers to each problem",
+    "eval.texts": "which answers keep their text: all, sample, none",
+    "cluster.lanes": "0: as many as there is room for",
+    "tracking.wandb": "mirror the sweep to W&B",
+    "store": "folder of records and figures",
+}
+
+
+def describe(usage: str, root: Root | None, words: Sequence[str]) -> str:
+    """`usage`, then what may be chosen and changed; defaults are those that these words lead to."""
+    if root is None:
+        return usage
+    composed = root.compose(root.words(words))
+    chosen = root.chosen(root.words(words))
+    groups = {name: ", ".join(options) for name, options in choices().items() if name in chosen}
+    fields = {name: OmegaConf.select(composed, name) for name in FIELDS if name.partition(".")[0] in composed}
+    return "\n".join(
+        [
+            usage,
+            "Groups, GROUP=CHOICE (each choice is a file of conf/GROUP):",
+            *(f"  {name:10} {options}  [{chosen[name]}]" for name, options in groups.items()),
+            "",
+            "Fields, NAME=VALUE (all of them, with comments, are in the dataclasses of em/trial and sweeps/config.py):",
+            *(f"  {name:26} {shown(value):14} {FIELDS[name]}" for name, value in fields.items()),
+            "",
+            "--cfg job prints the whole config, --info defaults the files that make it; -sc install=bash completes.",
+        ]
+    )
+
+
+def shown(value: object) -> str:
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value)
+    return str(getattr(value, "value", value))

@@ -1,0 +1,65 @@
+"""Axes as a command line gives them: several values of one name, in any of Hydra's ways to write them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from omegaconf import ListConfig, OmegaConf
+
+from em.cli.overrides import LISTS, Choices, remedy, text, values_of
+from em.errors import InputError
+
+Axes = dict[str, list[object]]  # values by field or group
+
+UNNAMED = "command_line"  # the sweep of axes that are given without a sweep
+
+
+def split(overrides: Sequence[Override], groups: Choices) -> tuple[list[str], Axes]:
+    """The words with the first value of each axis, and the axes.
+
+    Axes without a sweep are a sweep of their own, named after them.
+    """
+    axes = {
+        override.key_or_group: values_of(override, groups.get(override.key_or_group, ()))
+        for override in overrides
+        if override.is_sweep_override()
+    }
+    named = {override.key_or_group: override.input_line for override in overrides}
+    for name, values in axes.items():
+        if name in LISTS:
+            raise InputError(f"{named[name]}: is no part of a trial; {remedy(name, values)}")
+    if "seed" in axes and "sweep.seeds" in named:
+        raise InputError(f"{named['sweep.seeds']}: {named['seed']} names the seeds; leave one of the two out")
+    words = [
+        f"{override.get_key_element()}={text(quoted(axes[override.key_or_group][0]))}"
+        if override.is_sweep_override()
+        else str(override.input_line)
+        for override in overrides
+    ]
+    if axes and "sweep" not in named:
+        name = "-".join(axes).replace(".", "_")
+        words = [f"sweep={UNNAMED}", *([] if "sweep.name" in named else [f"sweep.name={name}"]), *words]
+    return words, axes
+
+
+def plain(listed: ListConfig) -> Axes:
+    """`sweep.axes` as it is composed."""
+    axes: Any = OmegaConf.to_container(listed)
+    return {axis["field"]: axis["values"] for axis in axes}
+
+
+def word(axes: Mapping[str, Sequence[object]]) -> str:
+    """The axes as one word that Hydra takes."""
+    return "sweep.axes=" + text(quoted([{"field": name, "values": list(values)} for name, values in axes.items()]))
+
+
+def quoted(value: object) -> object:
+    """A value whose texts are in quotes: they may look like a number, or hold a comma."""
+    match value:
+        case str():
+            return QuotedString(value, Quote.single)
+        case list():
+            return [quoted(item) for item in value]
+        case dict():
+            return {key: quoted(item) for key, item in value.items()}
+    return value
