@@ -45,16 +45,16 @@ def problem_scores(
     """
     columns = ["trial_id", *(f"evaluations.list.element.{name}" for name in ANSWERS)]
     wanted = {evaluation.id for evaluation in evaluations}
-    found = {}
+    accuracies = {}
     for record in store.leaves(store.units_of(trial_ids), columns):
         for result in record["evaluations"]:
             if result["step"] == step and result["evaluation_id"] in wanted:
                 correct_PK = np.array(result["correct"], float).reshape(result["problems"], result["samples"])
-                found[record["trial_id"], result["benchmark"], result["temperature"]] = correct_PK.mean(1).tolist()
-    if len(found) < len(trial_ids) * len(wanted):
-        complete = f"{len(found)} of {len(trial_ids) * len(wanted)} measurements"
+                accuracies[record["trial_id"], result["benchmark"], result["temperature"]] = correct_PK.mean(1).tolist()
+    if len(accuracies) < len(trial_ids) * len(wanted):
+        complete = f"{len(accuracies)} of {len(trial_ids) * len(wanted)} measurements"
         raise InputError(f"store={store.root}: holds {complete} after step {step}; run the sweep to its end first")
-    rows = [(*key, accuracy) for key, accuracy in found.items()]
+    rows = [(*key, accuracy) for key, accuracy in accuracies.items()]
     return pl.DataFrame(rows, schema=["trial_id", "benchmark", "temperature", "accuracy"], orient="row")
 
 

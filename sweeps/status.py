@@ -53,11 +53,11 @@ def line(sweep: Observer, now: Standing) -> str:
 
 def head(sweep: Observer, now: Standing, rows: int = ROWS, drawn: Sequence[Path] = ()) -> Group:
     """The launches and the plan."""
-    name, found, left = sweep.config.sweep.name, sweep.launches(), bool(now.plan.todo)
+    name, launches, left = sweep.config.sweep.name, sweep.launches(), bool(now.plan.todo)
     parts: list[RenderableType] = []
-    for notice in found:
+    for notice in launches:
         parts += live(notice, rows) if notice.is_live else [over(notice, left)]
-    if not found:
+    if not launches:
         start = f": `make sweep-{name}` starts one" if left else ""
         parts.append(Text(f"no launch of {name} is known here{start}", style="yellow" * left))
     wanted, recorded, share = len(now.plan.wanted), now.plan.recorded, Table.grid(padding=(0, 2))

@@ -26,8 +26,7 @@ CELL_INCHES = 0.6
 MARGIN_INCHES = 1.6  # for all that is around the cells
 ON_HATCHES = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 ROOM = 64  # characters below the columns; names that need more are slanted
-SLANT: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-KEY = "n: seeds with a score;  w: width of the 95% interval of their mean"
+KEY = "n: seeds with a score;  w: width of the 95% interval of their mean, in points"
 
 
 def check(figure: Figure, cells: pl.DataFrame) -> None:
@@ -63,20 +62,27 @@ def draw(page: "Page", figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame)
     for row in table.iter_rows(named=True):
         place = columns.index(row[x_axis]) + 0.5, rows.index(row[y_axis]) + 0.5
         write(ax, place, row, ink(mesh.to_rgba(100 * row["mean"])) if row["n"] else "black")
-    ax.grid(visible=False)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-    names = [style.written(x_axis, value) for value in columns]
-    slanted = max(map(len, names)) * len(names) > ROOM
-    ax.set_xticks(np.arange(len(columns)) + 0.5, names, **(SLANT if slanted else {}))
-    ax.set_yticks(np.arange(len(rows)) + 0.5, [style.written(y_axis, value) for value in rows])
-    ax.set_xlabel(style.label(x_axis))
-    ax.set_ylabel(style.label(y_axis))
+    name_axes(ax, figure, columns, rows)
     ax.plot([], [], " ", label=KEY)
     bar = page.colorbar(mesh, ax=ax, label=f"accuracy, %\n({figure.headline.label})", aspect=25, pad=0.03)
     bar.outline.set_visible(False)
     if base is not None:
         mark(bar.ax, 100 * base)
+
+
+def name_axes(ax: "Axes", figure: Figure, columns: Sequence[object], rows: Sequence[object]) -> None:
+    """A name below each column and beside each row, instead of scales."""
+    x_axis, y_axis = figure.axes
+    names = [style.written(x_axis, value) for value in columns]
+    slanted = max(map(len, names)) * len(names) > ROOM
+    turned = {"rotation": 30, "ha": "right"} if slanted else {}
+    ax.set_xticks(np.arange(len(columns)) + 0.5, names, rotation_mode="anchor", **turned)
+    ax.set_yticks(np.arange(len(rows)) + 0.5, [style.written(y_axis, value) for value in rows])
+    ax.set_xlabel(style.label(x_axis))
+    ax.set_ylabel(style.label(y_axis))
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
 
 
 def mark(bar: "Axes", base: float) -> None:

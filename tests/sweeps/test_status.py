@@ -169,7 +169,7 @@ def test_a_damaged_record_is_counted_and_shown_as_missing(begun: Observer) -> No
     assert "0.5 ■x·· 2/4 1 52.0 52.0 52.0" in lines
 
 
-def test_without_a_figure_axis_every_combination_is_a_row(store: Store) -> None:
+def test_every_combination_is_a_row(store: Store) -> None:
     axes = "[{field:optimizer.lr,values:[1e-3,1e-4]},{field:model.pretrain.seed,values:[1,0]}]"
     sweep = Observer(["sweep=smoke", f"sweep.axes={axes}", "sweep.figures=[]", f"store={store.root}"])
     commit(sweep, [0.5, 0.5, 0.25])  # two base models and the first cell's first seed
