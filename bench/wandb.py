@@ -9,18 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.processes import resident_mib
 from bench.references import LOOP, beside
 from bench.rows import Row, at_least, at_most, at_most_times
 from em.store import Store
-from em.store.provenance import provenance
-from em.store.record import Record
 from sweeps import expand
 from sweeps.config import compose_launch
 from tests.near_empty import Trainer
+from tests.trials import run
 
 TRIALS, SEEDS, TEMPERATURES = 13_440, 16, 8
 WARM = 0.2  # of the runs, after which memory should not grow any more
@@ -54,9 +52,7 @@ def words(store: Path, trials: int) -> list[str]:
 def fill(folder: Path, trials: int) -> None:
     config, store = compose_launch(words(folder, trials)), Store(folder)
     for unit in config.units(expand.trials(config)):
-        done = Trainer(unit.trial.model, unit.trial.engine).run(unit, lambda step: None, {})
-        made = provenance(lane="", device=Trainer.device, started=datetime.now(UTC))
-        store.commit(Record.of(unit, made, **vars(done.trajectory)))
+        store.commit(run(Trainer(unit.trial.model, unit.trial.engine), unit))
     store.flush()
 
 
