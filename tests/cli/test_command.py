@@ -88,7 +88,7 @@ def test_a_config_of_several_values_shows_the_axes(monkeypatch, capsys):
         ("--run", "--run: not needed, leave it out"),
         ("--config-dir x", "--config-dir: configs lie in conf/: add a file there"),
         ("-cp x", "--config-path: configs lie in conf/"),
-        ("-cn x", "--config-name: a launch is conf/launch.yaml"),
+        ("-cn x", "--config-name: a trial is conf/trial.yaml"),
         ("--experimental-rerun x", "`python -m em.rerun UNIT_ID` runs a failed attempt again"),
         ("--resolve", "--resolve: goes with --cfg"),
         ("--cfg all --info defaults", "--cfg --info: one at a time"),
