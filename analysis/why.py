@@ -27,7 +27,7 @@ def resolve(store: Store, name: str, word: str) -> Record:
     """The record or, where there is none, the failed attempt that `word` names; `name` is "A" or "B"."""
     if word.endswith(".parquet"):
         require(Path(word).is_file(), name, word, "is not a file")
-        return load(Record, Path(word).read_bytes(), word)[0]
+        return load(Record, Path(word).read_bytes(), word)
     units = sorted(unit for unit in store.recorded_units() if unit.startswith(word))
     attempts = store.failures(word) if not units else []
     trials = sorted({unit.partition("-")[0] for unit in units} | {attempt.trial_id for attempt in attempts})

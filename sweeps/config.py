@@ -7,7 +7,7 @@ from enum import Enum
 from itertools import product
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 from analysis.load import Headline
 from em.cli import inputs
@@ -218,29 +218,33 @@ def compose_launch(arguments: Sequence[str]) -> Launch:
 
     Raises InputError, one line, for whatever is wrong with it.
     """
-    words = launch_words(arguments)
-    launch = LAUNCH.read(words)
+    words, composed = with_axes(arguments)
+    launch = LAUNCH.config(composed, words)
     groups = {axis.field: axis.values for axis in launch.sweep.axes if axis.field in choices()}
     variants = []
     for names in product(*groups.values()):
         chosen = dict(zip(groups, map(str, names), strict=True))
-        made = LAUNCH.read([*words, *map("=".join, chosen.items())]) if chosen else launch
+        own = [*words, *map("=".join, chosen.items())]
+        made = LAUNCH.config(LAUNCH.compose(own), own) if chosen else launch
         same = (made.eval, made.benchmarks) == (launch.eval, launch.benchmarks)
-        require(same, *next(reversed(chosen.items()), ("", "")), "changes what is measured, which all trials share")
+        said = "changes what is measured, which all trials of a sweep share"
+        require(same, ",".join(chosen), ",".join(chosen.values()), said)
         variants.append(Variant(chosen, made))
     return replace(inputs.resolve(launch), variants=tuple(variants))
 
 
-def launch_words(arguments: Sequence[str]) -> list[str]:
-    """These words as Hydra composes them, their axes, and those of the sweep's file, in one `sweep.axes=[...]`."""
+def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig]:
+    """These words as Hydra composes them, all axes in one `sweep.axes=[...]`, and what they compose to."""
     groups = choices()
     overrides = parse(arguments, groups)
     words, given = axes.split(overrides, groups)
-    in_file = axes.plain(LAUNCH.compose(words).sweep.axes)
+    composed = LAUNCH.compose(words)
+    in_file = axes.plain(composed.sweep.axes)
     fixed = {item.key_or_group: [item.value()] for item in overrides if item.key_or_group in in_file.keys() - given}
     merged = in_file | fixed | given
     firsts = [f"{name}={values[0]}" for name, values in merged.items() if name in groups]
-    return [*words, *firsts, *([axes.word(merged)] if merged != in_file else [])]
+    more = [*firsts, *([axes.word(merged)] if merged != in_file else [])]
+    return [*words, *more], LAUNCH.compose([*words, *more]) if more else composed
 
 
-LAUNCH = Root("launch", Launch, launch_words)
+LAUNCH = Root("launch", Launch, lambda arguments: with_axes(arguments)[0])

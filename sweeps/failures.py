@@ -13,26 +13,17 @@ from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.protocol import cause, last_line
 
-TEXTS = ("unit_id", "trial_id", "error", "started", "node", "cause")
-COLUMNS = dict.fromkeys(TEXTS, pl.String) | {"mended": pl.Boolean}
+COLUMNS = ("unit_id", "trial_id", "error", "started", "node", "cause")
 
 
 def attempts(store: Store) -> pl.DataFrame:
     """One row for each failed attempt, with its cause and whether its unit has been recorded since."""
-    recorded = store.recorded_units()
     rows = [
-        {
-            "unit_id": failure.unit_id,
-            "trial_id": failure.trial_id,
-            "error": failure.error,
-            "started": failure.provenance.started,
-            "node": failure.provenance.node,
-            "cause": cause(failure.error or ""),
-            "mended": failure.unit_id in recorded,
-        }
-        for failure in store.failures()
+        (it.unit_id, it.trial_id, it.error, it.provenance.started, it.provenance.node, cause(it.error or ""))
+        for it in store.failures()
     ]
-    return pl.DataFrame(rows, COLUMNS).sort("started")
+    frame = pl.DataFrame(rows, dict.fromkeys(COLUMNS, pl.String), orient="row")
+    return frame.with_columns(mended=pl.col("unit_id").is_in(list(store.recorded_units()))).sort("started")
 
 
 def describe(store: Store, found: pl.DataFrame, words: Sequence[str] = ()) -> str:

@@ -50,10 +50,11 @@ class Root(Generic[ConfigT]):
             with open_conf():
                 return hydra_compose(self.name, list(words))
         except (HydraException, OmegaConfBaseException) as error:
+            own = self.chosen()
             for override in overrides:
                 if override.key_or_group in groups:
-                    require_known("group", override.key_or_group, self.chosen())
-            raise explain(error, overrides, {*self.fields(overrides), *self.chosen()}) from None
+                    require_known("group", override.key_or_group, own)
+            raise explain(error, overrides, {*self.fields(overrides, own), *own}) from None
 
     def chosen(self, words: Sequence[str] = ()) -> dict[str, object]:
         """The choice of each group that the file has."""
@@ -62,15 +63,15 @@ class Root(Generic[ConfigT]):
             runtime = hydra_compose(self.name, list(words), return_hydra_config=True).hydra.runtime
         return {str(group): name for group, name in runtime.choices.items() if not str(group).startswith("hydra/")}
 
-    def fields(self, overrides: Sequence[Override]) -> set[str]:
+    def fields(self, overrides: Sequence[Override], groups: Collection[str]) -> set[str]:
         """Every field, where the choices among these overrides are made."""
-        groups = [item for item in overrides if item.key_or_group in self.chosen() and item.package is None]
+        made = [item for item in overrides if item.key_or_group in groups and item.package is None]
         with open_conf():
-            choices = [str(item.input_line) for item in groups if isinstance(item.value(), str | list)]
-            return keys(hydra_compose(self.name, choices))
+            names = [str(item.input_line) for item in made if isinstance(item.value(), str | list)]
+            return keys(hydra_compose(self.name, names))
 
     def config(self, composed: DictConfig, words: Sequence[str]) -> ConfigT:
-        """The dataclass, its fields checked; `words` are what it was composed from."""
+        """The dataclass, its fields checked, its data files not read yet; `words` are what it was composed from."""
         try:
             config = OmegaConf.to_object(composed)
         except (HydraException, OmegaConfBaseException) as error:
@@ -79,10 +80,6 @@ class Root(Generic[ConfigT]):
         for name in unread(config):
             raise unknown_option(name, keys(composed) - {name})
         return config
-
-    def read(self, words: Sequence[str]) -> ConfigT:
-        """The dataclass that these words make, its data files not read yet."""
-        return self.config(self.compose(words), words)
 
 
 TRIAL = Root("trial", Config)
@@ -93,7 +90,7 @@ def compose_trial(words: Sequence[str]) -> Config:
 
     Raises InputError, one line, for whatever is wrong with it.
     """
-    return inputs.resolve(TRIAL.read(words))
+    return inputs.resolve(TRIAL.config(TRIAL.compose(words), words))
 
 
 def unread(config: Any, prefix: str = "") -> Iterator[str]:

@@ -117,7 +117,8 @@ def grades_of(result: EvaluationResult) -> list[Grade]:
 
 def main(arguments: list[str]) -> None:
     names, words = read_words(arguments, ["store", "benchmark", "trial", "data"])
-    require(not names, "", " ".join(names), "write name=value")
+    if names:
+        raise InputError(f"cannot read {names[0]!r}: options are written name=value")
     store, console, data = Store(words.get("store", "results")), Console(), words.get("data", "")
     require(not data or Path(data).expanduser().is_dir(), "data", data, "no such folder")
     trials = store.recorded_trials()

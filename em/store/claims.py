@@ -11,7 +11,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from itertools import count
 from pathlib import Path
 
 from em.store.files import Files
@@ -26,12 +25,12 @@ def claim(files: Files, name: str, lane: str, seconds: float) -> AbstractContext
     Raises OSError where the store cannot be written.
     """
     holder = json.dumps({"node": socket.gethostname(), "pid": os.getpid(), "lane": lane}).encode()
-    for number in count():
-        if files.create_once(f"{name}.{number}", holder):
-            return held(files, name, number, seconds)
+    number = 0
+    while not files.create_once(f"{name}.{number}", holder):
         if not is_void(files, f"{name}.{number}", seconds):
             return None
-    raise AssertionError("unreachable")
+        number += 1
+    return held(files, name, number, seconds)
 
 
 def is_void(files: Files, name: str, seconds: float) -> bool:

@@ -1,6 +1,6 @@
 """Planning is set arithmetic: wanted measurements minus recorded ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ def missing_units(wanted: Iterable[Unit], table: pl.DataFrame) -> list[Unit]:
     wanted = list(wanted)
     recorded = set(table["unit_id"])
     left = {unit.trial.id for unit in wanted if unit.id not in recorded}
-    by_trial: dict[str, list[dict[str, Any]]] = {}
+    by_trial: dict[str, list[Mapping[str, Any]]] = {}
     known = table.filter(pl.col("trial_id").is_in(left)).select(
         "trial_id", "unit_id", "status", "evaluations", steps=pl.col("steps").list.len()
     )
@@ -24,7 +24,7 @@ def missing_units(wanted: Iterable[Unit], table: pl.DataFrame) -> list[Unit]:
     return [unit for unit in found if unit is not None]
 
 
-def missing(unit: Unit, rows: Sequence[dict[str, Any]]) -> Unit | None:
+def missing(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> Unit | None:
     """The part of a unit that no record of its trial holds yet, or None.
 
     A diverged trial has no later measurements to make.

@@ -1,7 +1,7 @@
 """What a unit of work leaves behind, as plain data.  One Record becomes one Parquet file (em.store)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -168,7 +168,7 @@ class Record:
         )
 
 
-def grades(found: Sequence[Grade]) -> dict[str, Any]:
+def grades(found: Sequence[Grade]) -> Mapping[str, Any]:
     """The fields of Grades."""
     errors = [grade.error for grade in found]
     paper_rules = [grade.paper_rules for grade in found]

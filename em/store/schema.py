@@ -123,9 +123,9 @@ def read(content: bytes, schema: Mapping[str, pl.DataType], where: str) -> pl.Da
         raise damaged(where, error) from None
 
 
-def load(kind: type[T], content: bytes, where: str) -> list[T]:
-    """The rows of one file as dataclasses; raises as `read`."""
-    return [typed(kind, row) for row in read(content, schema_of(kind), where).iter_rows(named=True)]
+def load(kind: type[T], content: bytes, where: str) -> T:
+    """The only row of a file as a dataclass; raises as `read`."""
+    return typed(kind, read(content, schema_of(kind), where).row(0, named=True))
 
 
 def parquet(rows: pl.DataFrame) -> bytes:

@@ -73,7 +73,8 @@ class Store:
 
     def record(self, unit_id: str) -> Record:
         """The record of a unit as it was committed; raises InputError where it is damaged."""
-        return schema.typed(Record, self._rows(unit_id).row(0, named=True))
+        name = _name(unit_id)
+        return schema.load(Record, self.files.read(name), self.files.where(name))
 
     def _rows(self, unit_id: str) -> pl.DataFrame:
         name = _name(unit_id)
@@ -142,7 +143,7 @@ class Store:
     def failures(self, prefix: str = "") -> list[Record]:
         """The failed attempts whose name, `<unit id>-<attempt id>`, begins so; in the order of these names."""
         names = [f"failed/{name}{SUFFIX}" for name in self._listed("failed") if name.startswith(prefix)]
-        return [schema.load(Record, self.files.read(name), self.files.where(name))[0] for name in names]
+        return [schema.load(Record, self.files.read(name), self.files.where(name)) for name in names]
 
     # Later grades.
 

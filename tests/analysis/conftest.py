@@ -33,9 +33,14 @@ def trial(temperature: float = 0.5, seed: int = 0) -> Trial:
     return with_value(untrained, f"phase.{AXIS}", temperature)
 
 
+def value_on(trial: Trial, axis: str) -> object:
+    owner = trial if axis.startswith("model") else trial.phase
+    return reduce(getattr, axis.split("."), owner)
+
+
 def cells(trials: Sequence[Trial], axis: str = AXIS) -> pl.DataFrame:
     """What a sweep of these trials wants."""
-    return load.cells(trials, {axis: [reduce(getattr, axis.split("."), trial.phase) for trial in trials]})
+    return load.cells(trials, {axis: [value_on(trial, axis) for trial in trials]})
 
 
 @pytest.fixture

@@ -104,6 +104,6 @@ def test_what_cannot_be_drawn_is_refused(swept: Store, commit: Commit):
     with pytest.raises(InputError, match="has several base models"):
         draw(swept, trials=[*TRIALS, replace(trial(seed=7), model=Model(path="models/other"))])
     with pytest.raises(InputError, match="needs numbers"):
-        draw(swept, axis="rollout.engine")
+        draw(swept, axis="prompts.template")
     with pytest.raises(InputError, match="holds no score after step 10 of figure temperature"):
         draw(swept, trials=TRIALS[4:])

@@ -17,7 +17,9 @@ PLAIN_APPLICATION = f"""
 import hydra
 from hydra.core.config_store import ConfigStore
 from em.trial.config import Config
+from em.trial.method import method_class
 
+ConfigStore.instance().store(group="objective", name="em", node=method_class("em"))
 ConfigStore.instance().store(name="trial_schema", node=Config)
 
 @hydra.main(config_path={str(CONF)!r}, config_name="trial", version_base="1.3")
@@ -88,7 +90,7 @@ def test_a_config_of_several_values_shows_the_axes(monkeypatch, capsys):
         ("--run", "--run: not needed, leave it out"),
         ("--config-dir x", "--config-dir: configs lie in conf/: add a file there"),
         ("-cp x", "--config-path: configs lie in conf/"),
-        ("-cn x", "--config-name: a launch is conf/launch.yaml"),
+        ("-cn x", "--config-name: a trial is conf/trial.yaml"),
         ("--experimental-rerun x", "`python -m em.rerun UNIT_ID` runs a failed attempt again"),
         ("--resolve", "--resolve: goes with --cfg"),
         ("--cfg all --info defaults", "--cfg --info: one at a time"),
@@ -133,7 +135,7 @@ def test_help_of_a_launch_lists_its_groups_too(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "completed"),
     [
-        ("em objective=", "objective=paper objective=reference_code"),
+        ("em objective=", "objective=em objective=paper objective=reference_code"),
         ("em model=tiny optimizer.l", "optimizer.lr="),
         ("em-sweep optimizer.lr=1,2 sweep.se", "sweep.seeds="),
     ],

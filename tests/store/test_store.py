@@ -14,6 +14,7 @@ from em.store.files import Files
 from em.store.missing import missing_units
 from em.store.record import (
     EvaluationResult,
+    Metric,
     Provenance,
     Record,
     Regrade,
@@ -123,8 +124,24 @@ def test_a_record_comes_back_as_it_went_in(store, status):
     assert store.commit(written)
     assert store.record(UNIT.id) == written
     [row] = pl.read_parquet(store.files.read(RECORD)).to_dicts()
-    assert row == dataclasses.asdict(written)
-    assert list(row) == [field.name for field in dataclasses.fields(Record)]
+    whole = dataclasses.asdict(written)
+    added = {"metrics": whole.pop("metrics")} | {
+        name: whole["rollouts"][0].pop(name) for name in ("logprobs", "reward")
+    }
+    assert row == whole  # fields that were added later are not written until they say something
+    assert list(row) == list(whole)
+    assert not any(added.values())
+
+
+def test_what_was_added_later_is_written_where_it_says_something(store):
+    written = record()
+    written.rollouts[0].reward = 0.5
+    written.metrics = [Metric(step=1, name="reward", value=0.5)]
+    store.commit(written)
+    assert store.record(UNIT.id) == written
+    [row] = pl.read_parquet(store.files.read(RECORD)).to_dicts()
+    assert row["metrics"] == [{"step": 1, "name": "reward", "value": 0.5}]
+    assert list(row["rollouts"][0]) == ["step", "prompt", "token_ids", "truncated", "reward"]
 
 
 def test_a_record_without_steps_comes_back(store):
