@@ -20,6 +20,8 @@ from em.store import Store
 
 UNDATED = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
 
+UNSAVED = ("base_id", "base_score", "code_version", "outdated")  # columns of the seeds that are not in their file
+
 
 class Drawn(NamedTuple):
     table: pl.DataFrame  # one row per cell
@@ -49,7 +51,7 @@ def draw_figure(store: Store, figure: Figure, seeds: pl.DataFrame, console: Cons
         raise InputError(f"store={store.root}: holds {missing}, nothing to draw")
     kind, seeds = kind_of(figure.kind), seeds.sort(*figure.axes, "seed")
     table = kind.table(seeds, figure.axes, default_rng(0))
-    notes = warnings(table, seeds)
+    notes = warnings(table, seeds, figure.axes)
     with style.paper():
         page = Page(figsize=(style.WIDTH_INCHES, 3.7))
         kind.draw(page, figure, table, seeds)
@@ -67,7 +69,7 @@ def draw_figure(store: Store, figure: Figure, seeds: pl.DataFrame, console: Cons
 def save(store: Store, name: str, page: Page, table: pl.DataFrame, seeds: pl.DataFrame) -> list[Path]:
     """Write figure, table and seeds; the paths, the seeds' last."""
     contents = {f"{name}.{suffix}": picture(page, suffix) for suffix in UNDATED}
-    for stem, frame in ((name, table), (f"{name}-seeds", seeds.drop("base_id", "base_score"))):
+    for stem, frame in ((name, table), (f"{name}-seeds", seeds.drop(UNSAVED))):
         contents[f"{stem}.csv"] = frame.write_csv().encode()
     return [store.save_figure(file, content) for file, content in contents.items()]
 
@@ -95,15 +97,24 @@ def add_legend(page: Page) -> None:
         page.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=len(labelled))
 
 
-def warnings(table: pl.DataFrame, seeds: pl.DataFrame) -> list[str]:
+def warnings(table: pl.DataFrame, seeds: pl.DataFrame, axes: Sequence[str]) -> list[str]:
     """What a reader of the figure should know about how its numbers came about."""
     notes = []
+    versions = seeds.select(*axes, code=pl.col("code_version").str.split("+")).explode("code").drop_nulls("code")
+    by_cell = versions.group_by(axes) if axes else versions.group_by(pl.lit(0))
+    if mixed := int((by_cell.agg(pl.n_unique("code"))["code"] > 1).sum()):
+        notes.append(f"{mixed} of {len(table)} cells mix versions of the code")
+    if dirty := int(seeds["code_version"].str.contains("-dirty").sum()):
+        notes.append(f"{dirty} scores are of code with uncommitted changes")
     if mixed := int((table["environments"] > 1).sum()):
         notes.append(f"{mixed} of {len(table)} cells mix hardware or library versions")
     if mixed := int((seeds["attempts"] > 1).sum()):
         notes.append(f"{mixed} scores unite attempts whose weights differ")
     if ungraded := int(seeds["ungraded"].sum()):
         notes.append(f"{ungraded} answers could not be graded and count as wrong")
+    if outdated := int(seeds["outdated"].sum()):
+        again = "`python -m em.evaluation.grade` gives them again"
+        notes.append(f"{outdated} measurements have grades of an older version of the grader: {again}")
     return notes
 
 

@@ -11,15 +11,33 @@ from enum import Enum
 import polars as pl
 
 from em.errors import InputError
+from em.evaluation.graders import GRADERS
 from em.store import Store
 from em.store.record import Status
 from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 
-KEPT = ("trial_id", "unit_id", "status", "started", "environment")  # of a record, beside each of its measurements
+KEPT = (
+    "trial_id",
+    "unit_id",
+    "status",
+    "started",
+    "environment",
+    "code_version",
+)  # of a record, beside each of its measurements
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-MEASURED = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "accuracy", "ungraded")
+MEASURED = (
+    "step",
+    "evaluation_id",
+    "benchmark",
+    "temperature",
+    "problems",
+    "samples",
+    "accuracy",
+    "ungraded",
+    "grader_version",
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +115,7 @@ def scores(records: pl.DataFrame) -> pl.DataFrame:
         .sort("measured_together", "started", "unit_id", descending=[True, False, False])
         .unique(["trial_id", "step", "evaluation_id"], keep="first", maintain_order=True)
         .sort("trial_id", "step", "temperature", "benchmark", "evaluation_id")
-        .select("trial_id", *MEASURED, "status", "environment", "weights", "unit_id")
+        .select("trial_id", *MEASURED, "status", "environment", "code_version", "weights", "unit_id")
     )
 
 
@@ -110,20 +128,27 @@ def headlines(scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.Dat
     """One row per (trial, step, evaluation temperature): `score`, the unweighted mean over the benchmarks.
 
     `score` is null where one of the wanted evaluations is not recorded: nothing is averaged over fewer.
-    `environment`: where it was measured, several ids joined by "+"; `attempts`: how many different weights it mixes;
-    `ungraded`: answers that could not be graded.
+    `environment` and `code_version`: where and with what it was measured, several joined by "+"; `attempts`: how many
+    different weights it mixes; `ungraded`: answers that could not be graded; `outdated`: measurements whose grades an
+    older version of the grader gave.
     """
     wanted = pl.DataFrame(
-        {"evaluation_id": [item.id for item in evaluations], "at": [item.temperature for item in evaluations]}
-    ).select("evaluation_id", wanted=pl.len().over("at"))
+        {
+            "evaluation_id": [item.id for item in evaluations],
+            "at": [item.temperature for item in evaluations],
+            "grader": [GRADERS[item.benchmark.grader].version for item in evaluations],
+        }
+    ).select("evaluation_id", "grader", wanted=pl.len().over("at"))
     return (
         scores.join(wanted, on="evaluation_id")
         .group_by("trial_id", "step", "temperature", maintain_order=True)
         .agg(
             score=pl.when(pl.len() == pl.first("wanted")).then(pl.mean("accuracy")),
             environment=pl.col("environment").unique().sort().str.join("+"),
+            code_version=pl.col("code_version").unique().sort().str.join("+"),
             attempts=pl.n_unique("weights"),
             ungraded=pl.sum("ungraded"),
+            outdated=(pl.col("grader_version").fill_null(1) != pl.col("grader")).sum(),
         )
         .sort("trial_id", "step", "temperature")
     )
@@ -143,7 +168,8 @@ def seeds(
 ) -> pl.DataFrame:
     """One row per wanted trial, whether it has a score or not.
 
-    Beside `cells`: score, environment, attempts, ungraded, base_score (of the model it started from) and outcome.
+    Beside `cells`: score, environment, code_version, attempts, ungraded, outdated, base_score (of the model it started
+    from) and outcome.
     `scores` are made by `scores`; `diverged` and `failed` are trial ids.
     """
     outcome = (

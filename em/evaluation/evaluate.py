@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from em.errors import require
 from em.evaluation import graders
-from em.evaluation.graders import Grade
+from em.evaluation.graders import GRADERS, Grade
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
 from em.rollout import Completion, Request, Sampler
@@ -47,7 +47,10 @@ class Measured:
             lengths=[len(completion.token_ids) for completion in completions],
             truncated=[completion.truncated for completion in completions],
             texts=kept([text for problem in order for text in self.texts[problem]], evaluation),
-            **grades([grade_of(future) for problem in order for future in self.grades[problem]]),
+            **grades(
+                [grade_of(future) for problem in order for future in self.grades[problem]],
+                version=GRADERS[evaluation.benchmark.grader].version,
+            ),
         )
 
 

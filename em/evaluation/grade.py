@@ -20,7 +20,7 @@ from rich.table import Table
 from em.cli.command import read_words, run_command
 from em.errors import InputError, require, require_known
 from em.evaluation import graders
-from em.evaluation.graders import TIMEOUT, Grade
+from em.evaluation.graders import GRADERS, TIMEOUT, Grade
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
 from em.store import Store
@@ -31,7 +31,7 @@ from em.store.schema import DamagedError
 from em.trial.evaluation import Benchmark
 
 RECORDS_A_FILE = 64  # whose latest grades are read together; measurements whose new grades are written together
-COUNTED = ("answers", "before", "now", "changed", "timeouts", "failures", "no text")
+COUNTED = ("answers", "before", "now", "changed", "older grader", "timeouts", "failures", "no text")
 
 
 class Regrader:
@@ -41,7 +41,8 @@ class Regrader:
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)  # by benchmark
 
     def regrade(self, record: Record) -> list[Regrade]:
-        """New grades of all measurements of a record whose texts were kept, where they differ from the latest ones."""
+        """New grades of all measurements of a record whose texts were kept, where they, or the version of their grader,
+        differ from the latest ones."""
         evaluations, submitted = evaluations_of(record), []
         for result in record.evaluations:
             benchmark = evaluations[result.evaluation_id].benchmark
@@ -54,14 +55,17 @@ class Regrader:
             references, samples = self.references_of(benchmark), result.samples
             pairs = [(text, references[index // samples]) for index, text in enumerate(texts)]
             pending = {pair: self.pool.submit(benchmark.grader, *pair) for pair in dict.fromkeys(pairs)}
-            submitted.append((result, [pending[pair] for pair in pairs]))
+            submitted.append((result, benchmark.grader, [pending[pair] for pair in pairs]))
         made = []
-        for result, pending in submitted:
+        for result, grader, pending in submitted:
+            version = GRADERS[grader].version
+            outdated = (result.grader_version or 1) != version
             before, today = grades_of(result), [grade_of(future) for future in pending]
             # What could not be graded today keeps the grade that it has.
             now = [old if new.error and not old.error else new for old, new in zip(before, today, strict=True)]
             self.count(result.benchmark, before, now, [grade.error for grade in today if grade.error])
-            if now == before:
+            self.counts[result.benchmark]["older grader"] += outdated * len(now)
+            if now == before and not outdated:
                 continue
             made.append(
                 Regrade(
@@ -71,7 +75,7 @@ class Regrader:
                     evaluation_id=result.evaluation_id,
                     graded=datetime.now(UTC).isoformat(),
                     code_version=code_version(),
-                    **grades(now),
+                    **grades(now, version),
                 )
             )
         return made

@@ -80,6 +80,7 @@ class Grades:
     paper_rules: list[bool | None] | None = None
     grading_errors: list[str | None] | None = None  # why an answer could not be graded
     extracted: list[str | None]  # what the grader took for the answer
+    grader_version: int | None = added(default=None)  # of the grader's code; null: the first
 
 
 @dataclass(kw_only=True)
@@ -168,7 +169,7 @@ class Record:
         )
 
 
-def grades(found: Sequence[Grade]) -> Mapping[str, Any]:
+def grades(found: Sequence[Grade], version: int) -> Mapping[str, Any]:
     """The fields of Grades."""
     errors = [grade.error for grade in found]
     paper_rules = [grade.paper_rules for grade in found]
@@ -183,6 +184,7 @@ def grades(found: Sequence[Grade]) -> Mapping[str, Any]:
         "paper_rules": paper_rules if has_paper_rules else None,
         "grading_errors": errors if any(errors) else None,
         "extracted": [grade.extracted for grade in found],
+        "grader_version": version if version != 1 else None,
     }
 
 

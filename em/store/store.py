@@ -149,7 +149,9 @@ class Store:
 
     def commit_grades(self, regrades: Sequence[Regrade]) -> None:
         """Keep later grades beside the records, which stay as they are."""
-        self.files.create_once(f"grades/{uuid.uuid4().hex}{SUFFIX}", schema.parquet(schema.frame(regrades)))
+        self.files.create_once(
+            f"grades/{uuid.uuid4().hex}{SUFFIX}", schema.parquet(schema.lean(schema.frame(regrades), Regrade))
+        )
 
     def _regrades(self) -> pl.LazyFrame:
         contents = [self.files.read(f"grades/{name}{SUFFIX}") for name in self._listed("grades")]

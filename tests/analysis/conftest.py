@@ -20,9 +20,7 @@ from tests.trials import one_phase
 
 AXIS = "rollout.temperature"
 EVALUATIONS = [
-    Evaluation(
-        benchmark=Benchmark(name=name, suite=name, grader="exact"), temperature=1.0, top_p=1.0, samples=8, seed=0
-    )
+    Evaluation(benchmark=Benchmark(name=name, suite=name, grader="tiny"), temperature=1.0, top_p=1.0, samples=8, seed=0)
     for name in ("sum", "max")
 ]
 Commit = Callable[..., None]
@@ -63,6 +61,7 @@ def commit(store: Store) -> Commit:
         started: str = "2026-01-01T00:00:00+00:00",
         timeouts: int | None = 0,
         grader_failures: int | None = 0,
+        code_version: str = "abc",
     ) -> None:
         record = Record.of(
             Unit(trial, tuple(Measurement(step, evaluation) for evaluation in evaluations)),
@@ -96,7 +95,7 @@ def commit(store: Store) -> Commit:
                 started=started,
                 seconds=1.0,
                 turnover_seconds=None,
-                code_version="v",
+                code_version=code_version,
                 environment=environment,
             ),
         )

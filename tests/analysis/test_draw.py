@@ -6,10 +6,11 @@ import pytest
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from analysis.draw import Drawn, draw_figures
+from analysis.draw import UNSAVED, Drawn, draw_figures
 from analysis.figures import Figure
 from analysis.load import Headline
 from em.errors import InputError
+from em.evaluation.graders import GRADERS
 from em.store import Store
 from em.store.record import Status
 from em.trial.fields import with_value
@@ -58,7 +59,7 @@ def test_the_numbers_are_saved_beside_the_picture(swept: Store):
     drawn = draw(swept)
     assert_frame_equal(pl.read_csv(swept.root / "figures" / "temperature.csv", schema=drawn.table.schema), drawn.table)
     seeds = pl.read_csv(swept.root / "figures" / "temperature-seeds.csv")
-    assert_frame_equal(seeds, drawn.seeds.drop("base_id", "base_score"), check_dtypes=False)
+    assert_frame_equal(seeds, drawn.seeds.drop(UNSAVED), check_dtypes=False)
     assert seeds.select(AXIS, "seed", "outcome").rows() == [
         (0.5, 0, "scored"),
         (0.5, 1, "scored"),
@@ -83,6 +84,23 @@ def test_mixed_environments_and_attempts_are_warned_of(swept: Store, commit: Com
     draw(swept, trials=[*TRIALS, third], output=output)
     assert "warning: 1 of 2 cells mix hardware or library versions" in output.getvalue()
     assert "warning: 1 scores unite attempts whose weights differ" in output.getvalue()
+
+
+def test_mixed_and_uncommitted_code_is_warned_of(swept: Store, commit: Commit):
+    third, output = trial(0.5, seed=3), StringIO()
+    draw(swept, output=output)
+    assert "warning" not in output.getvalue()
+    commit(third, [0.2, 0.6], code_version="def-dirty")
+    draw(swept, trials=[*TRIALS, third], output=output)
+    assert "warning: 1 of 2 cells mix versions of the code" in output.getvalue()
+    assert "warning: 1 scores are of code with uncommitted changes" in output.getvalue()
+
+
+def test_grades_of_an_older_grader_are_warned_of(swept: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(GRADERS, "tiny", replace(GRADERS["tiny"], version=2))
+    output = StringIO()
+    draw(swept, output=output)
+    assert "warning: 8 measurements have grades of an older version of the grader" in output.getvalue()
 
 
 def test_answers_that_could_not_be_graded_are_warned_of(swept: Store, commit: Commit):

@@ -68,6 +68,8 @@ def test_records_of_one_trial_are_united(store: Store, commit: Commit):
         "environment": "",
         "attempts": 1,
         "ungraded": 0,
+        "code_version": "abc",
+        "outdated": 0,
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from em.errors import InputError
 from em.evaluation import grade
-from em.evaluation.graders import Grade
+from em.evaluation.graders import GRADERS, Grade
 from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import EvaluationResult, Record, Status
@@ -69,7 +69,7 @@ def test_new_grades_count_and_the_record_stays(tmp_path, problems, capsys):
     before = (store.root / "records" / f"{unit.id}.parquet").read_bytes()
     grade.main([f"store={store.root}"])
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
-    assert row == ["mine", "6", "2", "3", "1", "0", "0", "0"]  # 0.50 is 1/2
+    assert row == ["mine", "6", "2", "3", "1", "0", "0", "0", "0"]  # 0.50 is 1/2
     assert (store.root / "records" / f"{unit.id}.parquet").read_bytes() == before
     assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
     [result] = store.evaluations(unit.trial.id)
@@ -87,9 +87,28 @@ def test_the_latest_grading_counts(tmp_path, problems, capsys):
     grade.main([f"store={store.root}", "benchmark=mine", f"trial={unit.trial.id}"])
     assert len(store.files.list("grades")) == 1  # nothing has changed
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
-    assert row == ["mine", "6", "3", "3", "0", "0", "0", "0"]
+    assert row == ["mine", "6", "3", "3", "0", "0", "0", "0", "0"]
     assert store.evaluations(unit.trial.id) == first
     assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
+
+
+def test_a_new_version_of_a_grader_grades_again_what_the_old_one_did(tmp_path, problems, capsys, monkeypatch):
+    """Also where every grade comes out as it was: from then on they are the new version's."""
+    store = Store(tmp_path / "store")
+    unit = recorded(store, evaluation(problems, PAIRS), list(TEXTS))
+    grade.main([f"store={store.root}"])
+    before = store.evaluations(unit.trial.id)[0]
+    name = evaluation(problems, PAIRS).benchmark.grader
+    monkeypatch.setitem(GRADERS, name, dataclasses.replace(GRADERS[name], version=2))
+    capsys.readouterr()
+    for older in ("6", "0"):
+        grade.main([f"store={store.root}"])
+        row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
+        assert row == ["mine", "6", "3", "3", "0", older, "0", "0", "0"]
+    after = store.evaluations(unit.trial.id)[0]
+    assert (before.grader_version, after.grader_version) == (None, 2)
+    assert dataclasses.replace(after, grader_version=None) == before
+    assert len(store.files.list("grades")) == 2
 
 
 def test_answers_whose_text_was_not_kept_keep_their_grades(tmp_path, problems, capsys):
@@ -178,7 +197,7 @@ def test_an_error_of_today_replaces_no_grade(tmp_path, problems, monkeypatch, ca
     grade.main([f"store={store.root}"])
     assert store.files.list("grades") == []
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
-    assert row == ["mine", "6", "2", "2", "0", "6", "0", "0"]
+    assert row == ["mine", "6", "2", "2", "0", "0", "6", "0", "0"]
     monkeypatch.undo()
     grade.main([f"store={store.root}"])
     [graded] = store.evaluations(unit.trial.id)
