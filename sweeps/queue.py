@@ -234,4 +234,5 @@ class Queue:
             unit_seconds=list(self.unit_seconds),
             paused=self.paused,
             stopped=self.stopped,
+            is_open=self.is_open,
         )

@@ -29,6 +29,7 @@ class Snapshot:
     unit_seconds: list[float]  # of the last finished units, oldest first
     paused: bool
     stopped: str  # why no more is leased; empty: it goes on
+    is_open: bool = False  # results may lead to more work
 
     @property
     def recorded(self) -> int:

@@ -50,7 +50,7 @@ class Supervisor:
                     self.ask_source(now)
                     show(now)
                     self.board.post(now.plain())
-                    if not now.running and (now.stopped or not now.left):
+                    if not now.running and (now.stopped or not (now.left or now.is_open)):
                         tune.release_lanes_that_wait_for_room()
                 except KeyboardInterrupt:
                     interrupts += 1

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Glob, Override, Transformer
 from hydra.errors import HydraException
 
 from em.errors import InputError, require_known
-from em.trial.method import METHODS
+from em.trial.method import DEFAULT, METHODS
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 VARIED = ("model", "prompts", "objective", "optimizer", "rollout", "seed", "sampling", "preset")  # what makes a trial
@@ -26,8 +26,8 @@ def open_conf() -> initialize_config_dir:
 
 
 def choices() -> dict[str, list[str]]:
-    """Every group and its choices: folders of conf/ with their files, and the methods, which are objectives."""
-    methods = {"objective": METHODS}
+    """Every group and its choices: folders of conf/ with their files, and methods as objectives by their own names."""
+    methods = {"objective": METHODS.keys() - {DEFAULT}}  # whose files are the paper's text and its code
     return {
         folder.name: sorted({*(path.stem for path in folder.glob("*.yaml")), *methods.get(folder.name, ())})
         for folder in sorted(CONF.iterdir())
