@@ -260,7 +260,7 @@ def test_a_heat_map_says_how_many_how_sure_and_what_is_missing(tmp_path):
     ]
     assert all(
         high > low for high, low in cells.select("high", "low").iter_rows()
-    )  # seeds 0, 1 and 2 score 0, .1 and .2
+    )
 
 
 # --- a source that adds work after results
