@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from em.errors import require, require_positive
 from em.tiny.recipe import Recipe
@@ -41,9 +40,9 @@ class Model:
         )
         require_positive("model", cpu_threads=self.cpu_threads)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """A model is its weights: a recipe's digest, the digest of a folder, or a hub id and revision."""
-        fields = fields_off_default(self)
+        fields: dict[str, object] = fields_off_default(self)
         if self.pretrain is not None:
             del fields["pretrain"]
             fields.pop("path", None)
