@@ -35,7 +35,7 @@ figures: $(READY) ## draw SWEEP from what is recorded
 status watch: $(READY) ## how SWEEP stands, from what is in the store: once, or live
 	$(PY) -m sweeps.status $(filter watch,$@) sweep=$(SWEEP) $(ARGS)
 
-pause resume stop: $(READY) ## ask the running launch of SWEEP to
+pause resume stop: $(READY) ## pause, resume or stop the running launch of SWEEP
 	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(ARGS)
 
 add first: $(READY) ## give the running launch more to do: ARGS="sweep.seeds=32", at the end or before all else

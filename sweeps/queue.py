@@ -16,10 +16,10 @@ from sweeps.pending import Pending
 from sweeps.protocol import Result, cause
 from sweeps.snapshot import LaneState, Snapshot
 
-ALIKE = 3  # so many trials a lane that failed in a row, all with one cause: the sweep is stopped
-ANYHOW = 10  # the same, whatever the causes
-LOSSES = 3  # so many times a unit was lost together with its lane: it may be what kills them, and has failed once
-STARTS = 5  # starts of a lane, none of which led to anything: the sweep is stopped
+ALIKE = 3  # failures in a row, for each lane, after which the sweep is stopped if they all have one cause ...
+ANYHOW = 10  # ... and if they have several
+LOSSES = 3  # times that a unit is lost together with its lane before that counts as a failure: it may kill them
+STARTS = 5  # starts in a row of a lane that finishes nothing, after which the sweep is stopped
 BATCH_SECONDS = 0.5  # of work that a lane is given at once, where units are that short
 ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again
 

@@ -144,7 +144,7 @@ class Record:
     evaluations_config: str  # JSON: evaluation id -> its whole config
     measurements: list[MeasurementKey] = field(default_factory=list)  # what the unit of work was to measure
     error: str | None = None  # of a failed attempt: traceback; of a diverged trial: what became non-finite, and when
-    log: str | None = None  # of a failed attempt: the last that its process wrote
+    log: str | None = None  # of a failed attempt: the end of what its process wrote
     prompts: list[list[int]] = field(default_factory=list)  # token ids
     steps: list[StepMetrics] = field(default_factory=list)
     rollouts: list[Sample] = field(default_factory=list)
