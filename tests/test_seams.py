@@ -258,9 +258,7 @@ def test_a_heat_map_says_how_many_how_sure_and_what_is_missing(tmp_path):
         (1.0, 1e-4, 2, 1),
         (1.0, 1e-3, 2, 1),
     ]
-    assert all(
-        high > low for high, low in cells.select("high", "low").iter_rows()
-    )
+    assert all(high > low for high, low in cells.select("high", "low").iter_rows())
 
 
 # --- a source that adds work after results
