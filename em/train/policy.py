@@ -32,6 +32,7 @@ class Update:
     loss: float
     entropy: float  # nats, at temperature 1
     logprob: float  # nats, at temperature 1
+    tokens: int  # that count, 1 at the least
     grad_norm: float  # before clipping; where it or the loss is not finite, no weight was changed
 
 
@@ -143,7 +144,7 @@ class LocalPolicy(Policy):
             self.accelerator.backward(loss)
             sums += torch.stack([loss.detach(), entropy_N.sum() / tokens, logprob_N.sum() / tokens]).double().cpu()
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), max_norm)
-        update = Update(*sums.tolist(), grad_norm=float(norm if norm is not None else math.nan))
+        update = Update(*sums.tolist(), tokens=tokens, grad_norm=float(norm if norm is not None else math.nan))
         if math.isfinite(update.loss) and math.isfinite(update.grad_norm):
             self.optimizer.step()
         return update

@@ -144,7 +144,7 @@ class Trainer:
             loss=update.loss,
             entropy=update.entropy,
             logprob=update.logprob,
-            tokens=max(1, phase.objective.counted(samples)),
+            tokens=update.tokens,
             mean_length=sum(len(sample.token_ids) for sample in samples) / len(samples),
             truncated=sum(sample.truncated for sample in samples) / len(samples),
             grad_norm=update.grad_norm,

@@ -81,7 +81,7 @@ class Trial:
         """The untrained model that this trial starts from, the same for all trials of one model and engine."""
         return Trial(model=self.model, engine=self.engine)
 
-    @cached_property
+    @property
     def origin(self) -> tuple[Trial, int]:
         """The trial, and its step, whose weights the last phase starts from."""
         if not self.before:
@@ -90,11 +90,10 @@ class Trial:
         trial = dataclasses.replace(self, phase=last.phase, before=tuple(before), seed=last.seed)
         return trial, last.steps
 
-    @cached_property
+    @property
     def path(self) -> tuple[tuple[Trial, int], ...]:
         """The trials, and how many steps of each, that lead to where the last phase starts: the first phase first."""
-        origin, steps = self.origin
-        return (*origin.path, (origin, steps)) if steps else ()
+        return (*self.origin[0].path, self.origin) if self.before else ()
 
     def with_seed(self, seed: int) -> Trial:
         """Another seed of the same cell; the base model that both start from is one object, its id found once."""

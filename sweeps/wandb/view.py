@@ -89,8 +89,12 @@ class View:
         """Short hash of what a run shows of these trials, of what is wanted of them, and of what was given up."""
         shown = sorted(self.shown[trial.id] for trial in trials if trial.id in self.shown)
         given_up = sorted(trial.id for trial in trials if trial.id in self.errors)
-        wanted = sorted(item.id for item in self.config.evaluations)
-        return content_id([shown, given_up, wanted, sorted(self.config.eval.steps)])[:VERSION_CHARACTERS]
+        return content_id([shown, given_up, *self.wanted])[:VERSION_CHARACTERS]
+
+    @cached_property
+    def wanted(self) -> tuple[list[str], list[int]]:
+        """The evaluations, by id, and the steps: the same for every run."""
+        return sorted(item.id for item in self.config.evaluations), sorted(self.config.eval.steps)
 
     @cached_property
     def shown(self) -> dict[str, str]:
