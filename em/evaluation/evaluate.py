@@ -79,9 +79,8 @@ class Evaluator:
             owner, problem, reference = owners[index]
             texts = self.reader.decode([answer.token_ids for answer in answers], requests[index].stop)
             judge = owner.measurement.evaluation.benchmark.grader
-            graded = {text: self.pool.submit(judge, text, reference) for text in dict.fromkeys(texts)}
             owner.answers[problem], owner.texts[problem] = answers, texts
-            owner.grades[problem] = [graded[text] for text in texts]
+            owner.grades[problem] = self.pool.submit_all(judge, [(text, reference) for text in texts])
         return measured
 
     def prepare(self, evaluation: Evaluation) -> tuple[list[Request], list[str]]:
@@ -126,9 +125,7 @@ class Evaluator:
 
     def grade(self, grader: str, texts: Sequence[str], references: Sequence[str]) -> list[Grade]:
         """The grades of some answers, each against its own reference."""
-        pairs = list(zip(texts, references, strict=True))
-        pending = {pair: self.pool.submit(grader, *pair) for pair in dict.fromkeys(pairs)}
-        return [grade_of(pending[pair]) for pair in pairs]
+        return [grade_of(of) for of in self.pool.submit_all(grader, list(zip(texts, references, strict=True)))]
 
     def close(self) -> None:
         self.pool.close()

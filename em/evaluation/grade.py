@@ -54,8 +54,7 @@ class Regrader:
                 continue
             references, samples = self.references_of(benchmark), result.samples
             pairs = [(text, references[index // samples]) for index, text in enumerate(texts)]
-            pending = {pair: self.pool.submit(benchmark.grader, *pair) for pair in dict.fromkeys(pairs)}
-            submitted.append((result, benchmark.grader, [pending[pair] for pair in pairs]))
+            submitted.append((result, benchmark.grader, self.pool.submit_all(benchmark.grader, pairs)))
         made = []
         for result, grader, pending in submitted:
             version = GRADERS[grader].version

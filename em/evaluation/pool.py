@@ -9,6 +9,7 @@ import ctypes
 import os
 import pkgutil
 import signal
+from collections.abc import Sequence
 from concurrent.futures import Future, TimeoutError
 from functools import partial
 from multiprocessing import get_context
@@ -39,6 +40,11 @@ class GradingPool:
             start = partial(end_with, os.getpid())
             self.pool = ProcessPool(self.processes, initializer=start, context=get_context("spawn"))
         return self.pool.schedule(grade, args=(where, text, reference), timeout=self.hard_seconds)
+
+    def submit_all(self, name: str, pairs: Sequence[tuple[str, str]]) -> "list[Future[Grade]]":
+        """Grade texts, each against its reference; those that are alike are graded once."""
+        pending = {pair: self.submit(name, *pair) for pair in dict.fromkeys(pairs)}
+        return [pending[pair] for pair in pairs]
 
     def close(self) -> None:
         if self.pool is not None:
