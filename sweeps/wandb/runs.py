@@ -73,25 +73,26 @@ class Batch:
 
     records: dict[str, pl.DataFrame]  # in the order in which they were started
     histories: dict[str, History]
-    seeds: dict[str, pl.DataFrame]  # a row for each seed: what became of it, and the last value of everything
+    seeds: dict[str, pl.DataFrame]  # of cells, a row for each seed: its outcome, and the last value of everything
 
     @classmethod
     def of(cls, view: View, cells: Sequence[Cell]) -> "Batch":
         keys = [(trial.id, cell.key) for cell in cells for trial in cell.trials]
         members = pl.DataFrame(keys, schema=["trial_id", "key"], orient="row")
         records = view.records.join(members, on="trial_id", maintain_order="left").sort("started")
-        seeds = view.seeds.select("seed", "trial_id", "outcome").join(members, on="trial_id", maintain_order="left")
         scores = view.scores.join(members, on="trial_id", how="semi", maintain_order="left")
-        long = values(records, scores, view.config.evaluations)
-        last = long.group_by("trial_id", "name", maintain_order=True).last()
+        recorded = values(records, scores, view.config.evaluations)
+        long = recorded.join(members, on="trial_id", maintain_order="left")
+        if view.config.tracking.by_trial:
+            return cls(by_key(records, cells), histories(long), {})
+        seeds = view.seeds.select("seed", "trial_id", "outcome").join(members, on="trial_id", maintain_order="left")
+        last = recorded.group_by("trial_id", "name", maintain_order=True).last()
         if len(last):
             wide = last.pivot("name", index="trial_id", values="value")
             seeds = seeds.join(wide, on="trial_id", how="left", maintain_order="left")
         made = records.unique("trial_id", keep="last").select("trial_id", "node", "lane", "seconds")
         seeds = seeds.join(made, on="trial_id", how="left", maintain_order="left").sort("seed")
-        long = long.join(members, on="trial_id", maintain_order="left")
-        shown = long if view.config.tracking.by_trial else statistics(long)
-        return cls(by_key(records, cells), histories(shown), by_key(seeds, cells))
+        return cls(by_key(records, cells), histories(statistics(long)), by_key(seeds, cells))
 
 
 def by_key(frame: pl.DataFrame, cells: Sequence[Cell]) -> dict[str, pl.DataFrame]:
