@@ -13,20 +13,22 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from em.evaluation.graders import Grade, expressions, maths
+from em.evaluation.graders import Grade, maths
 from em.evaluation.graders.boxed import boxes
-from em.evaluation.graders.normal_form import elements, normal, number
+from em.evaluation.maths.evaluate import exact
+from em.evaluation.maths.readings import read
 
 CASES = Path(__file__).with_name("math_verify_cases.json")
 FIELDS = {"math500": "answer", "amc23": "answer", "minerva_math": "solution", "olympiadbench": "final_answer"}
 EXCEPTIONS: dict[str, list[str]] = {name: [] for name in FIELDS}  # golds that are not taken for right: none
+HAS_UNIT = re.compile(r'"unit": "|%|boxed\{[^{}]*\} *(?:\\%|\^)')
 Gold = tuple[str, Callable[[str, str], Grade], str, str]  # benchmark, grader, reference, LaTeX
 
 
@@ -42,6 +44,24 @@ def golds() -> Iterator[Gold]:
             else:
                 reference = str(row[field])
                 yield name, maths.grade, reference, boxes(reference)[-1][2] if name == "minerva_math" else reference
+
+
+def number(latex: str) -> Fraction | None:
+    """What a gold is that is a number and no more."""
+    value = read(latex)
+    return None if value is None else exact(value)
+
+
+def elements(latex: str) -> list[str]:
+    """What stands between the commas that no bracket holds."""
+    depth, found = 0, [""]
+    for character in latex:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += character
+    return found
 
 
 def boxed(answer: str) -> str:
@@ -84,9 +104,9 @@ def test_every_gold_is_right_in_other_words():
         spaced = latex.replace(r"\frac", r"\dfrac").replace("(", r"\left( ").replace(")", r"\right) ")
         prose = f"Therefore, the answer is ${latex.rstrip('. ')}$.".replace("\n", "")
         texts = [f"Hence\n\\[ \\boxed{{ {spaced} }} \\]", *([prose] if index % 3 == 0 else [])]
-        if number(normal(gold)):
+        if number(gold) is not None and not HAS_UNIT.search(reference):
             texts += map(boxed, [f"N = {latex}", rf"{latex} \text{{ cm}}^2", latex + r" \mathrm{~kg} \cdot \text{m}"])
-        several = elements(normal(gold))
+        several = elements(latex.partition(", where")[0])
         if grade is maths.grade_olympiad and len(several) > 1:
             texts.append(boxed(r" \text{ and } ".join(several[::-1])))
             texts.append(" and ".join(rf"$\boxed{{{one}}}$" for one in several))
@@ -108,11 +128,11 @@ def changed_sign(gold: str, rng: random.Random) -> str | None:
 
 
 def hundredfold(gold: str, _rng: random.Random) -> str | None:
-    one = number(normal(gold))
-    if one is None:
+    one = number(gold.replace(r"\%", "").replace("%", ""))
+    if not one:
         return None
-    top, bottom = 100 * one.value.numerator, one.value.denominator
-    return rf"\frac{{{top}}}{{{bottom}}}" if one.fraction else f"{top / bottom:.12g}"
+    top, bottom = 100 * one.numerator, one.denominator
+    return rf"\frac{{{top}}}{{{bottom}}}" if "frac" in gold else f"{top / bottom:.12g}"
 
 
 def swapped_coordinates(gold: str, rng: random.Random) -> str | None:
@@ -128,8 +148,10 @@ def swapped_coordinates(gold: str, rng: random.Random) -> str | None:
 
 def parts(latex: str) -> Counter[str]:
     """Elements in any order, numbers by value: spoilt golds that have the same parts were not spoilt."""
-    read = [(number(element), element) for element in elements(normal(latex))]
-    return Counter(str(one.value) if one else element for one, element in read)
+    bare = re.sub(r"\\left|\\right|\s|\$", "", latex.partition(", where")[0])
+    return Counter(
+        str(number(element) or element) for element in elements(bare.replace("-0", "0") if bare == "-0" else bare)
+    )
 
 
 @pytest.mark.slow
@@ -241,9 +263,9 @@ def test_right(answer, gold):
         ("[2, 4]", "(2,4)"),
         ("2, 4", "(2,4)"),
         ("(3, 4)", "(3,4]"),
-        ("x^2 + y^2 = 25", "25"),
         (r"\frac{600}{7} \approx 86", "86"),
         ("y = 5", "x=5"),
+        ("25", "x^2 + y^2 = 25"),
         ("SRMC = LRMC", "SRAC=LRAC"),
         ("f(x) = x, f(x) = x", "f(x)=x,f(x)=-x"),
         ("52_9", "52_8"),
@@ -269,8 +291,8 @@ def test_wrong(answer, gold):
         (r"\boxed{\{1, 2\}}, as \boxed{3", r"\{1, 2\}"),
         ("Hence the final answer is $x^2$. I hope it is correct.", "x^2"),
         ("There are 12 of them.", "12"),
-        ("It is 28 percent.", "28%"),
-        ("The answer is -4 4/9!!", r"-4\frac{4}{9}"),
+        ("It is 28 percent.", "28 percent"),
+        ("The answer is -4 4/9!!", "-4 4/9"),
         ("I do not know.", None),
         ("", None),
     ],
@@ -312,28 +334,30 @@ def test_a_reference_that_is_a_solution_counts_by_its_last_box():
     assert not maths.grade(boxed("16"), solution).correct
 
 
-def test_time_outs_and_errors_are_told(monkeypatch):
-    monkeypatch.setattr(maths, "SECONDS", 1)
-    monkeypatch.setattr(expressions, "sympy_expr_eq", lambda *_: time.sleep(30))
-    assert maths.grade(boxed("k > 1"), "k > 2") == Grade(None, "k > 1", None, "timeout")
-    monkeypatch.setattr(expressions, "sympy_expr_eq", lambda *_: {}["boom"])
-    assert maths.grade(boxed("k > 3"), "k > 2") == Grade(None, "k > 3", None, "KeyError: 'boom'")
-    monkeypatch.setattr(maths, "parse", lambda *_, **__: {}["bang"])
-    assert maths.grade("It is 5.", "7") == Grade(None, None, None, "KeyError: 'bang'")
+def test_what_cannot_be_decided_is_told():
+    huge = maths.grade(boxed("9^{9^{9^9}}"), "10^{10^{10}}")
+    assert huge == Grade(None, "9^{9^{9^9}}", None, "undecided: a power that is too large")
+    nowhere = maths.grade(boxed(r"\sqrt[0]{x}"), r"\frac{x}{0}")
+    assert nowhere == Grade(None, r"\sqrt[0]{x}", None, "undecided: defined at no point that we tried")
 
 
-def test_outside_of_the_main_thread_nobody_can_say():
+def test_numbers_of_thousands_of_digits_are_compared_to_the_last():
+    assert correct(r"2^{10000} + 1", r"1 + 2^{10000}")
+    assert not correct(r"2^{10000} + 1", r"2^{10000}")
+    assert not correct(r"10^{1000} + \sqrt{2}", r"10^{1000} + \sqrt{3}")
+
+
+def test_any_thread_may_grade():
     verdicts: list[Grade] = []
-    thread = threading.Thread(target=lambda: verdicts.append(maths.grade(boxed("x + 10"), "x + 11")))
+    thread = threading.Thread(target=lambda: verdicts.append(maths.grade(boxed("x + 10"), "10 + x")))
     thread.start()
     thread.join()
-    assert verdicts[0].correct is None
-    assert verdicts[0].error == "ValueError: signal only works in main thread of the main interpreter"
+    assert verdicts == [Grade(True, "x + 10", True)]
 
 
 def test_an_answer_given_again_is_not_compared_again(monkeypatch):
     first = maths.grade(boxed("x + 21"), "21 + x")
-    monkeypatch.setattr(maths, "_equal", lambda *_: {}["compared again"])
+    monkeypatch.setattr(maths, "equal", lambda *_: {}["compared again"])
     assert maths.grade("Differently: " + boxed("x + 21"), "21 + x") == first == Grade(True, "x + 21", True)
 
 
@@ -392,4 +416,7 @@ def test_no_answer_takes_for_ever_or_ends_the_process():
     assert run.returncode == 0, run.stderr[-2000:]
     verdicts = [json.loads(line) for line in run.stdout.splitlines()]
     assert len(verdicts) == 4 * len(PATHOLOGICAL)
-    assert [verdict for verdict in verdicts if verdict[2] or verdict[3] or verdict[4] > 10] == []
+    assert [verdict for verdict in verdicts if verdict[2] or verdict[4] > 10] == []
+    assert {verdict[3] for verdict in verdicts} - {None} <= {
+        f"undecided: {what} that is too large" for what in ("a power", "a factorial", "a binomial coefficient")
+    } | {"undecided: a sum of too many terms"}

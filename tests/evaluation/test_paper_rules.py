@@ -1,12 +1,10 @@
 """The paper's rules: last box, "answer is", last number; percentages, a relative 1e-4, elements, symbols."""
 
 import json
-import time
 
 import pytest
 
-from em.evaluation.graders import expressions, maths, paper_rules
-from em.evaluation.graders.normal_form import normal
+from em.evaluation.graders import maths, paper_rules
 
 
 @pytest.mark.parametrize(
@@ -47,19 +45,14 @@ def test_extract(text, extracted):
         ("(50, 1)", "(1,0.5)", False),
         ("(1, 2, 3)", "(1,2)", False),
         ("2, 1", "1,2", False),
-        ("2x", "x+x", False),
-        (r"\sqrt{12}", r"2\sqrt{3}", False),
+        ("2x", "x+x", True),
+        (r"\sqrt{12}", r"2\sqrt{3}", True),
+        ("(2x, 1, y)", "(x+x, 100, y)", True),
+        ("(2x, 1, z)", "(x+x, 100, y)", False),
     ],
 )
-def test_strings_and_numbers(answer, gold, equal):
-    assert paper_rules.matches(normal(answer), normal(gold), lambda *_: False) is equal
-
-
-def test_what_is_left_is_compared_as_symbols_and_element_by_element():
-    asked = []
-    normal_forms = normal("(2x, 1, y)"), normal("(x+x, 100, y)")
-    assert paper_rules.matches(*normal_forms, lambda *forms: asked.append(forms) is None)
-    assert asked == [("2x", "x+x")]
+def test_strings_numbers_and_elements(answer, gold, equal):
+    assert paper_rules.matches(answer, gold) is equal
 
 
 @pytest.mark.parametrize(
@@ -80,8 +73,6 @@ def test_grades_tell_both_verdicts(text, gold, correct, by_paper):
     assert [(grade.correct, grade.paper_rules) for grade in grades] == [(correct, by_paper)] * 2
 
 
-def test_a_time_out_is_no_verdict(monkeypatch):
-    monkeypatch.setattr(maths, "SECONDS", 1)
-    monkeypatch.setattr(expressions, "close", lambda *_: time.sleep(30))
-    grade = maths.grade(r"\boxed{x + 31}", "x + 32")
-    assert (grade.correct, grade.paper_rules, grade.error) == (False, None, None)
+def test_what_is_undecided_has_no_verdict():
+    grade = maths.grade(r"\boxed{9^{9^{9}}}", "4")
+    assert (grade.correct, grade.paper_rules) == (None, None)

@@ -36,8 +36,8 @@ class Entry:
 GRADERS = {  # by name
     "tiny": Entry("em.evaluation.graders.tiny:grade", instant=True),
     "boxed": Entry("em.evaluation.graders.boxed:grade", instant=True),
-    "maths": Entry("em.evaluation.graders.maths:grade"),
-    "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad"),
+    "maths": Entry("em.evaluation.graders.maths:grade", version=2),
+    "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad", version=2),
     "knights": Entry("em.evaluation.graders.knights:grade", instant=True),
     "code": Entry("em.evaluation.graders.code:grade", needs="em.evaluation.sandbox:check"),
     "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox"),

@@ -7,11 +7,15 @@ symbolically.  Written from that description, not from its code.
 """
 
 import re
-from collections.abc import Callable
 from fractions import Fraction
 
+import mpmath
+
 from em.evaluation.graders.boxed import boxes
-from em.evaluation.graders.normal_form import bracketed, elements, number
+from em.evaluation.maths.evaluate import exact, number
+from em.evaluation.maths.readings import equal, read
+from em.evaluation.maths.sameness import same
+from em.evaluation.maths.values import Apply, Number, Sequence, Value, is_expression, symbols, walk
 
 RELATIVE = 1e-4
 
@@ -29,18 +33,42 @@ def extract(text: str) -> str | None:
     return numbers[-1] if numbers else None
 
 
-def matches(answer: str, gold: str, symbolic: Callable[[str, str], bool]) -> bool:
-    """Whether normal forms are equal by the paper's rules; `symbolic` decides where strings and numbers do not."""
-    if answer == gold:
-        return True
-    mine, right = number(answer), number(gold)
-    if mine and right:
-        scales = [1] if mine.fraction or right.fraction else [1, 100, Fraction(1, 100)]
-        return any(close(mine.scaled(), right.scaled() * scale) for scale in scales)
-    answers, golds = (elements(form[1:-1] if bracketed(form) else form) for form in (answer, gold))
-    if len(answers) == len(golds) > 1:
-        return all(matches(mine, right, symbolic) for mine, right in zip(answers, golds, strict=True))
-    return len(answers) == len(golds) and symbolic(answer, gold)
+def matches(answer: str, gold: str) -> bool:
+    """Whether an answer in LaTeX is the gold by the paper's rules; raises UndecidedError."""
+    mine, right = read(answer), read(gold)
+    if mine is None or right is None:
+        return equal(answer, gold)
+    return _matches(mine, right) or (not _several(right) and equal(answer, gold))
+
+
+def _several(value: Value) -> bool:
+    return isinstance(value, Sequence) and len(value.items) > 1
+
+
+def _matches(mine: Value, right: Value) -> bool:
+    if _several(mine) and _several(right):
+        assert isinstance(mine, Sequence)
+        assert isinstance(right, Sequence)
+        return len(mine.items) == len(right.items) and all(map(_matches, mine.items, right.items))
+    numbers = exact(mine), exact(right)
+    if numbers[0] is not None and numbers[1] is not None:
+        plain = all(isinstance(side, Number) or _is_percentage(side) for side in (mine, right))
+        scales = [Fraction(1), Fraction(100), Fraction(1, 100)] if plain else [Fraction(1)]
+        return any(close(numbers[0], numbers[1] * scale) for scale in scales)
+    return _close_values(mine, right) or (not _several(mine) and not _several(right) and same(mine, right))
+
+
+def _is_percentage(value: Value) -> bool:
+    return isinstance(value, Apply) and value.function == "percent" and isinstance(value.arguments[0], Number)
+
+
+def _close_values(mine: Value, right: Value) -> bool:
+    if not all(is_expression(side) and not symbols(side) for side in (mine, right)) or any(
+        isinstance(part, Apply) and part.function == "infinity" for side in (mine, right) for part in walk(side)
+    ):
+        return False
+    a, b = number(mine, 30), number(right, 30)
+    return a is not None and b is not None and abs(a - b) <= mpmath.mpf(RELATIVE) * max(abs(a), abs(b))
 
 
 def close(a: Fraction, b: Fraction) -> bool:

@@ -1,0 +1,78 @@
+r"""Numbers of several tokens: with groups of digits, an upright exponent, or a decimal comma."""
+
+import re
+from dataclasses import replace
+
+from em.evaluation.maths.tokens import Token
+
+FIRST_GROUP, GROUP = re.compile(r"[1-9]\d{0,2}"), re.compile(r"\d{3}(?:\.\d*)?")
+OPENING, CLOSING = ("(", "[", r"\{", "{"), (")", "]", r"\}", "}")
+END = Token("mark", "")
+
+
+def with_exponents(tokens: list[Token]) -> list[Token]:
+    r"""With 8.7 \mathrm{e} 8 as one number; 2 \mathrm{e}^3 is none."""
+    made: list[Token] = []
+    rest = [*tokens, END, END, END, END]
+    at = 0
+    while at < len(tokens):
+        number, e, sign, *_ = rest[at:]
+        signed = sign.text in ("+", "-")
+        power, after = rest[at + 2 + signed], rest[at + 3 + signed]
+        is_e = number.kind == "number" and e.kind == "word" and e.text in ("e", "E")
+        if is_e and power.text.isdigit() and after.text not in ("^", "{", "("):
+            made.append(replace(number, text=f"{number.text}e{sign.text if signed else ''}{power.text}"))
+            at += 3 + signed
+        else:
+            made.append(number)
+            at += 1
+    return made
+
+
+def grouped(tokens: list[Token]) -> list[Token]:
+    """With 1,000,000 and 1 000 000 as one number, but not the coordinates of (312,123,231)."""
+    made: list[Token] = []
+    at = 0
+    while at < len(tokens):
+        end = _end_by_comma(tokens, at) or _end_by_space(tokens, at) or at + 1
+        digits = "".join(token.text for token in tokens[at:end] if token.kind == "number")
+        made.append(replace(tokens[at], text=digits) if end > at + 1 else tokens[at])
+        at = end
+    return made
+
+
+def _end_by_comma(tokens: list[Token], start: int) -> int:
+    """Where the number that begins at a token ends; 0 where no commas part it."""
+    end = start + 1
+    while end + 1 < len(tokens) and tokens[end].text == "," and not tokens[end].spaced and _is_group(tokens[end + 1]):
+        end += 2
+    before, after, second = ([END, *tokens, END, END][at] for at in (start, end + 1, end + 2))
+    in_brackets = before.text in OPENING and after.text in CLOSING
+    goes_on = after.text == "," and second.kind == "number" and not second.spaced
+    is_number = FIRST_GROUP.fullmatch(tokens[start].text) and end > start + 1 and not in_brackets and not goes_on
+    return end if is_number else 0
+
+
+def _end_by_space(tokens: list[Token], start: int) -> int:
+    """The same for spaces; 1 125/216 is a mixed number."""
+    end = start + 1
+    while end < len(tokens) and tokens[end].spaced and _is_group(replace(tokens[end], spaced=False)):
+        end += 1
+    after = tokens[end] if end < len(tokens) else END
+    is_number = FIRST_GROUP.fullmatch(tokens[start].text) and end > start + 1
+    return end if is_number and after.kind != "number" and after.text != "/" else 0
+
+
+def _is_group(token: Token) -> bool:
+    return token.kind == "number" and not token.spaced and bool(GROUP.fullmatch(token.text))
+
+
+def with_decimal_comma(tokens: list[Token], strictly: bool) -> list[Token]:
+    """With 5,4 as 5.4, where that is all; `strictly`: only what is hardly a list of two, 0,4 or 5,40."""
+    sign, body = tokens[:-3], tokens[-3:]
+    if len(body) < 3 or body[1].text != "," or [token.text for token in sign] not in ([], ["-"], ["+"]):
+        return tokens
+    whole, _, decimals = (token.text for token in body)
+    if not whole.isdigit() or not decimals.isdigit() or (strictly and whole != "0" and len(decimals) != 2):
+        return tokens
+    return [*sign, replace(body[0], text=f"{whole}.{decimals}")]
