@@ -38,7 +38,7 @@ GRADERS = {  # by name
     "boxed": Entry("em.evaluation.graders.boxed:grade", instant=True),
     "maths": Entry("em.evaluation.graders.maths:grade"),
     "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad"),
-    "knights": Entry("em.evaluation.graders.knights:grade", instant=True),
+    "knights": Entry("em.evaluation.graders.knights:grade", version=2, instant=True),
     "code": Entry("em.evaluation.graders.code:grade", needs="em.evaluation.sandbox:check"),
     "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox"),
 }
