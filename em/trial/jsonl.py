@@ -15,10 +15,10 @@ from em.errors import InputError, unknown_name
 LONGEST_NUMBER = 1000  # digits of what is read as a number
 
 
-class Decimal(float):
+class Float(float):
     """A float that is written as in its file."""
 
-    def __new__(cls, spelling: str) -> "Decimal":
+    def __new__(cls, spelling: str) -> "Float":
         made = super().__new__(cls, spelling)
         made.spelling = spelling
         return made
@@ -85,8 +85,8 @@ def _integer(digits: str) -> int | NoNumber:
     return int(digits) if len(digits) <= LONGEST_NUMBER else NoNumber(digits)
 
 
-def _decimal(digits: str) -> Decimal | NoNumber:
-    number = Decimal(digits)
+def _decimal(digits: str) -> Float | NoNumber:
+    number = Float(digits)
     return number if math.isfinite(number) and len(digits) <= LONGEST_NUMBER else NoNumber(digits)
 
 
