@@ -58,6 +58,7 @@ REPORTING_THAT = _words("claim statement assertion remark words tells told telli
 LISTENERS = _words("that : , us me you him her them")
 FALSITY = _words("false untrue impossible wrong incorrect contradiction contradictory contradicts contradicted")
 TURNS = _words("so but therefore thus hence yet however meaning which")
+PARTLY = _words("both all necessarily always only")  # with "not", no role is denied of anybody
 NO_NAMES = _words(
     "i he she it they we you this that these those who whose which one ones someone anyone nobody no none neither not "
     "person people inhabitant inhabitants islander islanders speaker answer answers conclusion identities roles name "
@@ -223,6 +224,8 @@ class _Reader:
                 if word == "is" and len(subject) > 1 and comma:
                     subject = subject[-1:]
                 linked = True
+            elif denied and word in PARTLY:
+                subject, linked, denied = [], False, False
             elif word in REST or (word in WHOLE and not subject and not role):
                 subject = [word]
             elif word not in FILLERS:
