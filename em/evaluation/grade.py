@@ -5,7 +5,8 @@
     python -m em.evaluation.grade trial=TRIAL_ID data=FOLDER        # of one trial; the problems are in FOLDER/*.jsonl
 
 Records stay as they are: new grades are kept beside them, and the latest count from then on.  Answers whose text was
-not kept (eval.texts) keep the grades that they have.
+not kept (eval.texts) keep the grades that they have.  At the end we say what changed: how many answers an older version
+of their grader had graded, and a few of those with another verdict, each with its gold and what was read of it.
 """
 
 from collections import Counter, defaultdict
@@ -21,6 +22,7 @@ from em.cli.command import read_words, run_command
 from em.errors import InputError, require, require_known
 from em.evaluation import graders
 from em.evaluation.graders import GRADERS, TIMEOUT, Grade
+from em.evaluation.graders.boxed import last_boxed
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
 from em.store import Store
@@ -31,6 +33,8 @@ from em.store.schema import DamagedError
 from em.trial.evaluation import Benchmark
 
 RECORDS_A_FILE = 64  # whose latest grades are read together; measurements whose new grades are written together
+EXAMPLES, WIDTH = 3, 40  # of one change of verdict in one benchmark; characters of a gold and of an answer
+VERDICTS = {True: "right", False: "wrong", None: "not graded"}
 COUNTED = ("answers", "before", "now", "changed", "older grader", "timeouts", "failures", "no text")
 
 
@@ -39,6 +43,8 @@ class Regrader:
         self.pool, self.benchmark, self.data = pool, benchmark, data
         self.references: dict[str, list[str]] = {}  # by digest of the problems
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)  # by benchmark
+        self.older: Counter[tuple[str, str, int, int]] = Counter()  # answers, by benchmark, grader, old and new version
+        self.changes: dict[tuple[str, str, str], list[str]] = defaultdict(list)  # by benchmark, verdict before and now
 
     def regrade(self, record: Record) -> list[Regrade]:
         """New grades of all measurements of a record whose texts were kept, where they, or the version of their grader,
@@ -54,16 +60,19 @@ class Regrader:
                 continue
             references, samples = self.references_of(benchmark), result.samples
             pairs = [(text, references[index // samples]) for index, text in enumerate(texts)]
-            submitted.append((result, benchmark.grader, self.pool.submit_all(benchmark.grader, pairs)))
+            submitted.append((result, benchmark.grader, pairs, self.pool.submit_all(benchmark.grader, pairs)))
         made = []
-        for result, grader, pending in submitted:
+        for result, grader, pairs, pending in submitted:
             version = GRADERS[grader].version
             outdated = (result.grader_version or 1) != version
             before, today = grades_of(result), [grade_of(future) for future in pending]
             # What could not be graded today keeps the grade that it has.
             now = [old if new.error and not old.error else new for old, new in zip(before, today, strict=True)]
             self.count(result.benchmark, before, now, [grade.error for grade in today if grade.error])
-            self.counts[result.benchmark]["older grader"] += outdated * len(now)
+            self.note(result.benchmark, [gold for _, gold in pairs], before, now)
+            if outdated:
+                self.counts[result.benchmark]["older grader"] += len(now)
+                self.older[result.benchmark, grader, result.grader_version or 1, version] += len(now)
             if now == before and not outdated:
                 continue
             made.append(
@@ -91,6 +100,25 @@ class Regrader:
             }
         )
 
+    def note(self, benchmark: str, golds: list[str], before: list[Grade], now: list[Grade]) -> None:
+        """Keep the first few changes of each kind, as lines."""
+        for gold, old, new in zip(golds, before, now, strict=True):
+            if old.correct != new.correct:
+                some = self.changes[benchmark, VERDICTS[old.correct], VERDICTS[new.correct]]
+                if len(some) < EXAMPLES:
+                    read = f"{short(old.extracted)} -> {short(new.extracted)}"
+                    some.append(f"gold {short(last_boxed(gold) or gold)}: {read}")
+
+    def explanation(self) -> list[str]:
+        """What changed and why: lines."""
+        lines = [
+            f"{benchmark}: {count} answers had grades of {grader} {old}; it is {new} now"
+            for (benchmark, grader, old, new), count in sorted(self.older.items())
+        ]
+        for (benchmark, old, new), some in sorted(self.changes.items()):
+            lines += [f"{benchmark}: {old} -> {new}, such as", *(f"    {line}" for line in some)]
+        return lines
+
     def references_of(self, benchmark: Benchmark) -> list[str]:
         """Raises InputError where these are not to be had, or are not of the problems that were answered."""
         if benchmark.digest not in self.references:
@@ -109,6 +137,11 @@ class Regrader:
         for name, counts in sorted(self.counts.items()):
             table.add_row(name, *(str(counts[column]) for column in COUNTED))
         return table
+
+
+def short(text: str | None) -> str:
+    line = "nothing" if text is None else repr(text)[1:-1].replace("\\\\", "\\")
+    return line if len(line) <= WIDTH else f"{line[:WIDTH]}..."
 
 
 def grades_of(result: EvaluationResult) -> list[Grade]:
@@ -149,6 +182,8 @@ def main(arguments: list[str]) -> None:
         if made:
             store.commit_grades(made)
         pool.close()
+    for line in regrader.explanation():
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     if regrader.counts:
         console.print(regrader.table())
     for error in damaged:

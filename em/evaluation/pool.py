@@ -2,7 +2,8 @@
 
 Symbolic mathematics on what a model writes may take for ever, use up the stack or the memory.  The graders limit
 themselves (math-verify by an alarm, which needs the main thread of a process: here it has one); whatever outlives
-HARD_SECONDS all the same is killed with its process, and counted.  What cannot hang is graded on the spot.
+HARD_SECONDS all the same is killed with its process, and counted.  What cannot hang is graded on the spot.  Whatever a
+grader raises is the error of that answer alone, also what is no Exception: so do libraries end what takes too long.
 """
 
 import ctypes
@@ -10,7 +11,7 @@ import os
 import pkgutil
 import signal
 from collections.abc import Sequence
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from multiprocessing import get_context
 
@@ -20,6 +21,8 @@ from em.evaluation.graders import GRADERS, TIMEOUT, Grade, check
 
 HARD_SECONDS = 60.0  # of one answer; a generated program has ten of them (em.evaluation.sandbox), a formula five
 PROCESSES = min(4, os.cpu_count() or 1)  # grading is faster than generation; lanes share a node
+TIMEOUTS = "TimeoutException", "FunctionTimedOut", "TimeoutExpired"  # of math-verify, func_timeout, subprocess
+LONGEST_ERROR = 500  # characters of one that is recorded
 PR_SET_PDEATHSIG = 1
 
 
@@ -56,22 +59,40 @@ class GradingPool:
 def grade_of(future: "Future[Grade]") -> Grade:
     """Waits for a grade; what kept the grader from one is in its `error`, and nothing is scored 0 silently."""
     try:
-        return future.result()
-    except TimeoutError:
+        error = future.exception()  # an interrupt of the waiting is none of the grader's, and goes its way
+    except CancelledError as cancelled:
+        error = cancelled
+    return future.result() if error is None else failed(error)  # hung, or its process has died
+
+
+def failed(error: BaseException) -> Grade:
+    """The grade of an answer that a grader could not grade."""
+    name = type(error).__name__
+    if isinstance(error, TimeoutError) or name in TIMEOUTS:
         return Grade(None, None, error=TIMEOUT)
-    except Exception as error:  # of the grader, or its process has died
-        return Grade(None, None, error=f"{type(error).__name__}: {error}")
+    try:
+        said = str(error)
+    except Exception:  # it cannot even be told
+        said = ""
+    return Grade(None, None, error=f"{name}: {said}".removesuffix(": ")[:LONGEST_ERROR])
 
 
 def grade(where: str, text: str, reference: str) -> Grade:
-    return pkgutil.resolve_name(where)(text, reference)
+    """In a process of the pool, where an interrupt is one that the grader raises itself."""
+    try:
+        return pkgutil.resolve_name(where)(text, reference)
+    except BaseException as error:
+        return failed(error)
 
 
 def at_once(where: str, text: str, reference: str) -> "Future[Grade]":
+    """In the process that asks, whose Ctrl-C is for all of it."""
     future: Future[Grade] = Future()
     try:
-        future.set_result(grade(where, text, reference))
-    except Exception as error:
+        future.set_result(pkgutil.resolve_name(where)(text, reference))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         future.set_exception(error)
     return future
 

@@ -4,23 +4,30 @@ Imports neither torch nor vLLM, and `datasets` only for the hub.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from em.errors import InputError, require
 from em.evaluation.graders.knights import identities
 from em.tiny import tasks
 from em.trial.evaluation import Benchmark
 from em.trial.identity import content_id
-from em.trial.jsonl import Row, rows
+from em.trial.jsonl import Row, is_number, rows, shown
 
 SUITE_PROBLEMS = 100  # of a suite without a limit
+TEXT_GRADERS = "tiny", "boxed", "maths", "knights"  # whose reference is one text; the others take JSON of the fields
+LONGEST_REFERENCE, DEEPEST_REFERENCE = 20_000, 100  # characters, and brackets within brackets
+BRACKET = re.compile(r"[(\[{]|[)\]}]")
+NO_ANSWER = re.compile(r"[\s${}\\.,]*")  # of LaTeX
 
 
 def problems(benchmark: Benchmark) -> list[tuple[str, str]]:
     """(problem, reference) pairs in a fixed order, at most `limit`; raises InputError with file and line.
 
-    The reference is the answer field as text, where it is one text or number; else a JSON object of the answer fields.
+    The reference is the answer field as text, where it is one text or number; else a JSON object of the answer fields,
+    where the grader takes one.
     """
     if benchmark.suite:
         return suite_problems(benchmark.suite, benchmark.split, benchmark.limit or SUITE_PROBLEMS)
@@ -49,19 +56,63 @@ def digested_problems(benchmark: Benchmark) -> list[tuple[str, str]]:
 
 
 def reference(row: Row, benchmark: Benchmark) -> str:
-    """The reference of a row; raises InputError where the benchmark's grader cannot use it."""
+    """The reference of a row; raises InputError where the benchmark's grader cannot use it, and none would be right."""
     fields = {name: row.value(name) for name in benchmark.answer_fields}
-    names = ", ".join(fields)
-    require(any(value is not None for value in fields.values()), f"{row.where}: {names}", None, "must be an answer")
+    names, values = ", ".join(fields), list(fields.values())
+    value = values[0] if len(values) == 1 else values
+
+    def need(holds: bool, remedy: str, name: str = names, of: Any = value) -> None:
+        require(holds, f"{row.where}: {name}", shown(of), remedy)
+
+    require(any(value is not None for value in values), f"{row.where}: {names}", None, "must be an answer")
     if benchmark.grader == "olympiad":
         gold = fields.get("final_answer")
-        texts = isinstance(gold, list) and all(isinstance(text, str) for text in gold)
-        require(texts and gold != [], f"{row.where}: final_answer", gold, "must be a list of texts")
-    whole = len(fields) == 1 and isinstance(fields[names], str | int | float)
+        texts = gold if isinstance(gold, list) and all(isinstance(text, str) for text in gold) else []
+        need(bool(texts), "must be a list of texts", "final_answer", gold)
+        for text in texts:
+            need(_says_something(text), "must be texts that say something", "final_answer", gold)
+    whole = len(fields) == 1 and (isinstance(value, str) or is_number(value))
+    need(whole or benchmark.grader not in TEXT_GRADERS, f"must be one text or number for grader={benchmark.grader}")
+    need(_is_plain(value), "must be text, numbers, and lists or objects of these")
     text = row.text(names) if whole else json.dumps(fields)
+    need(_is_unicode(text), "must be of whole characters, without half of a surrogate pair")
+    if benchmark.grader in (*TEXT_GRADERS, "olympiad"):
+        need(len(text) <= LONGEST_REFERENCE, f"must have at most {LONGEST_REFERENCE:,} characters")
+    if benchmark.grader in ("maths", "olympiad"):
+        need(_says_something(text), "must say something")
+        need(_depth(text) <= DEEPEST_REFERENCE, f"must have at most {DEEPEST_REFERENCE} brackets within brackets")
+    if benchmark.grader in TEXT_GRADERS:
+        need(bool(text.strip()), "must say something")
     if benchmark.grader == "knights":
-        require(bool(identities(text)), f"{row.where}: {names}", repr(text[:40]), "must say who is a knight or a knave")
+        need(bool(identities(text)), "must say who is a knight or a knave")
     return text
+
+
+def _is_plain(value: Any, depth: int = 20) -> bool:
+    match value:
+        case None | bool() | str():
+            return True
+        case list():
+            return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
+        case dict():
+            return depth > 0 and all(isinstance(k, str) and _is_plain(v, depth - 1) for k, v in value.items())
+    return is_number(value)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _says_something(latex: str) -> bool:
+    return not NO_ANSWER.fullmatch(latex)
+
+
+def _depth(text: str) -> int:
+    deepest = now = 0
+    for bracket in BRACKET.findall(text):
+        now = now + 1 if bracket in "([{" else max(now - 1, 0)
+        deepest = max(deepest, now)
+    return deepest
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,14 @@ def problems(tmp_path: Path) -> str:
     return jsonl(tmp_path / "mine.jsonl", {"problem": "a?", "answer": "1/2"}, {"problem": "b?", "answer": "7"})
 
 
-def recorded(store: Store, measured: Evaluation, texts: list[str | None], results: bool = True) -> Unit:
+def recorded(
+    store: Store,
+    measured: Evaluation,
+    texts: list[str | None],
+    results: bool = True,
+    correct: Sequence[bool] = RIGHT,
+    samples: int = 3,
+) -> Unit:
     """A record whose grades are wrong: as if an old grader had compared strings."""
     unit = Unit(one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), (Measurement(1, measured),))
     result = EvaluationResult(
@@ -46,13 +54,13 @@ def recorded(store: Store, measured: Evaluation, texts: list[str | None], result
         evaluation_id=measured.id,
         benchmark="mine",
         temperature=1.0,
-        problems=2,
-        samples=3,
-        accuracy=2 / 6,
-        correct=list(RIGHT),
-        extracted=[None] * 6,
-        lengths=[1] * 6,
-        truncated=[False] * 6,
+        problems=len(texts) // samples,
+        samples=samples,
+        accuracy=sum(correct) / len(correct),
+        correct=list(correct),
+        extracted=[None] * len(correct),
+        lengths=[1] * len(correct),
+        truncated=[False] * len(correct),
         texts=texts,
     )
     made = provenance(lane="0", device="none", started=datetime.now(UTC))
@@ -109,6 +117,29 @@ def test_a_new_version_of_a_grader_grades_again_what_the_old_one_did(tmp_path, p
     assert (before.grader_version, after.grader_version) == (None, 2)
     assert dataclasses.replace(after, grader_version=None) == before
     assert len(store.files.list("grades")) == 2
+
+
+def test_what_changed_is_said_with_a_few_examples(tmp_path, capsys, monkeypatch):
+    """Golds and answers are cut short, and no more than a few of a kind are shown."""
+    pairs = [(f"{n}?", rf"so \boxed{{{n}}}") for n in range(8)] + [("long?", "7" * 90)]
+    path = jsonl(tmp_path / "mine.jsonl", *({"problem": problem, "answer": answer} for problem, answer in pairs))
+    store, measured = Store(tmp_path / "store"), dataclasses.replace(evaluation(path, pairs), samples=1)
+    texts = [rf"\boxed{{{n}.0}}" for n in range(8)] + [rf"\boxed{{{'8' * 90}}}"]
+    recorded(store, measured, [*texts], correct=[False] * 8 + [True], samples=1)
+    name = measured.benchmark.grader
+    monkeypatch.setitem(GRADERS, name, dataclasses.replace(GRADERS[name], version=3))
+    grade.main([f"store={store.root}"])
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[: lines.index("mine: wrong -> right, such as") + 4] == [
+        "mine: 9 answers had grades of maths 1; it is 3 now",
+        "mine: right -> wrong, such as",
+        f"    gold {'7' * 40}...: nothing -> {'8' * 40}...",
+        "mine: wrong -> right, such as",
+        *(f"    gold {n}: nothing -> {n}.0" for n in range(3)),
+    ]
+    assert lines[-2].replace("│", " ").split() == ["mine", "9", "1", "8", "9", "9", "0", "0", "0"]
+    grade.main([f"store={store.root}"])
+    assert "->" not in capsys.readouterr().out
 
 
 def test_answers_whose_text_was_not_kept_keep_their_grades(tmp_path, problems, capsys):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,10 @@ MODULE = bad_graders.__name__
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[GradingPool]:
     """With graders that misbehave; the processes of the pool find them by their name."""
-    for name in ("hangs", "dies", "raises", "tells_where"):
+    for name in ("hangs", "dies", "raises", "raises_any", "tells_where"):
         monkeypatch.setitem(GRADERS, name, Entry(f"{MODULE}:{name}"))
+    monkeypatch.setitem(GRADERS, "at_once", Entry(f"{MODULE}:raises_any", instant=True))
+    monkeypatch.setitem(GRADERS, "missing", Entry(f"{MODULE}:no_such_grader"))
     made = GradingPool(processes=1, hard_seconds=6.0)
     yield made
     made.close()
@@ -40,6 +43,50 @@ def test_each_answer_ends_within_the_hard_limit_and_the_pass_goes_on(pool):
     assert "ProcessExpired" in str(died.error)
     assert raised == Grade(None, None, error="ZeroDivisionError: division by zero")
     assert told.correct
+
+
+ERRORS = {
+    "base": "TimedOut: after 5 s",
+    "library": TIMEOUT,
+    "timeout": TIMEOUT,
+    "exit": "SystemExit: 3",
+    "generator": "GeneratorExit",
+    "memory": "MemoryError",
+    "long": "UntoldError: " + "x" * 487,
+    "untold": "UntoldError",
+    "unpickled": "UntoldError",
+}
+
+
+@pytest.mark.parametrize("name", ["raises_any", "at_once"])
+def test_whatever_a_grader_raises_is_counted_and_the_next_answer_is_graded(pool, name):
+    asked = [*ERRORS, "fine", *ERRORS, "fine"]
+    grades = [grade_of(pool.submit(name, text, "1")) for text in asked]
+    assert grades == [Grade(True, text) if text == "fine" else Grade(None, None, error=ERRORS[text]) for text in asked]
+
+
+def test_an_interrupt_is_the_graders_in_its_process_and_ours_in_this_one(pool):
+    assert grade_of(pool.submit("raises_any", "interrupt", "1")) == Grade(None, None, error="KeyboardInterrupt")
+    assert grade_of(pool.submit("raises_any", "fine", "1")) == Grade(True, "fine")
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit("at_once", "interrupt", "1")
+
+
+def test_an_interrupt_while_we_wait_goes_its_way(pool):
+    waiting = pool.submit("hangs", "text", "1")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            grade_of(waiting)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_grader_that_is_not_there_is_counted(pool):
+    error = grade_of(pool.submit("missing", "text", "1")).error
+    assert error is not None
+    assert error.startswith("AttributeError: ")
 
 
 def test_graders_run_on_the_main_thread_of_a_process_that_leaves_interrupts_to_others(pool):

@@ -37,8 +37,9 @@ def benchmark(**settings: Any) -> Benchmark:
 def test_a_reference_is_one_text_or_json_of_several_fields(tmp_path):
     rows = [("1+1?", 2), ("2+2?", "4"), ("x?", ["1", "2"])]
     path = jsonl(tmp_path / "a.jsonl", *({"problem": problem, "answer": answer} for problem, answer in rows))
-    assert problems(benchmark(path=path)) == [("1+1?", "2"), ("2+2?", "4"), ("x?", '{"answer": ["1", "2"]}')]
-    several = benchmark(path=path, answer_fields=["answer", "problem"], limit=1)
+    code = benchmark(path=path, grader="code")
+    assert problems(code) == [("1+1?", "2"), ("2+2?", "4"), ("x?", '{"answer": ["1", "2"]}')]
+    several = benchmark(path=path, answer_fields=["answer", "problem"], limit=1, grader="code")
     assert problems(several) == [("1+1?", '{"answer": 2, "problem": "1+1?"}')]
 
 
@@ -76,14 +77,53 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path, rows, message):
         ({"answer": "No one."}, {"grader": "knights"}, "answer='No one.': must say who is a knight or a knave"),
         ({"answer": None}, {}, "answer=None: must be an answer"),
         ({"a": None, "b": None}, {"answer_fields": ["a", "b"]}, "a, b=None: must be an answer"),
+        *(
+            ({"answer": wrong}, {"grader": grader}, f"answer={shown}: must be one text or number for grader={grader}")
+            for grader in ("boxed", "maths", "knights", "tiny")
+            for wrong, shown in [
+                (True, "True"),
+                (["1", "2"], "['1', '2']"),
+                ([], "[]"),
+                ({"value": 1}, "{'value': 1}"),
+                (float("nan"), "NaN"),
+                (float("-inf"), "-Infinity"),
+            ]
+        ),
+        *(({"answer": text}, {}, f"answer={text!r}: must say something") for text in ("", " ", "\n\t")),
+        *(
+            ({"answer": text}, {"grader": "maths"}, f"answer={text!r}: must say something")
+            for text in ("$$", "{}", "$.$")
+        ),
+        (
+            {"answer": "(" * 200},
+            {"grader": "maths"},
+            f"answer='{'(' * 39}...: must have at most 100 brackets within brackets",
+        ),
+        ({"answer": "()" * 50_000}, {}, f"answer='{'()' * 19}(...: must have at most 20,000 characters"),
+        ({"answer": "\ud800"}, {}, r"answer='\ud800': must be of whole characters, without half of a surrogate pair"),
+        (
+            {"answer": "7", "b": "8"},
+            {"answer_fields": ["answer", "b"]},
+            "answer, b=['7', '8']: must be one text or number for grader=boxed",
+        ),
+        (
+            {"answer": [1, float("nan")]},
+            {"grader": "code"},
+            "answer=[1, NaN]: must be text, numbers, and lists or objects of these",
+        ),
+        (
+            {"final_answer": ["2", "$ $"]},
+            {"grader": "olympiad", "answer_fields": ["final_answer"]},
+            "final_answer=['2', '$ $']: must be texts that say something",
+        ),
         ({"answer": 1, "id": "7"}, {"keep": {"id": [3, 9]}}, "id='7': must be a number"),
         *(
             (
                 {"final_answer": gold, "unit": None},
                 {"grader": "olympiad", "answer_fields": ["final_answer", "unit"]},
-                f"final_answer={gold}: must be a list of texts",
+                f"final_answer={gold!r}: must be a list of texts",
             )
-            for gold in ("15", [], [15])
+            for gold in ("15", [], [15], [["1"]], True)
         ),
         ({"answer": "15"}, {"grader": "olympiad"}, "final_answer=None: must be a list of texts"),
     ],
@@ -93,6 +133,44 @@ def test_what_a_grader_cannot_use_is_named_by_file_and_line(tmp_path, row, setti
     with pytest.raises(InputError) as raised:
         problems(benchmark(path=path, **settings))
     assert str(raised.value) == f"{path}:1: {message}"
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("7", "7"),
+        ("-0", "0"),
+        ("0.1", "0.1"),
+        ("0.10", "0.10"),
+        ("27.0", "27.0"),
+        ("1e-5", "1e-5"),
+        ("8.70E8", "8.70E8"),
+        ("0.1000000000000000000001", "0.1000000000000000000001"),
+        ("9" * 1000, "9" * 1000),
+        ('"7"', "7"),
+    ],
+)
+def test_a_number_keeps_its_digits(tmp_path, written, text):
+    (tmp_path / "a.jsonl").write_text(f'{{"problem": "1?", "answer": {written}, "at": 0.5, "more": {"8" * 5000}}}\n')
+    found = benchmark(path=str(tmp_path / "a.jsonl"), keep={"at": [0.5, 1]}, grader="maths")
+    assert problems(found) == [("1?", text)]
+
+
+@pytest.mark.parametrize("written", ["9" * 5000, "-" + "9" * 5000, "1e999", "NaN", "-Infinity", "0." + "3" * 2000])
+def test_what_is_no_number_of_a_sane_length_is_refused(tmp_path, written):
+    (tmp_path / "a.jsonl").write_text(f'{{"problem": "1?", "answer": "1"}}\n{{"problem": "1?", "answer": {written}}}\n')
+    begun = f"{tmp_path}/a.jsonl:2: answer={written[:40]}{'...' * (len(written) > 40)}: must be "
+    for settings in ({}, {"grader": "code"}, {"problem_fields": ["answer"]}, {"keep": {"answer": [0, 9]}}):
+        with pytest.raises(InputError) as raised:
+            problems(benchmark(path=str(tmp_path / "a.jsonl"), **({"grader": "maths"} | settings)))
+        if "keep" not in settings:
+            assert str(raised.value).startswith(begun)
+
+
+def test_what_is_nested_too_deep_to_be_read_is_named(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"problem": ' + "[" * 100_000 + "\n")
+    with pytest.raises(InputError, match=r"a.jsonl:1: not a JSON object \(nested too deep\)"):
+        problems(benchmark(path=str(tmp_path / "a.jsonl")))
 
 
 def test_a_folder_is_no_file_of_problems(tmp_path):

@@ -27,7 +27,7 @@ Grader = Callable[[str, str], Grade]
 
 @dataclass(frozen=True)
 class Entry:
-    where: str  # so that a config is checked without loading sympy
+    where: str  # so that a config is checked without loading the grader
     version: int = 1  # raised when a change of its code changes grades: those given before are to be given again
     instant: bool = False  # takes microseconds and cannot hang: not worth another process
     needs: str = ""  # what raises InputError where this machine lacks something
@@ -38,7 +38,7 @@ GRADERS = {  # by name
     "boxed": Entry("em.evaluation.graders.boxed:grade", instant=True),
     "maths": Entry("em.evaluation.graders.maths:grade", version=2),
     "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad", version=2),
-    "knights": Entry("em.evaluation.graders.knights:grade", instant=True),
+    "knights": Entry("em.evaluation.graders.knights:grade", version=2, instant=True),
     "code": Entry("em.evaluation.graders.code:grade", needs="em.evaluation.sandbox:check"),
     "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox"),
 }
