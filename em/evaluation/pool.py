@@ -1,9 +1,9 @@
 """Grading beside generation: answers go to a pool of processes as they come, each with a hard time limit.
 
-Symbolic mathematics on what a model writes may take for ever, use up the stack or the memory.  The graders limit
-themselves (math-verify by an alarm, which needs the main thread of a process: here it has one); whatever outlives
-HARD_SECONDS all the same is killed with its process, and counted.  What cannot hang is graded on the spot.  Whatever a
-grader raises is the error of that answer alone, also what is no Exception: so do libraries end what takes too long.
+What a model writes may take a grader for ever, use up its stack or its memory.  Ours bound their own work; whatever
+outlives HARD_SECONDS all the same is killed with its process, and counted.  What cannot hang is graded on the spot.
+Whatever a grader raises is the error of that answer alone, also what is no Exception: so do libraries end what takes
+too long.
 """
 
 import ctypes
@@ -19,9 +19,9 @@ from pebble import ProcessPool
 
 from em.evaluation.graders import GRADERS, TIMEOUT, Grade, check
 
-HARD_SECONDS = 60.0  # of one answer; a generated program has ten of them (em.evaluation.sandbox), a formula five
+HARD_SECONDS = 60.0  # of one answer; a generated program has ten of them, a formula takes milliseconds
 PROCESSES = min(4, os.cpu_count() or 1)  # grading is faster than generation; lanes share a node
-TIMEOUTS = "TimeoutException", "FunctionTimedOut", "TimeoutExpired"  # of math-verify, func_timeout, subprocess
+TIMEOUTS = "TimeoutException", "FunctionTimedOut", "TimeoutExpired"  # of libraries that end what takes too long
 LONGEST_ERROR = 500  # characters of one that is recorded
 PR_SET_PDEATHSIG = 1
 

@@ -46,6 +46,7 @@ def recorded(
     results: bool = True,
     correct: Sequence[bool] = RIGHT,
     samples: int = 3,
+    version: int = GRADERS["maths"].version,
 ) -> Unit:
     """A record whose grades are wrong: as if an old grader had compared strings."""
     unit = Unit(one_phase(model=Model(path="owner/model"), prompts=Prompts(texts=["1?"])), (Measurement(1, measured),))
@@ -62,6 +63,7 @@ def recorded(
         lengths=[1] * len(correct),
         truncated=[False] * len(correct),
         texts=texts,
+        grader_version=version,
     )
     made = provenance(lane="0", device="none", started=datetime.now(UTC))
     store.commit(Record.of(unit, status=Status.done, attempt=1, evaluations=[result] * results, provenance=made))
@@ -107,15 +109,15 @@ def test_a_new_version_of_a_grader_grades_again_what_the_old_one_did(tmp_path, p
     grade.main([f"store={store.root}"])
     before = store.evaluations(unit.trial.id)[0]
     name = evaluation(problems, PAIRS).benchmark.grader
-    monkeypatch.setitem(GRADERS, name, dataclasses.replace(GRADERS[name], version=2))
+    monkeypatch.setitem(GRADERS, name, dataclasses.replace(GRADERS[name], version=before.grader_version + 1))
     capsys.readouterr()
     for older in ("6", "0"):
         grade.main([f"store={store.root}"])
         row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
         assert row == ["mine", "6", "3", "3", "0", older, "0", "0", "0"]
     after = store.evaluations(unit.trial.id)[0]
-    assert (before.grader_version, after.grader_version) == (None, 2)
-    assert dataclasses.replace(after, grader_version=None) == before
+    assert after.grader_version == before.grader_version + 1 == GRADERS[name].version
+    assert dataclasses.replace(after, grader_version=before.grader_version) == before
     assert len(store.files.list("grades")) == 2
 
 
@@ -125,7 +127,7 @@ def test_what_changed_is_said_with_a_few_examples(tmp_path, capsys, monkeypatch)
     path = jsonl(tmp_path / "mine.jsonl", *({"problem": problem, "answer": answer} for problem, answer in pairs))
     store, measured = Store(tmp_path / "store"), dataclasses.replace(evaluation(path, pairs), samples=1)
     texts = [rf"\boxed{{{n}.0}}" for n in range(8)] + [rf"\boxed{{{'8' * 90}}}"]
-    recorded(store, measured, [*texts], correct=[False] * 8 + [True], samples=1)
+    recorded(store, measured, [*texts], correct=[False] * 8 + [True], samples=1, version=1)
     name = measured.benchmark.grader
     monkeypatch.setitem(GRADERS, name, dataclasses.replace(GRADERS[name], version=3))
     grade.main([f"store={store.root}"])
