@@ -109,14 +109,15 @@ def test_a_new_version_of_a_grader_grades_again_what_the_old_one_did(tmp_path, p
     grade.main([f"store={store.root}"])
     before = store.evaluations(unit.trial.id)[0]
     name = evaluation(problems, PAIRS).benchmark.grader
-    monkeypatch.setitem(GRADERS, name, dataclasses.replace(GRADERS[name], version=before.grader_version + 1))
+    newer = GRADERS[name].version + 1
+    monkeypatch.setitem(GRADERS, name, dataclasses.replace(GRADERS[name], version=newer))
     capsys.readouterr()
     for older in ("6", "0"):
         grade.main([f"store={store.root}"])
         row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
         assert row == ["mine", "6", "3", "3", "0", older, "0", "0", "0"]
     after = store.evaluations(unit.trial.id)[0]
-    assert after.grader_version == before.grader_version + 1 == GRADERS[name].version
+    assert (before.grader_version, after.grader_version) == (newer - 1, newer)
     assert dataclasses.replace(after, grader_version=before.grader_version) == before
     assert len(store.files.list("grades")) == 2
 

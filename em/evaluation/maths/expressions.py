@@ -141,6 +141,18 @@ def ratio(mine: Value, right: Value) -> Any:
         return ratios[0] if all(abs(other - ratios[0]) <= tolerance for other in ratios) else None
 
 
+def _rounds_nothing(part: Apply) -> bool:
+    r"""Whether it is as \lfloor 2n + 1 \rfloor, which no whole number tells from 2n + 1."""
+    inside = walk(part.arguments[0])
+    whole = [
+        inner.value.denominator == 1
+        if isinstance(inner, Number)
+        else not isinstance(inner, Apply) or inner.function in "+*"
+        for inner in inside
+    ]
+    return part.function in ("floor", "ceil") and all(whole)
+
+
 def _points(mine: Value, right: Value) -> list[dict[str, Any]]:
     """Where to evaluate: whole numbers for floors and factorials, positive ones for roots and logarithms."""
     names = sorted(name for name in symbols(mine) | symbols(right) if not name.endswith("()"))
@@ -148,7 +160,7 @@ def _points(mine: Value, right: Value) -> list[dict[str, Any]]:
     functions = {part.function for part in applied}
     exponents = [exact(part.arguments[1]) for part in applied if part.function == "^"]
     roots = bool(functions & NEEDS_POSITIVE) or any(power is None or power.denominator != 1 for power in exponents)
-    whole = bool(functions & NEEDS_WHOLE)
+    whole = any(part.function in NEEDS_WHOLE and not _rounds_nothing(part) for part in applied)
     signed = not whole and (not roots or "abs" in functions)
     points = []
     for trial in range(len(WHOLE) if whole else 4):

@@ -1,4 +1,4 @@
-r"""Numbers of several tokens: with groups of digits, an upright exponent, or a decimal comma."""
+r"""Numbers of several tokens, with groups of digits, an upright exponent, or a decimal comma; and words after them."""
 
 import re
 from dataclasses import replace
@@ -27,6 +27,17 @@ def with_exponents(tokens: list[Token]) -> list[Token]:
             made.append(number)
             at += 1
     return made
+
+
+def with_units(tokens: list[Token]) -> list[Token]:
+    r"""With 5 in and 2:30 pm not as \in and \pm."""
+    words = {"in": "inch", "pm": "PM"}
+    return [
+        replace(token, text=words[token.text])
+        if token.kind in ("word", "letters") and token.text in words and before.kind == "number"
+        else token
+        for before, token in zip([END, *tokens], tokens, strict=False)
+    ]
 
 
 def grouped(tokens: list[Token]) -> list[Token]:

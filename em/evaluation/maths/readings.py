@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from em.evaluation.maths import words
-from em.evaluation.maths.numerals import grouped, with_decimal_comma, with_exponents
+from em.evaluation.maths.numerals import grouped, with_decimal_comma, with_exponents, with_units
 from em.evaluation.maths.reader import Reader
 from em.evaluation.maths.sameness import same
 from em.evaluation.maths.tokens import Token, UnreadableError, tokens
@@ -39,7 +39,7 @@ def equal(answer: str, gold: str) -> bool:
 @lru_cache(4096)
 def _tokens(latex: str) -> list[Token] | None:
     try:
-        return _french(words.without_phrases(with_exponents(tokens(latex))))
+        return _french(words.without_phrases(with_units(with_exponents(tokens(latex)))))
     except UnreadableError:
         return None
 
