@@ -167,7 +167,8 @@ def _renamed(label: Value, value: Value, gold: Value) -> Value | None:
         return None
     names: dict[Value, Value] = {}
     for mine, right in zip(label.arguments, gold.arguments, strict=True):
-        if mine != right and not (isinstance(mine, Symbol) and isinstance(right, Symbol)):
+        is_letter = isinstance(mine, Symbol) and isinstance(right, Symbol) and right.name not in symbols(value)
+        if mine != right and not is_letter:
             return None
         names[mine] = right
     return rebuilt(value, lambda part: names.get(part, part) if isinstance(part, Symbol) else part)
