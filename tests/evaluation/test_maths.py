@@ -377,6 +377,7 @@ PATHOLOGICAL = [
     *(in_box("9!!!!!!"), in_box("((9!)!)!"), in_box("(10^9)!"), in_box(r"\Gamma(1000000000)")),
     *(in_box(r"\binom{1000000000}{500000000}"), in_box(r"\sum_{n=1}^{10^9} \sin(n^n)")),
     *(in_box(r"\int_0^1 x^{x^{x}} \sin(e^{x}) dx"), in_box(r"\lim_{x \to 0} x^{x^{x}}"), in_box(r"\pm" * 60)),
+    *(in_box("a[" * 35 + "1"), in_box(r"\{" * 35 + "1"), in_box(r"1\frac{" * 30 + "1" + "}{2}" * 30)),
     *(
         in_box(r"\frac{1}{"),
         r"\boxed{\frac{1}{2}",

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from em.evaluation.maths.cursor import CLOSERS, CLOSING, Cursor
+from em.evaluation.maths.cursor import CLOSERS, CLOSING, MOST_ATOMS, Cursor
 from em.evaluation.maths.evaluate import FUNCTIONS
 from em.evaluation.maths.tokens import Token, UnreadableError, listed
 from em.evaluation.maths.values import (
@@ -34,8 +34,9 @@ COMMANDS = listed("frac sqrt surd binom pi infty sum prod angle mathbb")  # that
 class Atoms(Cursor):
     def atom(self) -> Value:
         token = self.token()
-        if token is None:
-            raise UnreadableError("an end where a value should be")
+        self.atoms += 1
+        if token is None or self.atoms > MOST_ATOMS:
+            raise UnreadableError("an end where a value should be" if token is None else "too many parts")
         if token.kind == "number":
             return self.number()
         if token.kind in ("letters", "word"):

@@ -11,6 +11,7 @@ from em.evaluation.maths.values import Value
 CLOSING = {"(": ")", "[": "]", r"\{": r"\}", "langle": "rangle", "lfloor": "rfloor", "lceil": "rceil", "{": "}"}
 CLOSERS = frozenset(CLOSING.values())
 
+MOST_ATOMS = 5000  # in an answer: attempts within attempts are not to double the work with each bracket
 T = TypeVar("T")
 
 
@@ -24,6 +25,7 @@ class Cursor(ABC):
     at: int = 0
     signs: int = 0  # of \\pm, so far
     bars: int = 0  # | that are open
+    atoms: int = 0  # read so far, those of failed attempts too
 
     def peek(self, ahead: int = 0) -> str:
         return self.tokens[self.at + ahead].text if self.at + ahead < len(self.tokens) else ""
@@ -47,6 +49,8 @@ class Cursor(ABC):
         try:
             return reading()
         except UnreadableError:
+            if self.atoms > MOST_ATOMS:
+                raise
             self.at, self.signs = at, signs
             return None
 
