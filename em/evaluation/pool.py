@@ -18,7 +18,7 @@ from pebble import ProcessPool
 
 from em.evaluation.graders import GRADERS, TIMEOUT, Grade, check
 
-HARD_SECONDS = 60.0  # of one answer; a generated program has ten of them (em.evaluation.sandbox), a formula five
+HARD_SECONDS = 240.0  # of one answer: more than a sandbox may take to start, and then to run, on a busy machine
 PROCESSES = min(4, os.cpu_count() or 1)  # grading is faster than generation; lanes share a node
 PR_SET_PDEATHSIG = 1
 

@@ -11,7 +11,9 @@ import pytest
 
 from em.evaluation import sandbox
 from em.evaluation.graders import Grade
-from em.evaluation.graders.code import extract, grade, grade_without_sandbox
+from em.evaluation.graders.code import grade, grade_without_sandbox
+from em.evaluation.graders.programs import extract
+from em.evaluation.sandbox import bailiff
 
 NAMESPACES = (
     os.geteuid() == 0 or not subprocess.run(["unshare", "-U", "true"], capture_output=True, check=False).returncode
@@ -138,7 +140,7 @@ def test_the_longest_part_that_compiles(after: str):
     ],
 )
 def test_source_that_breaks_the_compiler_is_wrong_at_once(program: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sandbox, "_run", None)
+    monkeypatch.setattr(sandbox, "run", None)
     assert grade(f"```python\n{program}\n```", ROW) == Grade(correct=False, extracted=program)
     assert grade(program, ROW) == Grade(correct=False, extracted=None)
 
@@ -175,7 +177,7 @@ def test_warnings_change_no_grade(action):
     ],
 )
 def test_grades(program: str, row: dict, correct: bool, monkeypatch: pytest.MonkeyPatch):
-    limits = sandbox.Limits(wall_seconds=1.0 if program.startswith("while True") else 30.0)
+    limits = sandbox.Limits(cpu_seconds=1.0 if program.startswith("while True") else 10.0)
     run = sandbox.run
     monkeypatch.setattr(sandbox, "run", lambda program, tests: run(program, tests, limits))
     found = grade(f"```python\n{program}\n```", json.dumps(row))
@@ -202,7 +204,7 @@ def test_a_row_without_tests_is_no_fault_of_the_answer(row: dict, error: str):
 
 def test_a_sandbox_that_fails_is_no_fault_of_the_answer(monkeypatch: pytest.MonkeyPatch):
     failing = ("/bin/sh", "-c", "echo bwrap: no namespace >&2; exit 1")
-    monkeypatch.setattr(sandbox, "_bubblewrap", lambda *_, **__: failing)
+    monkeypatch.setattr(bailiff, "bubblewrap", lambda *_, **__: failing)
     assert grade(DOUBLE, ROW) == Grade(correct=None, extracted=DOUBLE, error="bwrap: no namespace")
 
 

@@ -13,7 +13,7 @@ that it started ends with it.  Its time is that of processors, so that a busy ma
 sleeping is limited apart.
 
 What it does not protect against: holes in the kernel within these system calls.  Sums over the processes of an answer
-(processor, memory, files) are looked up ten times a second, and may be passed for so long.
+(processor, memory, files) are looked up four times a second, and may be passed for so long.
 """
 
 import shutil

@@ -84,8 +84,9 @@ class Judge:
         except OSError:
             ready = b""
         if not ready:
+            said = complaint(self.process)
             self.close()
-            raise SandboxError(complaint(self.process))
+            raise SandboxError(said)
         assert self.process.stderr is not None
         self.process.stderr.close()
 
@@ -279,9 +280,10 @@ class Hearing:
 
 def complaint(process: subprocess.Popen[bytes]) -> str:
     """The last line of what a process said that has failed to start."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    status = process.wait()
+    try:
+        status = process.wait(START_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"nothing began within {START_SECONDS:g} s"
     said = b""
     if process.stderr is not None and not process.stderr.closed:
         said = process.stderr.read(COMPLAINT_BYTES) or b""

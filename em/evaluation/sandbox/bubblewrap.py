@@ -9,6 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 from em.evaluation.sandbox.seccomp import filter_for
 
@@ -102,9 +103,9 @@ def python() -> tuple[str, ...]:
     return (str(executable()), "-s", "-S", "-P", "-B", "-X", "utf8", "-c", BOOT)
 
 
-def request(parts: tuple[str, ...], *arguments: object) -> bytes:
+def request(parts: tuple[str, ...], *arguments: Any) -> bytes:
     """What stdin is to hold: modules of this folder, the last of which has a `main`, and what it is called with."""
-    return marshal.dumps(([(f"{PARTS}.{part}", code(part)) for part in parts], arguments))
+    return marshal.dumps((tuple((f"{PARTS}.{part}", code(part)) for part in parts), arguments))
 
 
 @cache

@@ -11,15 +11,19 @@ import _operator
 import posix
 import resource
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from em.evaluation.sandbox.wire import FRAME_BYTES, WireError, decode, encode, sized
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` takes longer to import than the rest of this interpreter
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
 CHANNEL = 1  # the descriptor that leads to the judge
 NONCE_BYTES = 32
 ARGUMENTS = 20  # of an exception, at most
-OPERATIONS: dict[str, Callable[..., Any]] = {
+PLAIN: "tuple[type[Any], ...]" = (int, float, complex, bytes, dict, list, tuple, set, frozenset)
+OPERATIONS: "dict[str, Callable[..., Any]]" = {
     "call": lambda target, *positional, **named: target(*positional, **named),
     "get": getattr,
     "set": setattr,
@@ -42,7 +46,7 @@ class Inmate:
         self.numbers: dict[int, int] = {}  # by id()
         self.special = False  # whether what came last held more than plain data
 
-    def serve(self, program: str, names: Sequence[str]) -> None:
+    def serve(self, program: str, names: "Sequence[str]") -> None:
         """Load the program, then answer until the judge hangs up."""
         answer = self.attempt(lambda: self.load(program, names))
         while True:
@@ -52,7 +56,7 @@ class Inmate:
                 return
             answer = self.attempt(lambda request=request: self.answer(request))
 
-    def load(self, program: str, names: Sequence[str]) -> bytes:
+    def load(self, program: str, names: "Sequence[str]") -> bytes:
         namespace = load(program)
         return self.encoded([True, {name: namespace[name] for name in names if name in namespace}, None])
 
@@ -65,7 +69,7 @@ class Inmate:
         changed = before is not None and self.encoded([arguments, named]) != before
         return self.encoded([True, result, [arguments, named] if changed else None])
 
-    def attempt(self, work: Callable[[], bytes]) -> bytes:
+    def attempt(self, work: "Callable[[], bytes]") -> bytes:
         try:
             return work()
         except BaseException as error:
@@ -78,14 +82,16 @@ class Inmate:
                     plain.append(None)
             return self.encoded([False, names, plain])
 
-    def encoded(self, value: Any) -> bytes:
+    def encoded(self, value: "Any") -> bytes:
         return encode(value, self.leave)
 
-    def leave(self, value: Any) -> bytes:
+    def leave(self, value: "Any") -> bytes:
         """A subclass of a plain type as that type, a number as such, and of the rest a number that stands for it."""
-        for kind in (int, float, complex, str, bytes, dict, list, tuple, set, frozenset):
+        if isinstance(value, str):
+            return self.encoded(str.__str__(value))
+        for kind in PLAIN:
             if isinstance(value, kind):
-                return self.encoded(kind(value) if kind is not str else str.__str__(value))
+                return self.encoded(kind(value))
         kind = type(value)
         where = kind.__module__, kind.__qualname__
         if where == ("decimal", "Decimal"):
@@ -100,7 +106,7 @@ class Inmate:
             self.objects.append(value)
         return sized(b"O", str(self.numbers[id(value)]).encode())
 
-    def arrive(self, tag: bytes, body: bytes) -> Any:
+    def arrive(self, tag: bytes, body: bytes) -> "Any":
         """What the judge sends beside plain data."""
         if tag == b"O":
             return self.objects[int(body)]
@@ -129,7 +135,7 @@ class Inmate:
         return b"".join(parts)
 
 
-def load(program: str) -> dict[str, Any]:
+def load(program: str) -> "dict[str, Any]":
     module = type(sys)("program")  # not __main__: an answer's demonstration is no part of what is tested
     sys.modules[module.__name__] = module
     exec(compile(program, "<program>", "exec", dont_inherit=True), module.__dict__)
@@ -149,13 +155,12 @@ def outcome(program: str, tests: str) -> bytes:
     return b"passed"
 
 
-def confine(packages: Sequence[str], uid: int | None, limits: Mapping[int, tuple[int, int]]) -> None:
+def confine(packages: "Sequence[str]", uid: int | None, limits: "Mapping[int, tuple[int, int]]") -> None:
     """Limits of resources, soft and hard, and a user of its own."""
     for kind, (soft, hard) in limits.items():
-        most = resource.getrlimit(kind)[1]
-        if most != resource.RLIM_INFINITY:
-            soft, hard = min(soft, most), min(hard, most)
-        resource.setrlimit(kind, (soft, hard))
+        given = resource.getrlimit(kind)[1]
+        most = hard if given == resource.RLIM_INFINITY else min(hard, given)
+        resource.setrlimit(kind, (min(soft, most), most))
     if uid is not None:
         posix.setgroups([])
         posix.setgid(uid)
@@ -165,11 +170,11 @@ def confine(packages: Sequence[str], uid: int | None, limits: Mapping[int, tuple
 
 def main(
     program: str,
-    names: Sequence[str],
+    names: "Sequence[str]",
     tests: str | None,
-    packages: Sequence[str],
+    packages: "Sequence[str]",
     uid: int | None,
-    limits: Mapping[int, tuple[int, int]],
+    limits: "Mapping[int, tuple[int, int]]",
 ) -> None:
     channel = posix.dup(CHANNEL)
     null = posix.open("/dev/null", posix.O_RDWR)

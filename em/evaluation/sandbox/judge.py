@@ -13,6 +13,7 @@ import re
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -59,7 +60,16 @@ def settle() -> ast.stmt:
 
 @lru_cache(maxsize=SCRIPTS)
 def compiled(script: str) -> CodeType:
-    return compile(Settling().visit(ast.parse(script)), "<tests>", "exec", dont_inherit=True)
+    tree = ast.parse(script)
+    Settling().visit(tree)
+    return compile(tree, "<tests>", "exec", dont_inherit=True)
+
+
+def prepare(script: str) -> None:
+    """What each child would do otherwise.  NumPy makes a fork twice as dear, so it waits until a script needs it."""
+    if "numpy" in compiled(script).co_names and "numpy" not in sys.modules:
+        importlib.import_module("numpy")
+        gc.freeze()
 
 
 def run_tests(link: Link, code: CodeType, names: Sequence[str], modules: Sequence[str]) -> None:
@@ -87,6 +97,7 @@ def judged(link: Link, verdict: int, request: tuple[Any, ...]) -> bytes:
     code, names, modules, objects, beside = request
     if objects:
         link.hidden = frozenset()
+    word = b""
     try:
         link.receive()  # it is about to load the program
         os.write(verdict, READY)
@@ -122,8 +133,6 @@ def main(
 ) -> None:
     with socket.socket(fileno=os.dup(CONTROL)) as control:
         confine(packages, uid, limits)
-        with suppress(ImportError):
-            importlib.import_module("numpy")  # all scripts of EvalPlus import it
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         gc.freeze()
         control.send(READY)
@@ -136,13 +145,12 @@ def main(
                 return
             with suppress(Exception):  # the child meets it again, and says so
                 size = os.fstat(descriptors[0]).st_size
-                compiled(marshal.loads(os.pread(descriptors[0], size, 0))[0])
+                prepare(marshal.loads(os.pread(descriptors[0], size, 0))[0])
             if os.fork() == 0:
                 control.close()
                 try:
-                    sit(*descriptors, child_limits)
+                    sit(*descriptors[:DESCRIPTORS], limits=child_limits)
                 finally:
                     os._exit(0)
             for descriptor in descriptors:
                 os.close(descriptor)
-

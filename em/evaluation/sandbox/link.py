@@ -136,7 +136,9 @@ class Handle:
         object.__setattr__(self, "_number", number)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in self._link.hidden:  # numpy would read memory at an address that it finds in such a one
+        if (
+            name.startswith("_") or name in self._link.hidden
+        ):  # numpy would read memory at an address that it finds in such a one
             raise AttributeError(name)
         return self._link.ask("get", self, [name])
 

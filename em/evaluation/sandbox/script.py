@@ -50,9 +50,9 @@ def names_of(source: str) -> Names:
     def visit(table: symtable.SymbolTable) -> None:
         for symbol in table.get_symbols():
             name = symbol.get_name()
-            if table is top or symbol.is_declared_global():
-                if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
-                    bound.add(name)
+            binds = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+            if binds and (table is top or symbol.is_declared_global()):
+                bound.add(name)
             if symbol.is_referenced() and (table is top or symbol.is_global()):
                 used.add(name)
         for child in table.get_children():
@@ -85,9 +85,7 @@ def read(source: str) -> Script:
 
 def own_code(nodes: Iterable[ast.AST]) -> set[str]:
     """Functions and classes that the script defines."""
-    defined = {
-        node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    }
+    defined = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     for node in nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda | ast.GeneratorExp):
             defined |= {target.id for target in node.targets if isinstance(target, ast.Name)}

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-TICK_SECONDS = 0.1  # between two looks
+TICK_SECONDS = 0.25  # between two looks, and until the first: most programs have ended by then
 HERTZ = os.sysconf("SC_CLK_TCK")
 BUSY = ("R", "D")  # on a processor, waiting for one, or for a disk
 

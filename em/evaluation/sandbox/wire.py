@@ -5,8 +5,10 @@ Nothing but None, bool, int, float, complex, str, bytes, list, tuple, set, froze
 these types.  A value is a letter and, where it has content, a length of four bytes.
 """
 
-from collections.abc import Callable
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` takes longer to import than the rest of an answer's interpreter
+    from collections.abc import Callable
+    from typing import Any
 
 DEPTH = 100  # of containers in containers
 FRAME_BYTES = 1 << 24  # of one message
@@ -23,11 +25,11 @@ def sized(tag: bytes, body: bytes) -> bytes:
     return tag + len(body).to_bytes(4, "big") + body
 
 
-def encode(value: Any, other: Callable[[Any], bytes]) -> bytes:
+def encode(value: "Any", other: "Callable[[Any], bytes]") -> bytes:
     """Raises WireError for what is too deep or too large."""
     out = bytearray()
 
-    def put(value: Any, depth: int) -> None:
+    def put(value: "Any", depth: int) -> None:
         kind = type(value)
         if value is None:
             out.extend(b"N")
@@ -60,7 +62,7 @@ def encode(value: Any, other: Callable[[Any], bytes]) -> bytes:
     return bytes(out)
 
 
-def decode(data: bytes, other: Callable[[bytes, bytes], Any]) -> Any:
+def decode(data: bytes, other: "Callable[[bytes, bytes], Any]") -> "Any":
     """`other` gets the letter and the content of what is not plain.  Raises WireError, whatever the bytes."""
     at = 0
 
@@ -71,7 +73,7 @@ def decode(data: bytes, other: Callable[[bytes, bytes], Any]) -> Any:
             raise WireError("cut short")
         return data[at - count : at]
 
-    def get(depth: int) -> Any:
+    def get(depth: int) -> "Any":
         tag = take(1)
         letter = tag[0]
         if letter in FIXED:
@@ -108,7 +110,7 @@ def decode(data: bytes, other: Callable[[bytes, bytes], Any]) -> Any:
     return value
 
 
-def whole(collected: Any, length: int) -> Any:
+def whole(collected: "Any", length: int) -> "Any":
     if len(collected) != length:
         raise WireError("equal members")
     return collected
