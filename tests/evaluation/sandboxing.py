@@ -1,9 +1,13 @@
 """What tests of the sandbox share."""
 
+import json
 import os
+import shutil
 import subprocess
 import time
+import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,3 +57,39 @@ def assert_gone(marker: str) -> None:
 def sleeper(marker: str) -> str:
     """Program text: becomes a process that sleeps, recognised by the marker."""
     return f"os.execv(sys.executable, [sys.executable, '-S', '-c', 'import time; time.sleep(60)', {marker!r}])"
+
+
+def as_nobody(script: str) -> Any:
+    """What a script prints, as JSON, that runs as a user without privileges; it finds em.evaluation.sandbox, cheats."""
+    if os.geteuid() != 0:
+        pytest.skip("runs as a user without privileges already")
+    python = "/usr/bin/python3"
+    probe = "import sys; sys.exit(sys.version_info < (3, 11))"
+    if not Path(python).exists() or subprocess.run([python, "-c", probe], check=False).returncode:
+        pytest.skip(f"{python}, which every user can read, is not Python 3.11 or newer")
+    if subprocess.run(["unshare", "-U", "true"], user=65534, group=65534, capture_output=True, check=False).returncode:
+        pytest.skip("users may not create user namespaces here")
+    folder = Path("/tmp") / f"sandbox-{uuid.uuid4().hex}"  # pytest's own folders are closed to other users
+    try:
+        (folder / "em" / "evaluation").mkdir(parents=True)
+        shutil.copy(ROOT / "em" / "errors.py", folder / "em")
+        shutil.copy(ROOT / "tests" / "evaluation" / "cheats.py", folder)
+        shutil.copytree(ROOT / "tests" / "evaluation" / "cheats", folder / "cheats")
+        shutil.copytree(ROOT / "em" / "evaluation" / "sandbox", folder / "em" / "evaluation" / "sandbox")
+        (folder / "script.py").write_text(script)
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        done = subprocess.run(
+            [python, folder / "script.py"],
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            env={"PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(folder)
+    assert done.stderr == ""
+    return json.loads(done.stdout)

@@ -1,8 +1,5 @@
 """The sandbox: what honest programs may do, and that nothing is left behind."""
 
-import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +18,7 @@ from tests.evaluation.sandboxing import (
     ROOT,
     TELL,
     TESTS,
+    as_nobody,
     assert_gone,
     needs_sandbox,
     processes_with,
@@ -144,38 +142,9 @@ print(json.dumps([list(vars(sandbox.run(*each, sandbox.Limits(cpu_seconds=1.0)))
 """
 
 
-def test_as_a_user_without_privileges(tmp_path_factory: pytest.TempPathFactory):
+def test_as_a_user_without_privileges():
     """Without root all tests here are of that mode."""
-    if os.geteuid() != 0:
-        pytest.skip("runs as a user without privileges already")
-    python = "/usr/bin/python3"
-    probe = "import sys; sys.exit(sys.version_info < (3, 11))"
-    if not Path(python).exists() or subprocess.run([python, "-c", probe], check=False).returncode:
-        pytest.skip(f"{python}, which every user can read, is not Python 3.11 or newer")
-    if subprocess.run(["unshare", "-U", "true"], user=65534, group=65534, capture_output=True, check=False).returncode:
-        pytest.skip("users may not create user namespaces here")
-    folder = Path("/tmp") / f"sandbox-{uuid.uuid4().hex}"  # pytest's own folders are closed to other users
-    try:
-        (folder / "em" / "evaluation").mkdir(parents=True)
-        shutil.copy(ROOT / "em" / "errors.py", folder / "em")
-        shutil.copytree(ROOT / "em" / "evaluation" / "sandbox", folder / "em" / "evaluation" / "sandbox")
-        (folder / "script.py").write_text(UNPRIVILEGED)
-        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
-        done = subprocess.run(
-            [python, folder / "script.py"],
-            user=65534,
-            group=65534,
-            extra_groups=[],
-            env={"PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    finally:
-        shutil.rmtree(folder)
-    assert done.stderr == ""
-    good, wrong, fork, read, loop = json.loads(done.stdout)
+    good, wrong, fork, read, loop = as_nobody(UNPRIVILEGED)
     assert good == ["passed", "", False]
     assert wrong == ["assertion", "", False]
     assert fork[1] in ("forked_5", "forked_6", "forked_7")

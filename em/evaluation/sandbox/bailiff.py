@@ -73,8 +73,7 @@ class Judge:
         limits: Pairs = {resource.RLIMIT_AS: (JUDGE_BYTES, JUDGE_BYTES), resource.RLIMIT_CORE: (0, 0)}
         if prefix:
             limits[resource.RLIMIT_NPROC] = (JUDGE_PROCESSES, JUDGE_PROCESSES)
-        each = resource_seconds(Limits().cpu_seconds)
-        body = request(("wire", "inmate", "link", "judge"), visible(prefix), uid, limits, each)
+        body = request(("wire", "inmate", "link", "judge"), visible(prefix), uid, limits)
         self.socket, theirs = socket.socketpair()
         with theirs:
             self.process = start(prefix, body, theirs.fileno(), dies_with_thread=False)
@@ -182,7 +181,16 @@ def run(
     } | resource_seconds(limits.cpu_seconds)
     beside = script.source if script.beside else None
     body = request(("wire", "inmate"), program, script.names, beside, visible(prefix), uid, each)
-    case = marshal.dumps((script.source, script.names, script.modules, script.objects, script.beside))
+    case = marshal.dumps(
+        (
+            script.source,
+            script.names,
+            script.modules,
+            script.objects,
+            script.beside,
+            resource_seconds(limits.cpu_seconds),
+        )
+    )
     ours, theirs = socket.socketpair()
     report, word = os.pipe()
     try:
