@@ -73,6 +73,60 @@ def test_the_program_in_an_answer(text: str, program: str | None):
     assert extract(text) == program
 
 
+QUADRUPLE = "def quadruple(x):\n    return double(double(x))"
+FENCED = 'def double(x):\n    """Like\n    ```\n    double(2)\n    ```\n    """\n    return 2 * x'
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        # Another function, tests or a demonstration after it.
+        (f"```python\n{DOUBLE}\n```\nBesides:\n```python\n{TRIPLE}\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nTests:\n```python\ndef test_double():\n    assert double(2) == 4\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nRun:\n```python\ndef main():\n    print(double(2))\nmain()\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\n```python\nimport unittest\nclass T(unittest.TestCase): pass\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nIt prints\n```\ndouble = 4\nx y\n```", DOUBLE),
+        # A later attempt counts; one that does not compile, or is cut off, does not.
+        (f"```python\n{DOUBLE}  # no\n```\nBetter:\n```python\n{DOUBLE}\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nor\n```python\ndef double(x:\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nor\n```python\ndef double(x):\n    return", DOUBLE),
+        (f"```python\n{TRIPLE}\n```\nso\n```python\n{DOUBLE}", DOUBLE),
+        # What it needs comes along.
+        (
+            "```python\nfrom operator import mul\n```\nthen\n```python\ndef double(x): return mul(x, 2)\n```",
+            "from operator import mul\ndef double(x): return mul(x, 2)",
+        ),
+        (
+            f"```python\ndef aid(x): return 2 * x\n```\n```python\n{TRIPLE}\n```\n"
+            "```python\ndef double(x): return aid(x)\n```\n```python\nprint(double(4))\n```",
+            "def aid(x): return 2 * x\ndef double(x): return aid(x)",
+        ),
+        # Fences within, and none at the end of a line.
+        (f"```python\n{FENCED}\n```\nIt doubles.", FENCED),
+        ("```python def double(x): return 2 * x```", "def double(x): return 2 * x"),
+        ("So: ```py double = lambda x: 2 * x``` it is.", "double = lambda x: 2 * x"),
+        ("```python def double(x):\n    return 2 * x\n```", DOUBLE),
+        (f"```python\n{DOUBLE}```", DOUBLE),
+        (f"````python\n{DOUBLE}\n````", DOUBLE),
+        # Several that are done.
+        (f"[BEGIN]\n{TRIPLE}\n[DONE]\nNo:\n[BEGIN]\n{DOUBLE}\n[DONE]", DOUBLE),
+        (f"[BEGIN]\n{DOUBLE}\n[DONE]\n[BEGIN]\n{DOUBLE}  # again\n[DONE]", DOUBLE),
+        (f"[BEGIN]\n{TRIPLE}\n[DONE]\n[BEGIN]\n{TRIPLE}\n[DONE]", TRIPLE),
+        # Prose.
+        (f"from what you say:\nimport os\nI see.\n{DOUBLE}\nIt's done.", DOUBLE),
+    ],
+)
+def test_the_program_that_tests_of_double_want(text: str, program: str):
+    assert extract(text, ["double"]) == program
+
+
+def test_helper_and_solution_in_two_blocks():
+    text = f"```python\n{DOUBLE}\n```\nand\n```python\n{QUADRUPLE}\n```\nUse:\n```python\nprint(double(1))\n```"
+    assert extract(text, ["quadruple"]) == f"{DOUBLE}\n{QUADRUPLE}"
+    assert extract(text, ["double", "quadruple"]) == f"{DOUBLE}\n{QUADRUPLE}"
+    assert extract(text, ["double"]) == DOUBLE
+
+
 LONG = '''import re
 from math import (
     sqrt,

@@ -196,6 +196,35 @@ finally:
     assert int(verdict.detail.removeprefix("wrote_")) <= 8 * MIB
 
 
+def test_makes_files_without_end():
+    """A limit on bytes counts no empty files."""
+    program = "import itertools\nfor n in itertools.count(): open(str(n), 'w').close()"
+    assert contained(program, Limits(files=2_000)) == Verdict("killed", "2000 files")
+
+
+FORKS = """
+import os, time
+kept = []
+def keep(megabytes):
+    for _ in range(megabytes): kept.append(b"x" * 1_000_000)
+keep(100)
+for _ in range(3):
+    if os.fork() == 0:
+        keep(each)
+        time.sleep(seconds)
+        os._exit(0)
+time.sleep(seconds)
+def double(x): return 2 * x
+"""
+
+
+def test_memory_of_all_processes():
+    """What they share counts once."""
+    limits = Limits(sum_bytes=256 * MIB)
+    assert contained("each, seconds = 100, 1000" + FORKS, limits) == Verdict("killed", "the memory of all processes")
+    assert sandbox.run("each, seconds = 0, 0.7" + FORKS, TESTS, limits) == Verdict("passed")
+
+
 @pytest.mark.parametrize(
     "write", ["print(line)", "sys.stderr.write(line)", "os.write(1, line.encode())", "os.write(2, line.encode())"]
 )
