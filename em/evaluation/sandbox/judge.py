@@ -142,6 +142,7 @@ def main(
     with socket.socket(fileno=os.dup(CONTROL)) as control:
         confine(packages, uid, limits)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        gc.disable()  # a collection in a child copies what it shares
         gc.freeze()
         control.send(READY)
         null = os.open("/dev/null", os.O_RDWR)
