@@ -11,15 +11,17 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from em.evaluation.sandbox import watch
 from em.evaluation.sandbox.bubblewrap import (
     PACKAGES,
+    START_SECONDS,
     UIDS_EACH_PROCESS,
     SandboxError,
     bubblewrap,
+    complaint,
+    end,
     in_memory,
     packages,
     request,
@@ -29,11 +31,9 @@ from em.evaluation.sandbox.bubblewrap import (
 from em.evaluation.sandbox.script import Script
 
 MIB = 1 << 20
-START_SECONDS = 60.0  # a machine that needs longer until the program begins is not fit to time it
 OPEN_FILES = 64
 JUDGE_BYTES = 2048 * MIB  # address space, of which NumPy takes a third
 JUDGE_PROCESSES = 80  # one for each sandbox that a process may run at once, and its own
-COMPLAINT_BYTES = 1 << 16
 
 Pairs = dict[int, tuple[int, int]]  # soft and hard limit, by RLIMIT_...
 
@@ -284,23 +284,3 @@ class Hearing:
 
     def made(self, outcome: str, detail: str = "") -> Verdict:
         return Verdict(outcome, detail, self.inside)
-
-
-def complaint(process: subprocess.Popen[bytes]) -> str:
-    """The last line of what a process said that has failed to start."""
-    try:
-        status = process.wait(START_SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"nothing began within {START_SECONDS:g} s"
-    said = b""
-    if process.stderr is not None and not process.stderr.closed:
-        said = process.stderr.read(COMPLAINT_BYTES) or b""
-    return (said.decode(errors="replace").strip().splitlines() or [f"exit status {status}"])[-1]
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):  # bubblewrap's death ends all that it holds
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stderr is not None:
-        process.stderr.close()

@@ -3,8 +3,10 @@
 import marshal
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 
 from em.evaluation.sandbox.seccomp import filter_for
 
+START_SECONDS = 60.0  # a machine that needs longer until the program begins is not fit to time it
+COMPLAINT_BYTES = 1 << 16
 UIDS_EACH_PROCESS = 64  # sandboxes that one process may run at once, each with a user id of its own
 LIBRARIES = tuple(map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64")))
 ENVIRONMENT = {
@@ -79,6 +83,26 @@ def in_memory(content: bytes) -> int:
         file.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
+
+
+def complaint(process: subprocess.Popen[bytes]) -> str:
+    """The last line of what a process said that has failed to start."""
+    try:
+        status = process.wait(START_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"nothing began within {START_SECONDS:g} s"
+    said = b""
+    if process.stderr is not None and not process.stderr.closed:
+        said = process.stderr.read(COMPLAINT_BYTES) or b""
+    return (said.decode(errors="replace").strip().splitlines() or [f"exit status {status}"])[-1]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):  # bubblewrap's death ends all that it holds
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
 
 
 @cache
