@@ -13,11 +13,12 @@ from pathlib import Path
 from transformers import Qwen3Config
 
 from bench.answers import answers
-from bench.references import LOOP, LOOP_CPU, beside
-from bench.rows import Row, at_least, at_most_times
+from bench.references import BARE, LOOP, LOOP_CPU, beside
+from bench.rows import Row, at_least, at_most, at_most_times
 from em.cli.compose import compose_trial
 from em.evaluation.evaluate import Evaluator
 from em.evaluation.graders import grader
+from em.evaluation.graders.code import inside
 from em.evaluation.pool import PROCESSES, grade_of
 from em.evaluation.problems import problems
 from em.rollout import Completion, Engine, Request
@@ -28,10 +29,12 @@ from em.trial.unit import Measurement
 
 CONTEXT = 1 << 14  # tokens, which are bytes here
 GRADED = 2_000  # answers of the rate
+PROGRAMS = 200  # of the rate of programs
 MATHS = ("maths", "olympiad")
 
 # 1 s / 250 where the loop takes 4.8 s of CPU time; measured there: 1 s / 353 to 1 s / 320.
 GRADING = 0.00083
+PROGRAM = 3.5  # starts of an interpreter: a program has one in a sandbox
 REQUESTS = 12.5  # 60 s where the loop takes 4.8 s; measured there: 53 to 60 s
 
 
@@ -81,6 +84,20 @@ def rows(folder: Path) -> Iterator[Row]:
     print(f"{GRADED / seconds:.0f} answers in mathematics graded a second of one core", flush=True)
     yield Row("grading an answer in mathematics, CPU", seconds / GRADED, "s", at_most_times(GRADING, loop_cpu))
 
+    code = [
+        ("code", text, reference)
+        for benchmark in benchmarks
+        if benchmark.grader == "code"
+        for (_, reference), answers_K in zip(problems(benchmark), texts[benchmark.name], strict=True)
+        for text in answers_K
+    ]
+    beside_program = {reference for _, _, reference in code if inside(reference)}
+    yield Row("problems whose tests run beside the answer", len(beside_program), "", at_most(0))
+    sample = rng.sample(code, PROGRAMS)
+    seconds, bare = beside(BARE, lambda: grading_seconds(sample), runs=3)
+    print(f"{PROGRAMS / seconds:.0f} programs judged a second, one after another", flush=True)
+    yield Row("judging a program, one after another", seconds / PROGRAMS, "s", at_most_times(PROGRAM, bare))
+
     part = [m for m in measurements if m.evaluation.benchmark.name in ("math500", "minerva_math")]
     chosen = requests(part, texts)
     grading = measured(warm(Evaluator(Stub(chosen), reader)), part)
@@ -113,6 +130,13 @@ def grading_cpu_seconds(answers: Sequence[tuple[str, str, str]]) -> float:
     for name, text, reference in answers:
         judges[name](text, reference)
     return time.process_time() - start
+
+
+def grading_seconds(answers: Sequence[tuple[str, str, str]]) -> float:
+    start = time.perf_counter()
+    for name, text, reference in answers:
+        grader(name)(text, reference)
+    return time.perf_counter() - start
 
 
 def measured(evaluator: Evaluator, measurements: list[Measurement]) -> float:

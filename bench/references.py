@@ -76,6 +76,14 @@ def arithmetic_cpu() -> float:
     return arithmetic(time.process_time)
 
 
+def bare_seconds(starts: int) -> float:
+    """Of one that imports nothing."""
+    start = time.perf_counter()
+    for _ in range(starts):
+        subprocess.run([sys.executable, "-I", "-S", "-c", ""], check=True)
+    return (time.perf_counter() - start) / starts
+
+
 def tune_seconds() -> float:
     """From the command until the first actor of a Tune that does nothing else is set up, Ray's own start included."""
     with tempfile.TemporaryDirectory() as folder:
@@ -113,6 +121,7 @@ def apart(function: Callable[[], float], processes: int = 1) -> float:
 INTERPRETER = Reference(
     "start of Python with Hydra and Polars", "s", lambda: command_seconds(sys.executable, "-c", "import hydra, polars")
 )
+BARE = Reference("start of a bare Python", "s", lambda: bare_seconds(100))
 LOOP = Reference("arithmetic on every core", "s", lambda: apart(arithmetic_wall, len(os.sched_getaffinity(0))))
 LOOP_CPU = Reference("the CPU time of arithmetic", "s", lambda: apart(arithmetic_cpu))
 TUNE = Reference("start of a bare Tune", "s", tune_seconds)
@@ -125,5 +134,5 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         print(APART[sys.argv[1]]())
     else:
-        for reference in (INTERPRETER, LOOP, LOOP_CPU, TUNE, DRIVER):
+        for reference in (INTERPRETER, BARE, LOOP, LOOP_CPU, TUNE, DRIVER):
             print(reference.read(), flush=True)

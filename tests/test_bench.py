@@ -61,7 +61,14 @@ def test_reference_and_work_take_turns_and_their_medians_count():
 
 @pytest.mark.slow
 def test_every_reference_can_be_read():
-    named = (references.INTERPRETER, references.LOOP, references.LOOP_CPU, references.TUNE, references.DRIVER)
+    named = (
+        references.INTERPRETER,
+        references.BARE,
+        references.LOOP,
+        references.LOOP_CPU,
+        references.TUNE,
+        references.DRIVER,
+    )
     for reference in named:
         assert reference.read().value > 0, reference.name
 

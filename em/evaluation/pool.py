@@ -19,7 +19,7 @@ from pebble import ProcessPool
 
 from em.evaluation.graders import GRADERS, TIMEOUT, Grade, check
 
-HARD_SECONDS = 60.0  # of one answer; a generated program has ten of them, a formula takes milliseconds
+HARD_SECONDS = 240.0  # of one answer: more than a sandbox may take to start, and then to run, on a busy machine
 PROCESSES = min(4, os.cpu_count() or 1)  # grading is faster than generation; lanes share a node
 TIMEOUTS = "TimeoutException", "FunctionTimedOut", "TimeoutExpired"  # of libraries that end what takes too long
 LONGEST_ERROR = 500  # characters of one that is recorded

@@ -11,7 +11,9 @@ import pytest
 
 from em.evaluation import sandbox
 from em.evaluation.graders import Grade
-from em.evaluation.graders.code import extract, grade, grade_without_sandbox
+from em.evaluation.graders.code import grade, grade_without_sandbox
+from em.evaluation.graders.programs import extract
+from em.evaluation.sandbox import bailiff
 
 NAMESPACES = (
     os.geteuid() == 0 or not subprocess.run(["unshare", "-U", "true"], capture_output=True, check=False).returncode
@@ -69,6 +71,60 @@ ROW = json.dumps({"test_list": ["assert double(4) == 8", "assert double(-1) == -
 )
 def test_the_program_in_an_answer(text: str, program: str | None):
     assert extract(text) == program
+
+
+QUADRUPLE = "def quadruple(x):\n    return double(double(x))"
+FENCED = 'def double(x):\n    """Like\n    ```\n    double(2)\n    ```\n    """\n    return 2 * x'
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        # Another function, tests or a demonstration after it.
+        (f"```python\n{DOUBLE}\n```\nBesides:\n```python\n{TRIPLE}\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nTests:\n```python\ndef test_double():\n    assert double(2) == 4\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nRun:\n```python\ndef main():\n    print(double(2))\nmain()\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\n```python\nimport unittest\nclass T(unittest.TestCase): pass\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nIt prints\n```\ndouble = 4\nx y\n```", DOUBLE),
+        # A later attempt counts; one that does not compile, or is cut off, does not.
+        (f"```python\n{DOUBLE}  # no\n```\nBetter:\n```python\n{DOUBLE}\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nor\n```python\ndef double(x:\n```", DOUBLE),
+        (f"```python\n{DOUBLE}\n```\nor\n```python\ndef double(x):\n    return", DOUBLE),
+        (f"```python\n{TRIPLE}\n```\nso\n```python\n{DOUBLE}", DOUBLE),
+        # What it needs comes along.
+        (
+            "```python\nfrom operator import mul\n```\nthen\n```python\ndef double(x): return mul(x, 2)\n```",
+            "from operator import mul\ndef double(x): return mul(x, 2)",
+        ),
+        (
+            f"```python\ndef aid(x): return 2 * x\n```\n```python\n{TRIPLE}\n```\n"
+            "```python\ndef double(x): return aid(x)\n```\n```python\nprint(double(4))\n```",
+            "def aid(x): return 2 * x\ndef double(x): return aid(x)",
+        ),
+        # Fences within, and none at the end of a line.
+        (f"```python\n{FENCED}\n```\nIt doubles.", FENCED),
+        ("```python def double(x): return 2 * x```", "def double(x): return 2 * x"),
+        ("So: ```py double = lambda x: 2 * x``` it is.", "double = lambda x: 2 * x"),
+        ("```python def double(x):\n    return 2 * x\n```", DOUBLE),
+        (f"```python\n{DOUBLE}```", DOUBLE),
+        (f"````python\n{DOUBLE}\n````", DOUBLE),
+        # Several that are done.
+        (f"[BEGIN]\n{TRIPLE}\n[DONE]\nNo:\n[BEGIN]\n{DOUBLE}\n[DONE]", DOUBLE),
+        (f"[BEGIN]\n{DOUBLE}\n[DONE]\n[BEGIN]\n{DOUBLE}  # again\n[DONE]", DOUBLE),
+        (f"[BEGIN]\n{TRIPLE}\n[DONE]\n[BEGIN]\n{TRIPLE}\n[DONE]", TRIPLE),
+        # Prose.
+        (f"from what you say:\nimport os\nI see.\n{DOUBLE}\nIt's done.", DOUBLE),
+    ],
+)
+def test_the_program_that_tests_of_double_want(text: str, program: str):
+    assert extract(text, ["double"]) == program
+
+
+def test_helper_and_solution_in_two_blocks():
+    text = f"```python\n{DOUBLE}\n```\nand\n```python\n{QUADRUPLE}\n```\nUse:\n```python\nprint(double(1))\n```"
+    assert extract(text, ["quadruple"]) == f"{DOUBLE}\n{QUADRUPLE}"
+    assert extract(text, ["double", "quadruple"]) == f"{DOUBLE}\n{QUADRUPLE}"
+    assert extract(text, ["double"]) == DOUBLE
 
 
 LONG = '''import re
@@ -138,7 +194,7 @@ def test_the_longest_part_that_compiles(after: str):
     ],
 )
 def test_source_that_breaks_the_compiler_is_wrong_at_once(program: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sandbox, "_run", None)
+    monkeypatch.setattr(sandbox, "run", None)
     assert grade(f"```python\n{program}\n```", ROW) == Grade(correct=False, extracted=program)
     assert grade(program, ROW) == Grade(correct=False, extracted=None)
 
@@ -175,7 +231,7 @@ def test_warnings_change_no_grade(action):
     ],
 )
 def test_grades(program: str, row: dict, correct: bool, monkeypatch: pytest.MonkeyPatch):
-    limits = sandbox.Limits(wall_seconds=1.0 if program.startswith("while True") else 30.0)
+    limits = sandbox.Limits(cpu_seconds=1.0 if program.startswith("while True") else 10.0)
     run = sandbox.run
     monkeypatch.setattr(sandbox, "run", lambda program, tests: run(program, tests, limits))
     found = grade(f"```python\n{program}\n```", json.dumps(row))
@@ -202,7 +258,7 @@ def test_a_row_without_tests_is_no_fault_of_the_answer(row: dict, error: str):
 
 def test_a_sandbox_that_fails_is_no_fault_of_the_answer(monkeypatch: pytest.MonkeyPatch):
     failing = ("/bin/sh", "-c", "echo bwrap: no namespace >&2; exit 1")
-    monkeypatch.setattr(sandbox, "_bubblewrap", lambda *_, **__: failing)
+    monkeypatch.setattr(bailiff, "bubblewrap", lambda *_, **__: failing)
     assert grade(DOUBLE, ROW) == Grade(correct=None, extracted=DOUBLE, error="bwrap: no namespace")
 
 

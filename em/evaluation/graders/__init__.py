@@ -39,8 +39,8 @@ GRADERS = {  # by name
     "maths": Entry("em.evaluation.graders.maths:grade", version=2),
     "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad", version=2),
     "knights": Entry("em.evaluation.graders.knights:grade", version=2, instant=True),
-    "code": Entry("em.evaluation.graders.code:grade", needs="em.evaluation.sandbox:check"),
-    "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox"),
+    "code": Entry("em.evaluation.graders.code:grade", version=2, needs="em.evaluation.sandbox:check"),
+    "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox", version=2),
 }
 
 

@@ -1,0 +1,165 @@
+"""What runs the tests: an interpreter that never runs an answer, and forks a child for each.
+
+The names that tests take from an answer are values of em.evaluation.sandbox.link here.  A child says how the tests
+ended on a pipe of its own, to which the answer has no way.
+"""
+
+import ast
+import gc
+import importlib
+import marshal
+import os
+import re
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
+from types import CodeType
+from typing import Any
+
+from em.evaluation.sandbox.inmate import NONCE_BYTES, confine
+from em.evaluation.sandbox.link import PLAIN_METHODS, CannotCrossError, GoneError, Link
+
+CONTROL = 1  # the descriptor that leads to the grading process
+DESCRIPTORS = 3  # of each answer: the request, the channel to its interpreter, the pipe for the verdict
+SCRIPTS = 64  # compiled ones that are kept: samples of one problem come together
+SETTLE = "<settle>"  # no identifier, so no name of the tests
+PLACE = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
+WORDS = re.compile(rb"passed|assertion|exception \w*")  # of tests that ran beside the program
+READY = b"ready\n"
+
+
+class Settling(ast.NodeTransformer):
+    """Has the script call SETTLE after each statement, and before the first of a block."""
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.expr):
+            return node  # no statement in there
+        self.generic_visit(node)
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list) and block:
+                setattr(node, name, self.settled(block, () if isinstance(node, ast.Module) else (settle(),)))
+        return node
+
+    def settled(self, block: Sequence[ast.stmt], before: Sequence[ast.stmt]) -> list[ast.stmt]:
+        out = list(before)
+        for statement in block:
+            out.append(statement)
+            if not isinstance(statement, ast.Import | ast.ImportFrom):  # those of __future__ stay together
+                out.append(settle())
+        return out
+
+
+def settle() -> ast.stmt:
+    return ast.Expr(ast.Call(ast.Name(SETTLE, ast.Load(), **PLACE), [], [], **PLACE), **PLACE)
+
+
+@lru_cache(maxsize=SCRIPTS)
+def compiled(script: str) -> CodeType:
+    tree = ast.parse(script)
+    Settling().visit(tree)
+    return compile(tree, "<tests>", "exec", dont_inherit=True)
+
+
+def prepare(script: str) -> None:
+    """What each child would do otherwise.  NumPy makes a fork twice as dear, so it waits until a script needs it."""
+    compiled(script)
+    if "numpy" in script and "numpy" not in sys.modules:
+        numpy: Any = importlib.import_module("numpy")
+        numpy.allclose = partial(allclose, numpy, numpy.allclose)
+        gc.freeze()
+
+
+def allclose(numpy: Any, original: Any, a: Any, b: Any, *others: Any, **named: Any) -> bool:
+    """Without broadcasting: to NumPy no numbers at all are close to any, so [] would pass wherever EvalPlus compares
+    floats."""
+    return numpy.shape(a) == numpy.shape(b) and original(a, b, *others, **named)
+
+
+def run_tests(link: Link, code: CodeType, names: Sequence[str], modules: Sequence[str]) -> None:
+    """Raises what a test raises, or the loading of the program."""
+    loaded, _ = link.reply()
+    if type(loaded) is not dict:
+        link.fail("it names nothing")
+    namespace = {name: importlib.import_module(name) for name in modules}
+    namespace |= {name: loaded[name] for name in names if name in loaded}
+    exec(code, namespace | {"__name__": "tests", SETTLE: link.settle})
+
+
+def run_beside(link: Link) -> bytes:
+    """What the answer's interpreter says of tests that it runs itself."""
+    nonce = os.urandom(NONCE_BYTES // 2).hex().encode()
+    link.write(nonce)
+    said = link.receive()
+    if not said.startswith(nonce) or not WORDS.fullmatch(said[NONCE_BYTES:]):
+        link.fail("it wrote to the runner's report")
+    return said[NONCE_BYTES:]
+
+
+def judged(link: Link, verdict: int, request: tuple[Any, ...]) -> bytes:
+    """One line: how the tests ended."""
+    code, names, modules, objects, beside = request
+    if objects:
+        link.hidden = frozenset()
+    word = b""
+    try:
+        link.receive()  # it is about to load the program
+        os.write(verdict, READY)
+        if beside:
+            return run_beside(link)
+        run_tests(link, code, names, modules)
+        word = b"passed"
+    except GoneError:
+        pass
+    except CannotCrossError as error:
+        return b"error " + str(error).encode(errors="replace")
+    except AssertionError:
+        word = b"assertion"
+    except BaseException as error:
+        word = b"exception " + type(error).__name__.encode(errors="replace")
+    return b"gone " + link.broken.encode(errors="replace") if link.broken else word
+
+
+def sit(request: int, channel: int, verdict: int) -> None:
+    """Of a child: judge one answer."""
+    script, *rest, limits = marshal.loads(os.read(request, os.fstat(request).st_size))
+    for kind, pair in limits.items():
+        resource.setrlimit(kind, pair)
+    prepare(script)
+    word = judged(Link(channel, PLAIN_METHODS), verdict, (compiled(script), *rest))
+    os.write(verdict, word.replace(b"\n", b" ") + b"\n")
+
+
+def main(
+    packages: Sequence[str],
+    uid: int | None,
+    limits: Mapping[int, tuple[int, int]],
+) -> None:
+    with socket.socket(fileno=os.dup(CONTROL)) as control:
+        confine(packages, uid, limits)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        gc.disable()  # a collection in a child copies what it shares
+        gc.freeze()
+        control.send(READY)
+        null = os.open("/dev/null", os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(null, descriptor)
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(control, 1, DESCRIPTORS)
+            if not message:
+                return
+            with suppress(Exception):  # the child meets it again, and says so
+                size = os.fstat(descriptors[0]).st_size
+                prepare(marshal.loads(os.pread(descriptors[0], size, 0))[0])
+            if os.fork() == 0:
+                control.close()
+                try:
+                    sit(*descriptors)
+                finally:
+                    os._exit(0)
+            for descriptor in descriptors:
+                os.close(descriptor)
