@@ -87,7 +87,7 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     `environment` is a short id of the provenance's environment.  Raises InputError where there is none, or a damaged
     one.
     """
-    recorded, damaged = store.table()
+    recorded, damaged = store.records()
     if damaged:
         raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
     frame = recorded.filter(pl.col("trial_id").is_in(list(trial_ids)))

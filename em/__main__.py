@@ -23,10 +23,10 @@ def main(arguments: list[str]) -> None:
     console.print(
         f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.where('records')}", soft_wrap=True
     )
-    table, damaged = store.table()
+    records, damaged = store.records()
     store.set_aside(damaged)
     units = config.units([trial])
-    missing = missing_units(units, table)
+    missing = missing_units(units, records)
     if missing:
         run(missing, store, console)
     console.print(summary(store, trial.id, trial.base.id, [unit.id for unit in units]))
@@ -38,7 +38,7 @@ def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Tabl
     Several records may hold one measurement, of different attempts.
     """
     scores = (
-        store.table()[0]
+        store.records()[0]
         .lazy()
         .filter(pl.col("trial_id").is_in([trial_id, base_id]))
         .sort(~pl.col("unit_id").is_in(asked), "unit_id")

@@ -40,12 +40,12 @@ def launch(
     config: Launch,
     arguments: list[str],
     source: Source,
-    found: Plan,
+    planned: Plan,
     store: Store,
     console: Console,
     trainer: str = TRAINER,
 ) -> Launch:
-    """Work through `found.todo`, what the source wants after results, and what is added meanwhile.
+    """Work through `planned.todo`, what the source wants after results, and what is added meanwhile.
 
     Returns the config of the last that was asked for.
 
@@ -54,7 +54,7 @@ def launch(
     """
     quiet_libraries()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
-    prepare_models(found)
+    prepare_models(planned)
     console.print("starting Ray and lanes", style="dim")
     cluster = config.cluster
     board = Board(store, config.sweep.name, arguments)
@@ -66,12 +66,12 @@ def launch(
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
             room = ray.cluster_resources()
-            lanes = cluster.lanes_in(room, len(found.todo))
+            lanes = cluster.lanes_in(room, len(planned.todo))
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
-                found.todo,
+                planned.todo,
                 config.sweep.max_attempts,
-                found.attempts,
+                planned.attempts,
                 cluster.lease_seconds,
                 is_open=source.follows_results,
             )
@@ -86,7 +86,7 @@ def launch(
             )
             tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder)
             tune.start()
-            display = Display(config.sweep.name, found.recorded)
+            display = Display(config.sweep.name, planned.recorded)
 
             def call(method: str, *arguments: Any) -> Any:
                 return ray.get(getattr(queue, method).remote(*arguments))
@@ -142,9 +142,9 @@ def termination_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def prepare_models(found: Plan) -> None:
+def prepare_models(planned: Plan) -> None:
     """Pretrain or download every model once, before lanes ask for it."""
-    for model in {unit.trial.base.id: unit.trial.model for unit in found.todo}.values():
+    for model in {unit.trial.base.id: unit.trial.model for unit in planned.todo}.values():
         checkpoint_folder(model, show_progress=True)
 
 

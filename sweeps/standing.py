@@ -58,13 +58,13 @@ class Observer:
         return self.standing
 
     def count(self, attempts: Counter[str]) -> Standing:
-        table, damaged = self.store.table()
-        records = table.filter(pl.col("trial_id").is_in(list(self.trial_ids))).drop("attempt").unnest("provenance")
+        stored, damaged = self.store.records()
+        records = stored.filter(pl.col("trial_id").is_in(list(self.trial_ids))).drop("attempt").unnest("provenance")
         failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trial_ids]
         diverged = load.diverged(records)
         seeds = load.seeds(self.wanted, load.scores(records), self.headline, diverged, set(failed))
         return Standing(
-            plan=compare(self.units, table, attempts, damaged, self.config.sweep.max_attempts),
+            plan=compare(self.units, stored, attempts, damaged, self.config.sweep.max_attempts),
             seeds=seeds,
             base=load.base_score(seeds),
             diverged=len(diverged),

@@ -140,19 +140,21 @@ def cells(sweep: Observer, now: Standing, rows: int = ROWS) -> RenderableType:
         return Text()  # only base models are wanted
     base = "" if now.base is None else f"; base model {100 * now.base:.1f}"
     title = f"accuracy after step {headline.step} at temperature {headline.temperature:g}, %{base}"
-    view = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for path in sweep.cell:
-        view.add_column(path.replace(".", ".\n"), justify="right", vertical="bottom", overflow="ellipsis", no_wrap=True)
+        table.add_column(
+            path.replace(".", ".\n"), justify="right", vertical="bottom", overflow="ellipsis", no_wrap=True
+        )
     groups = now.seeds.group_by(sweep.cell, maintain_order=True).agg(pl.len().alias("wanted"), "outcome", "score")
     lost = [outcome for outcome in (Outcome.diverged, Outcome.failed) if (now.seeds["outcome"] == outcome.value).any()]
-    view.add_column("")
+    table.add_column("")
     for heading in ("recorded", *(outcome.value for outcome in lost), "mean", "worst", "best"):
-        view.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in groups.head(rows).iter_rows(named=True):
         count = Counter(map(Outcome, row["outcome"]))
         scores = [score for score in row["score"] if score is not None]
         spread = [sum(scores) / len(scores), min(scores), max(scores)] if scores else []
-        view.add_row(
+        table.add_row(
             *(written(row[path]) for path in sweep.cell),
             bar(count),
             f"{count[Outcome.scored] + count[Outcome.diverged]}/{row['wanted']}",
@@ -162,7 +164,7 @@ def cells(sweep: Observer, now: Standing, rows: int = ROWS) -> RenderableType:
     rest = Counter(groups.tail(-rows)["outcome"].explode())
     recorded = rest[Outcome.scored.value] + rest[Outcome.diverged.value]
     more = [Text(f"and {len(groups) - rows} more: {recorded}/{rest.total()} recorded")] if rest else []
-    return Group(Text(), Text(title), view, *more)
+    return Group(Text(), Text(title), table, *more)
 
 
 def bar(count: Counter[Outcome]) -> Text:

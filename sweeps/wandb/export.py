@@ -81,7 +81,7 @@ def save(run: Run, folder: Folder) -> None:
 
 
 def write(run: Run, folder: Folder) -> None:
-    """Write one run and take it into the folder, once it has been found whole."""
+    """Write one run and take it into the folder, once it is whole."""
     started = wandb.init(
         project=run.project,
         id=run.id,

@@ -69,7 +69,7 @@ def planned(view: View, written: Collection[str]) -> Iterator[Run]:
 
 @dataclass(frozen=True)
 class Batch:
-    """What was recorded of some cells, by their keys: found for all of them at once, some times faster."""
+    """What was recorded of some cells, by their keys: joined for all of them at once, some times faster."""
 
     records: dict[str, pl.DataFrame]  # in the order in which they were started
     histories: dict[str, History]

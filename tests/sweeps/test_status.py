@@ -273,7 +273,7 @@ def test_records_are_read_again_only_where_there_are_others(begun: Observer, mon
     assert (first.plan.recorded, second.plan.recorded) == (8, 9)
     commit(begun, [0], Status.failed, first=11)
     assert begun.look().failed == 5
-    monkeypatch.setattr(begun.store, "table", lambda: pytest.fail("read again"))
+    monkeypatch.setattr(begun.store, "records", lambda: pytest.fail("read again"))
     begun.look()
 
 

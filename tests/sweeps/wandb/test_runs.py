@@ -79,10 +79,10 @@ def test_a_cell_has_a_table_of_every_seed_and_the_whole_config(filled: Filled) -
 def test_a_trial_shows_exactly_what_its_record_holds(filled: Filled) -> None:
     store = filled()
     config = composed(store, "tracking.runs=trial")
-    found = {run.config["trial_id"]: run for run in planned(viewed(config), [])}
-    assert len(found) == 10
+    runs = {run.config["trial_id"]: run for run in planned(viewed(config), [])}
+    assert len(runs) == 10
     for unit in units_of(config):
-        record, run = store.record(unit.id), found[unit.trial.id]
+        record, run = store.record(unit.id), runs[unit.trial.id]
         rows = {row["_step"]: row for row in run.history}
         for metrics in map(asdict, record.steps):
             step = metrics.pop("step")
@@ -175,8 +175,8 @@ def test_the_values_of_an_axis_may_be_lists(store: Store) -> None:
     axis = "sweep.axes=[{field: prompts.texts, values: [['1+1='], ['1+1=', '2+2=']]}]"
     config = composed(store, axis)
     fill(store, units_of(config))
-    found = list(planned(viewed(config), []))
-    assert [run.config["prompts_texts"] for run in found] == [["1+1="], ["1+1=", "2+2="]]
+    runs = list(planned(viewed(config), []))
+    assert [run.config["prompts_texts"] for run in runs] == [["1+1="], ["1+1=", "2+2="]]
     assert not list(curve_runs(viewed(config)))
 
 
@@ -255,10 +255,10 @@ def test_the_monitor_counts_and_the_curve_shows_the_score_against_the_axis(store
     base, first, second, *others = units_of(config)
     fill(store, [first], Status.failed)
     fill(store, [base, second, *others[:4]])
-    found = viewed(config)
-    row = facts(found, scores_of_cells(found), [])
+    view = viewed(config)
+    row = facts(view, scores_of_cells(view), [])
     assert (row["wanted"], row["done"], row["given_up"], row["failed_attempts"]) == (10, 6, 1, 1)
-    [curve] = curve_runs(found)
+    [curve] = curve_runs(view)
     assert [line["rollout_temperature"] for line in curve.history] == [0.5, 1.0, 1.5]
     assert [line["score_by_rollout_temperature/n"] for line in curve.history] == [1, 2, 2]
     means = [line["score_by_rollout_temperature/mean"] for line in curve.history]
