@@ -18,15 +18,7 @@ from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 
-KEPT = (
-    "trial_id",
-    "unit_id",
-    "status",
-    "started",
-    "environment",
-    "code_version",
-)  # of a record, beside each of its measurements
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+KEPT = ("trial_id", "unit_id", "status", "started", "environment", "code_version")  # beside each measurement
 MEASURED = (
     "step",
     "evaluation_id",
@@ -38,6 +30,7 @@ MEASURED = (
     "ungraded",
     "grader_version",
 )
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 @dataclass(frozen=True)

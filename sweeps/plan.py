@@ -65,8 +65,9 @@ def describe(launch: Launch, planned: Plan, store: Store) -> str:
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
     records, damaged = store.where("records"), store.where("damaged")
+    trials = len(planned.trials)
     lines = [
-        f"sweep {launch.sweep.name}: {len(planned.trials)} trials ({shape})",
+        f"sweep {launch.sweep.name}: {trials} trial{'s' * (trials != 1)} ({shape})",
         f"measured after step {steps} at temperature {temperatures}: {measured}",
         f"recorded {planned.recorded} of {len(planned.wanted)} units of work in {records}, {len(planned.todo)} to do",
     ]

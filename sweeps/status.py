@@ -25,6 +25,7 @@ from rich.text import Text
 from analysis.load import Outcome
 from em.cli.command import run_command
 from sweeps.board import Notice
+from sweeps.config import compose_launch
 from sweeps.plan import describe
 from sweeps.progress import duration, lanes, timing, trouble
 from sweeps.snapshot import Snapshot
@@ -201,9 +202,9 @@ def watch(sweep: Observer, console: Console) -> None:
 def main(arguments: list[str]) -> None:
     console = Console()
     if arguments[:1] == ["watch"]:
-        watch(Observer(arguments[1:]), console)
+        watch(Observer(compose_launch(arguments[1:])), console)
     else:
-        sweep = Observer(arguments)
+        sweep = Observer(compose_launch(arguments))
         now = sweep.look()
         console.print(head(sweep, now), cells(sweep, now), sep="\n")
 

@@ -114,7 +114,7 @@ class Supervisor:
             self.config = config
             self.board.about["arguments"] = arguments
         known = f"{len(planned.todo) - new} were planned already, {planned.recorded} are recorded"
-        return f"{new} units of work added, {known}"
+        return f"{new} unit{'s' * (new != 1)} of work added, {known}"
 
 
 @contextmanager

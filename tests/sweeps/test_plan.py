@@ -121,3 +121,8 @@ def test_a_mistake_is_one_line_and_exit_status_2() -> None:
     )
     assert done.stderr == "error: unknown sweep 'temprature': did you mean 'temperature'?\n"
     assert done.returncode == 2
+
+
+def test_one_is_said_as_one(tmp_path: Path) -> None:
+    config, store = launch("sweep.axes=[]", "sweep.figures=[]", "sweep.seeds=1"), Store(tmp_path)
+    assert describe(config, plan(config, store), store).startswith("sweep smoke: 1 trial (1 seed)\n")

@@ -56,9 +56,9 @@ def assert_equal_to_the_store(store: Store, *words: str) -> None:
         )
         assert list(of["run"].tags) == plan.tags
         assert of["exit_code"] == plan.exit_code
-        for name, table in plan.tables.items():
+        for name, of_table in plan.tables.items():
             [path] = folder_of(store, config.project).runs()[run_id].glob(f"files/media/table/{name}_*.table.json")
-            assert json.loads(path.read_text()) == {"columns": table.columns, "data": table.rows}
+            assert json.loads(path.read_text()) == {"columns": of_table["columns"], "data": of_table["rows"]}
 
 
 def test_runs_on_disk_equal_the_store_and_are_written_once(filled: Filled) -> None:
@@ -111,8 +111,12 @@ def test_the_monitor_run_has_the_figure_the_cells_and_some_answers(filled: Fille
     run(store, "sweep.figures=null")
     [path] = [path for path in folder_of(store).runs().values() if run_of(path).job_type == "monitor"]
     monitor = run_of(path)
-    assert monitor.tables["responses"].rows[0][-3:] == ["#1", "1", True]
-    assert [row[0] for row in monitor.tables["cells"].rows] == ["temperature=0.5", "temperature=1", "temperature=1.5"]
+    assert monitor.tables["responses"]["rows"][0][-3:] == ["#1", "1", True]
+    assert [row[0] for row in monitor.tables["cells"]["rows"]] == [
+        "temperature=0.5",
+        "temperature=1",
+        "temperature=1.5",
+    ]
     assert [file.name.partition("_")[0] for file in path.glob("files/media/images/*.png")] == ["figure"]
     [row] = read_back(path)["history"]
     assert (row["done"], row["wanted"], row["failed_attempts"]) == (10, 10, 0)
