@@ -83,12 +83,16 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     recorded, damaged = store.records()
     if damaged:
         raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
-    frame = recorded.filter(pl.col("trial_id").is_in(list(trial_ids)))
+    frame = of_trials(recorded, trial_ids)
     if frame.is_empty():
         raise InputError(f"store={store.root}: holds no record of these {len(trial_ids)} trials; run the sweep first")
-    frame = frame.drop("attempt").unnest("provenance")
     short_ids = {text: content_id(text)[:8] for text in frame["environment"].unique()}
     return frame.with_columns(pl.col("environment").replace_strict(short_ids, return_dtype=pl.String))
+
+
+def of_trials(recorded: pl.DataFrame, trial_ids: Collection[str]) -> pl.DataFrame:
+    """The rows of a store's records (`Store.records`) that are of these trials, their provenance unfolded."""
+    return recorded.filter(pl.col("trial_id").is_in(list(trial_ids))).drop("attempt").unnest("provenance")
 
 
 def scores(records: pl.DataFrame) -> pl.DataFrame:

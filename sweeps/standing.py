@@ -57,7 +57,7 @@ class Observer:
 
     def count(self, attempts: Counter[str]) -> Standing:
         stored, damaged = self.store.records()
-        records = stored.filter(pl.col("trial_id").is_in(list(self.trial_ids))).drop("attempt").unnest("provenance")
+        records = load.of_trials(stored, self.trial_ids)
         failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trial_ids]
         diverged = load.diverged(records)
         seeds = load.seeds(self.wanted, load.scores(records), self.headline, diverged, set(failed))

@@ -140,9 +140,7 @@ def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> 
     Others may have followed its trials further, or measured other things of them: that is not shown.
     """
     stored, damaged = store.records()
-    known = {unit.trial.id for unit in units}
-    records = stored.filter(pl.col("trial_id").is_in(known)).drop("attempt").unnest("provenance")
-    records = until(records, max(config.eval.steps))
+    records = until(load.of_trials(stored, {unit.trial.id for unit in units}), max(config.eval.steps))
     steps, evaluations = [0, *config.eval.steps], [item.id for item in config.evaluations]
     scores = load.scores(records).filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
     shown = pl.col("unit_id").is_in([*scores["unit_id"], *longest(records)["unit_id"]])
