@@ -67,7 +67,7 @@ def compare(a: Record, b: Record) -> Difference:
     x, y = trajectory(a), trajectory(b)
     both = [place for place in x if place in y]
     partings = (differing(place, x[place], y[place]) for place in both)
-    parting = next((found for found in partings if found), None)
+    parting = next(filter(None, partings), None)
     return Difference(
         config=list(changes(json.loads(a.trial), json.loads(b.trial))),
         evaluations=list(changes(evaluations(a), evaluations(b))),
@@ -137,7 +137,7 @@ def answers(result: EvaluationResult) -> dict[str, Fields]:
 def differing(place: Place, a: Mapping[str, Fields], b: Mapping[str, Fields]) -> Parting | None:
     """The first difference within a place that both trajectories hold."""
     both = [item for item in a if item in b]
-    unlike = {item: found for item in both if (found := list(item_changes(a[item], b[item])))}
+    unlike = {item: fields for item in both if (fields := list(item_changes(a[item], b[item])))}
     if unlike:
         item = next(iter(unlike))
         return Parting(place, item, unlike[item], f"{len(unlike)} of {len(both)}")

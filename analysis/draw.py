@@ -24,7 +24,7 @@ UNSAVED = ("base_id", "base_score", "code_version", "outdated")  # columns of th
 
 
 class Drawn(NamedTuple):
-    table: pl.DataFrame  # one row per cell
+    numbers: pl.DataFrame  # one row per cell
     seeds: pl.DataFrame  # one row per wanted trial
     paths: list[Path]
 
@@ -50,26 +50,26 @@ def draw_figure(store: Store, figure: Figure, seeds: pl.DataFrame, console: Cons
         missing = f"no score after step {figure.headline.step} of figure {figure.name}"
         raise InputError(f"store={store.root}: holds {missing}, nothing to draw")
     kind, seeds = kind_of(figure.kind), seeds.sort(*figure.axes, "seed")
-    table = kind.table(seeds, figure.axes, default_rng(0))
-    notes = warnings(table, seeds, figure.axes)
+    numbers = kind.numbers(seeds, figure.axes, default_rng(0))
+    notes = warnings(numbers, seeds, figure.axes)
     with style.paper():
         page = Page(figsize=(style.WIDTH_INCHES, 3.7))
-        kind.draw(page, figure, table, seeds)
+        kind.draw(page, figure, numbers, seeds)
         page.suptitle("\n".join([title(figure, seeds), *notes]), x=0.02, ha="left")
         add_legend(page)
-        paths = save(store, figure.name, page, table, seeds)
-    console.print(printed(figure, table, seeds))
+        paths = save(store, figure.name, page, numbers, seeds)
+    console.print(printed(figure, numbers, seeds))
     for note in notes:
         console.print(f"warning: {note} (see {paths[-1].name})", style="yellow", highlight=False)
     for path in paths:
         console.print(str(path), soft_wrap=True, highlight=False)
-    return Drawn(table, seeds, paths)
+    return Drawn(numbers, seeds, paths)
 
 
-def save(store: Store, name: str, page: Page, table: pl.DataFrame, seeds: pl.DataFrame) -> list[Path]:
-    """Write figure, table and seeds; the paths, the seeds' last."""
+def save(store: Store, name: str, page: Page, numbers: pl.DataFrame, seeds: pl.DataFrame) -> list[Path]:
+    """Write figure, numbers and seeds; the paths, the seeds' last."""
     contents = {f"{name}.{suffix}": picture(page, suffix) for suffix in UNDATED}
-    for stem, frame in ((name, table), (f"{name}-seeds", seeds.drop(UNSAVED))):
+    for stem, frame in ((name, numbers), (f"{name}-seeds", seeds.drop(UNSAVED))):
         contents[f"{stem}.csv"] = frame.write_csv().encode()
     return [store.save_figure(file, content) for file, content in contents.items()]
 
@@ -97,17 +97,17 @@ def add_legend(page: Page) -> None:
         page.legend(labelled.values(), labelled.keys(), loc="outside lower center", ncols=len(labelled))
 
 
-def warnings(table: pl.DataFrame, seeds: pl.DataFrame, axes: Sequence[str]) -> list[str]:
+def warnings(numbers: pl.DataFrame, seeds: pl.DataFrame, axes: Sequence[str]) -> list[str]:
     """What a reader of the figure should know about how its numbers came about."""
     notes = []
     versions = seeds.select(*axes, code=pl.col("code_version").str.split("+")).explode("code").drop_nulls("code")
     by_cell = versions.group_by(axes) if axes else versions.group_by(pl.lit(0))
     if mixed := int((by_cell.agg(pl.n_unique("code"))["code"] > 1).sum()):
-        notes.append(f"{mixed} of {len(table)} cells mix versions of the code")
+        notes.append(f"{mixed} of {len(numbers)} cells mix versions of the code")
     if dirty := int(seeds["code_version"].str.contains("-dirty").sum()):
         notes.append(f"{dirty} scores are of code with uncommitted changes")
-    if mixed := int((table["environments"] > 1).sum()):
-        notes.append(f"{mixed} of {len(table)} cells mix hardware or library versions")
+    if mixed := int((numbers["environments"] > 1).sum()):
+        notes.append(f"{mixed} of {len(numbers)} cells mix hardware or library versions")
     if mixed := int((seeds["attempts"] > 1).sum()):
         notes.append(f"{mixed} scores unite attempts whose weights differ")
     if ungraded := int(seeds["ungraded"].sum()):
@@ -118,15 +118,15 @@ def warnings(table: pl.DataFrame, seeds: pl.DataFrame, axes: Sequence[str]) -> l
     return notes
 
 
-def printed(figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> Table:
-    """The table as the terminal shows it, in per cent."""
+def printed(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> Table:
+    """The numbers as the terminal shows them, in per cent."""
     base = load.base_score(seeds)
     heading = "accuracy, %" if base is None else f"accuracy, %; base model {100 * base:.1f}"
-    rows = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, padding=0)
-    lost = [name for name in LOST if table[name].sum()]
+    table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, padding=0)
+    lost = [name for name in LOST if numbers[name].sum()]
     for name in (*map(style.label, figure.axes), "seeds", *lost, "mean", "95% interval", "iqm", "worst", "best"):
-        rows.add_column(name, justify="right")
-    for row in table.iter_rows(named=True):
+        table.add_column(name, justify="right")
+    for row in numbers.iter_rows(named=True):
         mean, low, high, iqm, worst, best = (
             "-" if row[name] is None else f"{100 * row[name]:.1f}"
             for name in ("mean", "low", "high", "iqm", "worst", "best")
@@ -134,5 +134,5 @@ def printed(figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> Table:
         interval = "-" if row["low"] is None else f"{low} to {high}"
         values = (style.written(axis, row[axis]) for axis in figure.axes)
         counts = (str(row[name]) for name in ("n", *lost))
-        rows.add_row(*values, *counts, mean, interval, iqm, worst, best)
-    return rows
+        table.add_row(*values, *counts, mean, interval, iqm, worst, best)
+    return table

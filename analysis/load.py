@@ -18,15 +18,7 @@ from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 
-KEPT = (
-    "trial_id",
-    "unit_id",
-    "status",
-    "started",
-    "environment",
-    "code_version",
-)  # of a record, beside each of its measurements
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+KEPT = ("trial_id", "unit_id", "status", "started", "environment", "code_version")  # beside each measurement
 MEASURED = (
     "step",
     "evaluation_id",
@@ -38,6 +30,7 @@ MEASURED = (
     "ungraded",
     "grader_version",
 )
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
 @dataclass(frozen=True)
@@ -87,15 +80,19 @@ def records(store: Store, trial_ids: Collection[str]) -> pl.DataFrame:
     `environment` is a short id of the provenance's environment.  Raises InputError where there is none, or a damaged
     one.
     """
-    recorded, damaged = store.table()
+    recorded, damaged = store.records()
     if damaged:
         raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
-    frame = recorded.filter(pl.col("trial_id").is_in(list(trial_ids)))
+    frame = of_trials(recorded, trial_ids)
     if frame.is_empty():
         raise InputError(f"store={store.root}: holds no record of these {len(trial_ids)} trials; run the sweep first")
-    frame = frame.drop("attempt").unnest("provenance")
     short_ids = {text: content_id(text)[:8] for text in frame["environment"].unique()}
     return frame.with_columns(pl.col("environment").replace_strict(short_ids, return_dtype=pl.String))
+
+
+def of_trials(recorded: pl.DataFrame, trial_ids: Collection[str]) -> pl.DataFrame:
+    """The rows of a store's records (`Store.records`) that are of these trials, their provenance unfolded."""
+    return recorded.filter(pl.col("trial_id").is_in(list(trial_ids))).drop("attempt").unnest("provenance")
 
 
 def scores(records: pl.DataFrame) -> pl.DataFrame:

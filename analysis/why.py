@@ -43,12 +43,12 @@ def reach(record: Record) -> tuple[int, int, str]:
 
 def report(a: Record, b: Record) -> list[str]:
     """All that is told of two records, a line each; lines that do not begin with a space are headings."""
-    found = compare(a, b)
+    difference = compare(a, b)
     lines = [*told("A", a), *told("B", b), ""]
     for name in ("config", "evaluations", "environment"):
-        differing = getattr(found, name)
+        differing = getattr(difference, name)
         lines += [f"{name}: {'different' if differing else 'same'}", *in_columns(differing)]
-    return [*lines, "", *verdict(found)]
+    return [*lines, "", *verdict(difference)]
 
 
 def told(name: str, record: Record) -> list[str]:
@@ -78,19 +78,19 @@ def shown(a: object, b: object) -> list[str]:
     return ["..." * (start > 0) + text[start:end] + "..." * (end < len(text)) for text in texts]
 
 
-def verdict(found: Difference) -> list[str]:
+def verdict(difference: Difference) -> list[str]:
     """Where they part, what is the same before, and what of the differences can act there."""
-    at = found.parting
+    at = difference.parting
     if at is None:
-        only = [f"  only in {name}: {summary(places)}" for name, places in found.only.items() if places]
-        return ["they part in nothing that both recorded", f"  the same: {summary(found.same)}", *only]
-    can = [change.name for change in found.config if change.name.startswith(acting(at.place))]
-    can += [change.name for change in found.environment]
+        only = [f"  only in {name}: {summary(places)}" for name, places in difference.only.items() if places]
+        return ["they part in nothing that both recorded", f"  the same: {summary(difference.same)}", *only]
+    can = [change.name for change in difference.config if change.name.startswith(acting(at.place))]
+    can += [change.name for change in difference.environment]
     item = f": {at.item}, counted from 0 ({at.extent} differ)" if at.item else ""
     return [
         f"they part in the {summary([at.place])}{item}",
         *in_columns(at.changes),
-        f"  the same before: {summary(found.same)}",
+        f"  the same before: {summary(difference.same)}",
         f"  differs and can act there: {', '.join(can)}" if can else "  nothing of what is recorded explains it",
     ]
 

@@ -99,12 +99,12 @@ def rows(folder: Path, trials: int = TRIALS) -> Iterator[Row]:
     yield Row("CPU of driver and queue a trial", many.cpu_ms, "ms", at_most_times(CPU, bare))
     yield Row(f"the same, {trials} trials against {FEW}", many.cpu_ms / few.cpu_ms, "x", at_most(1.2))
     yield Row("memory of driver and queue", many.mib, "MiB", at_most_times(MEMORY, DRIVER.read()))
-    made = Store(store).table()[0].unnest("provenance")
+    made = Store(store).records()[0].unnest("provenance")
     yield Row("records", len(made), "", at_least(trials + 1))
     yield Row("engine starts", made.select("lane", "pid").n_unique(), "", at_most(LANES))
 
     seconds, start = beside(INTERPRETER, lambda: table_seconds(store), runs=3)
-    yield Row("reading all records as one table", seconds, "s", at_most_times(READING, start))
+    yield Row("reading all records as one frame", seconds, "s", at_most_times(READING, start))
     seconds, start = beside(INTERPRETER, lambda: run("sweeps.plan", *words(folder / "fresh", trials)), runs=3)
     yield Row("planning", seconds, "s", at_most_times(PLANNING, start))
     seconds, start = beside(INTERPRETER, lambda: run("sweeps.plan", *words(store, trials)), runs=3)
@@ -121,7 +121,7 @@ def run(*arguments: str) -> float:
 
 def table_seconds(store: Path) -> float:
     start = time.perf_counter()
-    Store(store).table()
+    Store(store).records()
     return time.perf_counter() - start
 
 

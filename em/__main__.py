@@ -23,10 +23,10 @@ def main(arguments: list[str]) -> None:
     console.print(
         f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.where('records')}", soft_wrap=True
     )
-    table, damaged = store.table()
+    records, damaged = store.records()
     store.set_aside(damaged)
     units = config.units([trial])
-    missing = missing_units(units, table)
+    missing = missing_units(units, records)
     if missing:
         run(missing, store, console)
     console.print(summary(store, trial.id, trial.base.id, [unit.id for unit in units]))
@@ -38,7 +38,7 @@ def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Tabl
     Several records may hold one measurement, of different attempts.
     """
     scores = (
-        store.table()[0]
+        store.records()[0]
         .lazy()
         .filter(pl.col("trial_id").is_in([trial_id, base_id]))
         .sort(~pl.col("unit_id").is_in(asked), "unit_id")
@@ -58,17 +58,14 @@ def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Tabl
     for heading in ("benchmark", "temperature", "base", *(f"step {step}" for step in steps)):
         table.add_column(heading, justify="left" if heading == "benchmark" else "right")
     columns = [(base_id, 0), *((trial_id, step) for step in steps)]
+    means = scores.group_by("trial_id", "step", "temperature").agg(pl.mean("accuracy"), benchmark=pl.lit("mean"))
+    every = pl.concat([scores.drop("evaluation_id"), means.select(scores.drop("evaluation_id").columns)])
+    key = ["trial_id", "step", "temperature", "benchmark"]
+    shown = {tuple(row): f"{100 * accuracy:.1f}" for *row, accuracy in every.select(*key, "accuracy").iter_rows()}
     for temperature in sorted(scores["temperature"].unique()):
-        at = scores.filter(pl.col("temperature") == temperature)
-        names = list(dict.fromkeys(at["benchmark"]))
+        names = dict.fromkeys(scores.filter(pl.col("temperature") == temperature)["benchmark"])
         for name in [*names, "mean"]:
-            cells = []
-            for owner, step in columns:
-                chosen = at.filter((pl.col("trial_id") == owner) & (pl.col("step") == step))
-                values = (
-                    chosen["accuracy"] if name == "mean" else chosen.filter(pl.col("benchmark") == name)["accuracy"]
-                )
-                cells.append("-" if values.is_empty() else f"{100 * float(values.mean()):.1f}")  # type: ignore[arg-type]
+            cells = [shown.get((*column, temperature, name), "-") for column in columns]
             table.add_row(name, f"{temperature:g}", *cells, style="bold" if name == "mean" else None)
     return table
 

@@ -25,21 +25,21 @@ from sweeps.source import Source, source_of
 def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Launch], Source] = source_of) -> None:
     config = compose_launch(arguments)
     store, console, source = Store(config.store), Console(), source_of(config)
-    found = plan(config, store, source)
-    console.print(describe(config, found, store), highlight=False, soft_wrap=True)
-    if found.todo:
+    planned = plan(config, store, source)
+    console.print(describe(config, planned, store), highlight=False, soft_wrap=True)
+    if planned.todo:
         from sweeps.launch import launch
 
         check(config, expand.frame(config))  # what cannot be drawn is said before it is trained
-        store.set_aside(found.damaged)
+        store.set_aside(planned.damaged)
         try:
-            config = launch(config, arguments, source, found, store, console, trainer)
+            config = launch(config, arguments, source, planned, store, console, trainer)
         except KeyboardInterrupt:
             left = plan(config, store, source)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
-        found = plan(config, store, source_of(config))
-    given_up = len(found.given_up) + len(found.todo)  # what is still to do after a launch would fail again
+        planned = plan(config, store, source_of(config))
+    given_up = len(planned.given_up) + len(planned.todo)  # what is still to do after a launch would fail again
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
     draw(config, expand.frame(config), store, console)

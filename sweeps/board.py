@@ -99,14 +99,15 @@ def answer_to(request: str) -> str:
     return request.removesuffix(".json") + ".answer"
 
 
-def notices(store: Store) -> list[Notice]:
-    """The launches of a store, the oldest first."""
-    seen = []
+def notices(store: Store, sweep: str = "") -> list[Notice]:
+    """The launches of a store, or those of one sweep, the oldest first."""
+    seen: list[Notice] = []
     for folder in store.files.list("launches"):
         status = board(folder, STATUS)
         with suppress(OSError, ValueError):
             seen.append(Notice(folder, store.files.age(status), json.loads(store.files.read(status))))
-    return sorted(seen, key=lambda notice: notice.said["started"])
+    own = (notice for notice in seen if sweep in ("", notice.said["sweep"]))
+    return sorted(own, key=lambda notice: notice.said["started"])
 
 
 def ask(store: Store, notice: Notice, action: str, arguments: Sequence[str], seconds: float = 30.0) -> str:

@@ -26,12 +26,14 @@ def attempts(store: Store) -> pl.DataFrame:
     return frame.with_columns(mended=pl.col("unit_id").is_in(list(store.recorded_units()))).sort("started")
 
 
-def describe(store: Store, found: pl.DataFrame, words: Sequence[str] = ()) -> str:
+def describe(store: Store, failed: pl.DataFrame, words: Sequence[str] = ()) -> str:
     """The causes, the most frequent first, each with an example."""
-    if found.is_empty():
+    if failed.is_empty():
         return f"no failed attempts in {store.where('failed')}"
-    blocks = [f"{len(found)} failed attempts at {found['unit_id'].n_unique()} units of work in {store.where('failed')}"]
-    groups = found.group_by("cause").agg(
+    blocks = [
+        f"{len(failed)} failed attempts at {failed['unit_id'].n_unique()} units of work in {store.where('failed')}"
+    ]
+    groups = failed.group_by("cause").agg(
         pl.len(),
         units=pl.col("unit_id").n_unique(),
         mended=pl.col("unit_id").filter("mended").n_unique(),
@@ -40,7 +42,7 @@ def describe(store: Store, found: pl.DataFrame, words: Sequence[str] = ()) -> st
         last=pl.col("started").max(),
     )
     for group in groups.sort("len", "cause", descending=[True, False]).iter_rows(named=True):
-        of = found.filter(pl.col("cause") == group["cause"])
+        of = failed.filter(pl.col("cause") == group["cause"])
         example = of.filter(~pl.col("mended")).tail(1) if group["mended"] < group["units"] else of.tail(1)
         since = f", {group['mended']} of them recorded since" if group["mended"] else ""
         nodes = ", ".join(group["nodes"][:4]) + (" ..." if len(group["nodes"]) > 4 else "")

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -40,12 +40,12 @@ def launch(
     config: Launch,
     arguments: list[str],
     source: Source,
-    found: Plan,
+    planned: Plan,
     store: Store,
     console: Console,
     trainer: str = TRAINER,
 ) -> Launch:
-    """Work through `found.todo`, what the source wants after results, and what is added meanwhile.
+    """Work through `planned.todo`, what the source wants after results, and what is added meanwhile.
 
     Returns the config of the last that was asked for.
 
@@ -54,7 +54,8 @@ def launch(
     """
     quiet_libraries()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
-    prepare_models(found)
+    for model in {unit.trial.base.id: unit.trial.model for unit in planned.todo}.values():
+        checkpoint_folder(model, show_progress=True)  # pretrained or downloaded once, before lanes ask for it
     console.print("starting Ray and lanes", style="dim")
     cluster = config.cluster
     board = Board(store, config.sweep.name, arguments)
@@ -66,12 +67,13 @@ def launch(
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
             room = ray.cluster_resources()
-            lanes = cluster.lanes_in(room, len(found.todo))
+            bundle = cluster.bundle(room.get("GPU", 0))
+            lanes = cluster.lanes_in(room, len(planned.todo))
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
-                found.todo,
+                planned.todo,
                 config.sweep.max_attempts,
-                found.attempts,
+                planned.attempts,
                 cluster.lease_seconds,
                 is_open=source.follows_results,
             )
@@ -82,11 +84,11 @@ def launch(
                 trainer=trainer,
                 lease_seconds=cluster.lease_seconds,
                 stall_seconds=cluster.stall_seconds,
-                own_device=float(cluster.bundle(room.get("GPU", 0)).get("GPU", 0)).is_integer(),
+                own_device=float(bundle.get("GPU", 0)).is_integer(),
             )
-            tune = TuneThread(config, cluster.bundle(room.get("GPU", 0)), lanes, queue, setup, store, board.folder)
+            tune = TuneThread(lambda: run_lanes(config, bundle, lanes, queue, setup, store, board.folder))
             tune.start()
-            display = Display(config.sweep.name, found.recorded)
+            display = Display(config.sweep.name, planned.recorded)
 
             def call(method: str, *arguments: Any) -> Any:
                 return ray.get(getattr(queue, method).remote(*arguments))
@@ -142,28 +144,12 @@ def termination_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def prepare_models(found: Plan) -> None:
-    """Pretrain or download every model once, before lanes ask for it."""
-    for model in {unit.trial.base.id: unit.trial.model for unit in found.todo}.values():
-        checkpoint_folder(model, show_progress=True)
-
-
 class TuneThread(threading.Thread):
-    """`Tuner.fit` beside the display; out of the main thread Tune leaves Ctrl-C to us."""
+    """`run_lanes` beside the display; out of the main thread Tune leaves Ctrl-C to us."""
 
-    def __init__(
-        self,
-        config: Launch,
-        bundle: dict[str, float],
-        lanes: int,
-        queue: Any,
-        setup: Setup,
-        store: Store,
-        name: str,
-    ) -> None:
+    def __init__(self, fit: Callable[[], None]) -> None:
         super().__init__(name="tune", daemon=True)
-        self.config, self.bundle, self.lanes = config, bundle, lanes
-        self.queue, self.setup, self.store, self.experiment = queue, setup, store, name
+        self.fit = fit
         self.error: BaseException | None = None
         self.ended = threading.Event()  # an interrupted `join` takes a thread for ended (3.11, 3.12)
 
@@ -180,24 +166,26 @@ class TuneThread(threading.Thread):
 
         Enough.reached = True
 
-    def fit(self) -> None:
-        from ray import tune
 
-        from sweeps.lane import Enough, Lane
+def run_lanes(
+    config: Launch, bundle: dict[str, float], lanes: int, queue: Any, setup: Setup, store: Store, name: str
+) -> None:
+    """Let Tune run so many lanes, each with such resources, until all have ended."""
+    from ray import tune
 
-        Enough.reached = False
-        trainable: Any = tune.with_parameters(
-            Lane, queue=self.queue, worker=self.setup, max_gib=self.config.cluster.max_lane_gib
-        )
-        tune.Tuner(
-            tune.with_resources(trainable, tune.PlacementGroupFactory([self.bundle])),
-            param_space={"lane": tune.grid_search(list(range(self.lanes)))},
-            run_config=tune.RunConfig(
-                name=self.experiment,
-                storage_path=str((self.store.root / "tune").resolve()),
-                stop=Enough(),
-                failure_config=tune.FailureConfig(max_failures=LANE_STARTS),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        ).fit()
+    from sweeps.lane import Enough, Lane
+
+    Enough.reached = False
+    trainable: Any = tune.with_parameters(Lane, queue=queue, worker=setup, max_gib=config.cluster.max_lane_gib)
+    tune.Tuner(
+        tune.with_resources(trainable, tune.PlacementGroupFactory([bundle])),
+        param_space={"lane": tune.grid_search(list(range(lanes)))},
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str((store.root / "tune").resolve()),
+            stop=Enough(),
+            failure_config=tune.FailureConfig(max_failures=LANE_STARTS),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
+        ),
+    ).fit()

@@ -35,7 +35,7 @@ class Pending:
 
     def withdraw(self, wanted: Callable[[Unit], bool]) -> list[Unit]:
         """Take out the units that are `wanted`."""
-        found = [unit for units in self.by_model.values() for unit in units if wanted(unit)]
+        taken = [unit for units in self.by_model.values() for unit in units if wanted(unit)]
         kept = {model: deque(u for u in units if not wanted(u)) for model, units in self.by_model.items()}
         self.by_model = {model: units for model, units in kept.items() if units}
-        return found
+        return taken

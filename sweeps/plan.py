@@ -39,16 +39,16 @@ class Plan:
 
 def plan(launch: Launch, store: Store, source: Source | None = None) -> Plan:
     """What the launch's source wants, against what the store holds."""
-    table, damaged = store.table()
-    wanted = (source or source_of(launch)).wanted(table)
-    return compare(wanted, table, store.failed_attempts(), damaged, launch.sweep.max_attempts)
+    records, damaged = store.records()
+    wanted = (source or source_of(launch)).wanted(records)
+    return compare(wanted, records, store.failed_attempts(), damaged, launch.sweep.max_attempts)
 
 
 def compare(
-    wanted: list[Unit], table: pl.DataFrame, attempts: Counter[str], damaged: list[str], max_attempts: int
+    wanted: list[Unit], records: pl.DataFrame, attempts: Counter[str], damaged: list[str], max_attempts: int
 ) -> Plan:
     """One model after another, so that lanes keep theirs; within a model the order of `expand`: breadth first."""
-    missing = missing_units(wanted, table)
+    missing = missing_units(wanted, records)
     models = {unit.trial.base.id: order for order, unit in reversed(list(enumerate(missing)))}
     missing.sort(key=lambda unit: models[unit.trial.base.id])
     todo = [unit for unit in missing if attempts[unit.id] < max_attempts]
@@ -56,7 +56,7 @@ def compare(
     return Plan(wanted, todo, given_up, attempts, damaged)
 
 
-def describe(launch: Launch, found: Plan, store: Store) -> str:
+def describe(launch: Launch, planned: Plan, store: Store) -> str:
     """The plan in words, a line a fact."""
     axes = [f"{len(axis.values)} {axis.field}" for axis in launch.axes]
     seeds = len(launch.seeds)
@@ -65,21 +65,22 @@ def describe(launch: Launch, found: Plan, store: Store) -> str:
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
     records, damaged = store.where("records"), store.where("damaged")
+    trials = len(planned.trials)
     lines = [
-        f"sweep {launch.sweep.name}: {len(found.trials)} trials ({shape})",
+        f"sweep {launch.sweep.name}: {trials} trial{'s' * (trials != 1)} ({shape})",
         f"measured after step {steps} at temperature {temperatures}: {measured}",
-        f"recorded {found.recorded} of {len(found.wanted)} units of work in {records}, {len(found.todo)} to do",
+        f"recorded {planned.recorded} of {len(planned.wanted)} units of work in {records}, {len(planned.todo)} to do",
     ]
-    replayed = [unit for unit in found.todo if unit.source and not unit.trial.is_base]
+    replayed = [unit for unit in planned.todo if unit.source and not unit.trial.is_base]
     if replayed:
         lines.append(
             f"{len(replayed)} of these go on from a recorded trial: its tokens are trained on again, not sampled again"
         )
-    if found.damaged:
-        lines.append(f"{len(found.damaged)} records are damaged; a launch sets them aside in {damaged}")
-    if found.given_up:
+    if planned.damaged:
+        lines.append(f"{len(planned.damaged)} records are damaged; a launch sets them aside in {damaged}")
+    if planned.given_up:
         lines.append(
-            f"{len(found.given_up)} given up after {launch.sweep.max_attempts} failed attempts (`make failures`); "
+            f"{len(planned.given_up)} given up after {launch.sweep.max_attempts} failed attempts (`make failures`); "
             f"sweep.max_attempts={launch.sweep.max_attempts + 1} tries them again"
         )
     return "\n".join(lines)

@@ -13,8 +13,8 @@ from sweeps.config import Launch
 class Source(Protocol):
     """Says what a sweep wants measured.
 
-    `wanted` gets the records, one row each (`Store.table`), and returns all units of work that the sweep wants by now,
-    the recorded ones too, in the order of work: base models before what is trained from them.  It follows from the
+    `wanted` gets the records, one row each (`Store.records`), and returns all units of work that the sweep wants by
+    now, the recorded ones too, in the order of work: base models before what is trained from them.  It follows from the
     records alone, so that a launch that goes on wants what the one before wanted: what is left to do is wanted minus
     recorded.
 
@@ -24,7 +24,7 @@ class Source(Protocol):
 
     follows_results: bool
 
-    def wanted(self, table: pl.DataFrame) -> list[Unit]: ...
+    def wanted(self, records: pl.DataFrame) -> list[Unit]: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Grid:
     launch: Launch
     follows_results = False
 
-    def wanted(self, table: pl.DataFrame) -> list[Unit]:
+    def wanted(self, records: pl.DataFrame) -> list[Unit]:
         return expand.units(self.launch)
 
 

@@ -12,7 +12,7 @@ from em.errors import InputError
 from em.store import Store
 from sweeps import expand, figures
 from sweeps.board import Notice, notices
-from sweeps.config import compose_launch
+from sweeps.config import Launch
 from sweeps.plan import Plan, compare
 
 
@@ -39,14 +39,12 @@ class Standing:
 class Observer:
     """Expands a sweep once, and reads the records again only where there are others than before."""
 
-    def __init__(self, arguments: list[str]) -> None:
-        self.config = compose_launch(arguments)
-        self.store = Store(self.config.store)
-        self.units = expand.units(self.config)
+    def __init__(self, config: Launch) -> None:
+        self.config, self.store = config, Store(config.store)
+        self.units, self.wanted = expand.units(config), expand.frame(config)
         self.trial_ids = {unit.trial.id for unit in self.units}
-        self.wanted = expand.frame(self.config)
-        self.cell = [axis.field for axis in self.config.axes] or ["model"]  # the columns that make a cell
-        self.headline = self.config.headline()
+        self.cell = [axis.field for axis in config.axes] or ["model"]  # the columns that make a cell
+        self.headline = config.headline()
         self.drawable = True
         self.seen: tuple[set[str], Counter[str]] | None = None
         self.standing: Standing
@@ -58,13 +56,13 @@ class Observer:
         return self.standing
 
     def count(self, attempts: Counter[str]) -> Standing:
-        table, damaged = self.store.table()
-        records = table.filter(pl.col("trial_id").is_in(list(self.trial_ids))).drop("attempt").unnest("provenance")
+        stored, damaged = self.store.records()
+        records = load.of_trials(stored, self.trial_ids)
         failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trial_ids]
         diverged = load.diverged(records)
         seeds = load.seeds(self.wanted, load.scores(records), self.headline, diverged, set(failed))
         return Standing(
-            plan=compare(self.units, table, attempts, damaged, self.config.sweep.max_attempts),
+            plan=compare(self.units, stored, attempts, damaged, self.config.sweep.max_attempts),
             seeds=seeds,
             base=load.base_score(seeds),
             diverged=len(diverged),
@@ -73,7 +71,7 @@ class Observer:
 
     def launches(self) -> list[Notice]:
         """The launches of the sweep that are live, else the last one."""
-        own = [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
+        own = notices(self.store, self.config.sweep.name)
         return [notice for notice in own if notice.is_live] or own[-1:]
 
     def draw(self) -> list[Path]:

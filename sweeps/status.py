@@ -25,6 +25,7 @@ from rich.text import Text
 from analysis.load import Outcome
 from em.cli.command import run_command
 from sweeps.board import Notice
+from sweeps.config import compose_launch
 from sweeps.plan import describe
 from sweeps.progress import duration, lanes, timing, trouble
 from sweeps.snapshot import Snapshot
@@ -140,19 +141,21 @@ def cells(sweep: Observer, now: Standing, rows: int = ROWS) -> RenderableType:
         return Text()  # only base models are wanted
     base = "" if now.base is None else f"; base model {100 * now.base:.1f}"
     title = f"accuracy after step {headline.step} at temperature {headline.temperature:g}, %{base}"
-    view = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for path in sweep.cell:
-        view.add_column(path.replace(".", ".\n"), justify="right", vertical="bottom", overflow="ellipsis", no_wrap=True)
+        table.add_column(
+            path.replace(".", ".\n"), justify="right", vertical="bottom", overflow="ellipsis", no_wrap=True
+        )
     groups = now.seeds.group_by(sweep.cell, maintain_order=True).agg(pl.len().alias("wanted"), "outcome", "score")
     lost = [outcome for outcome in (Outcome.diverged, Outcome.failed) if (now.seeds["outcome"] == outcome.value).any()]
-    view.add_column("")
+    table.add_column("")
     for heading in ("recorded", *(outcome.value for outcome in lost), "mean", "worst", "best"):
-        view.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in groups.head(rows).iter_rows(named=True):
         count = Counter(map(Outcome, row["outcome"]))
         scores = [score for score in row["score"] if score is not None]
         spread = [sum(scores) / len(scores), min(scores), max(scores)] if scores else []
-        view.add_row(
+        table.add_row(
             *(written(row[path]) for path in sweep.cell),
             bar(count),
             f"{count[Outcome.scored] + count[Outcome.diverged]}/{row['wanted']}",
@@ -162,7 +165,7 @@ def cells(sweep: Observer, now: Standing, rows: int = ROWS) -> RenderableType:
     rest = Counter(groups.tail(-rows)["outcome"].explode())
     recorded = rest[Outcome.scored.value] + rest[Outcome.diverged.value]
     more = [Text(f"and {len(groups) - rows} more: {recorded}/{rest.total()} recorded")] if rest else []
-    return Group(Text(), Text(title), view, *more)
+    return Group(Text(), Text(title), table, *more)
 
 
 def bar(count: Counter[Outcome]) -> Text:
@@ -199,9 +202,9 @@ def watch(sweep: Observer, console: Console) -> None:
 def main(arguments: list[str]) -> None:
     console = Console()
     if arguments[:1] == ["watch"]:
-        watch(Observer(arguments[1:]), console)
+        watch(Observer(compose_launch(arguments[1:])), console)
     else:
-        sweep = Observer(arguments)
+        sweep = Observer(compose_launch(arguments))
         now = sweep.look()
         console.print(head(sweep, now), cells(sweep, now), sep="\n")
 

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     require_known("action", action, ACTIONS)
     config = compose_launch(overrides)  # a mistake is said here, not there
     store = Store(config.store)
-    live = [notice for notice in notices(store) if notice.is_live and notice.said["sweep"] == config.sweep.name]
+    live = [notice for notice in notices(store, config.sweep.name) if notice.is_live]
     if not live:
         start = f"start one with `make sweep-{config.sweep.name}`"
         raise InputError(f"sweep={config.sweep.name}: no launch of it is running on store={config.store}; {start}")

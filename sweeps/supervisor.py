@@ -106,14 +106,15 @@ class Supervisor:
             self.stop("asked to stop; the same command goes on")
             return "stopping: lanes finish the trials they are in"
         config = compose_launch(arguments)
-        found = plan(config, self.store)
-        new = self.call("add", found.todo, action == "first", found.attempts)
+        planned = plan(config, self.store)
+        new = self.call("add", planned.todo, action == "first", planned.attempts)
         if new < 0:
             raise InputError("the launch is ending; start the sweep again with what is to be added")
         if action == "add":
             self.config = config
             self.board.about["arguments"] = arguments
-        return f"{new} units of work added, {len(found.todo) - new} were planned already, {found.recorded} are recorded"
+        known = f"{len(planned.todo) - new} were planned already, {planned.recorded} are recorded"
+        return f"{new} unit{'s' * (new != 1)} of work added, {known}"
 
 
 @contextmanager

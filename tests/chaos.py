@@ -105,11 +105,11 @@ class Chaos:
 
     def at_work(self) -> list[int]:
         """Workers that hold a claim."""
-        found = []
+        pids = []
         for path in (self.store.root / "claims").glob("[!.]*"):
             with suppress(OSError, ValueError):
-                found.append(json.loads(path.read_text())["pid"])
-        return [pid for pid in found if Path(f"/proc/{pid}").exists()]
+                pids.append(json.loads(path.read_text())["pid"])
+        return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
     def kill_worker(self) -> None:
         if workers := self.at_work():
@@ -150,9 +150,9 @@ class Chaos:
         wanted = expand.units(self.config)
         good = {unit.id for unit in wanted if not poison_of(unit)}
         bad = {unit.id: poison_of(unit) for unit in wanted if poison_of(unit)}
-        table, damaged = self.store.table()
+        records, damaged = self.store.records()
         assert not damaged
-        assert sorted(table["unit_id"]) == sorted(good)
+        assert sorted(records["unit_id"]) == sorted(good)
         attempts = self.store.failed_attempts()
         assert {unit: attempts[unit] for unit in bad} == dict.fromkeys(bad, ATTEMPTS)
         failed = self.store.failures()

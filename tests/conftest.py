@@ -86,19 +86,19 @@ def keep() -> Iterator[Callable[[Any], Any]]:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """`golden(name, found)` compares with what tests/golden/<name>.json holds; numbers within `relative`."""
+    """`golden(name, values)` compares with what tests/golden/<name>.json holds; numbers within `relative`."""
 
-    def check(name: str, found: dict[str, Any], relative: float = 0.0) -> None:
+    def check(name: str, values: dict[str, Any], relative: float = 0.0) -> None:
         path = Path(__file__).parent / "golden" / f"{name}.json"
         if os.environ.get("EM_ACCEPT_GOLDEN"):
             path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps(found, indent=1) + "\n")
+            path.write_text(json.dumps(values, indent=1) + "\n")
         accepted = json.loads(path.read_text()) if path.exists() else {}
         expected = {key: pytest.approx(value, rel=relative, abs=0) for key, value in accepted.items() if relative}
         differing = [
-            f"  {key}: accepted {accepted.get(key)}, found {found.get(key)}"
-            for key in dict.fromkeys([*accepted, *found])
-            if found.get(key) != expected.get(key, accepted.get(key))
+            f"  {key}: accepted {accepted.get(key)}, found {values.get(key)}"
+            for key in dict.fromkeys([*accepted, *values])
+            if values.get(key) != expected.get(key, accepted.get(key))
         ]
         accept = f"EM_ACCEPT_GOLDEN=1 python -m pytest -n 0 '{request.node.nodeid}'"
         assert not differing, "\n".join([f"{path} differs:", *differing, f"To accept what was found: {accept}"])

@@ -38,11 +38,11 @@ print(json.dumps([sorted(sys.modules), {name: os.environ.get(name) for name in {
 
 def modules(package: str) -> dict[str, Path]:
     """Name and file of every module of a package in this checkout."""
-    found = {}
+    files = {}
     for path in sorted((ROOT / package).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return files
 
 
 def imported(path: Path) -> set[str]:
@@ -101,19 +101,19 @@ def test_packages_import_one_way(package, allowed):
 
 
 def test_em_never_imports_ray():
-    found = modules("em")
-    assert len(found) > 20
-    for name, path in found.items():
+    files = modules("em")
+    assert len(files) > 20
+    for name, path in files.items():
         assert not tops(imported(path)) & {"ray", "wandb"}, name
 
 
 def test_only_the_exporter_imports_wandb():
     """Not the launch, the lanes, the trainer: whatever wandb does, it does in a process of its own."""
-    found = modules("em") | modules("sweeps") | modules("analysis") | modules("cluster")
-    using = {name for name, path in found.items() if tops(imported(path)) & {"wandb", "wandb_workspaces"}}
+    files = modules("em") | modules("sweeps") | modules("analysis") | modules("cluster")
+    using = {name for name, path in files.items() if tops(imported(path)) & {"wandb", "wandb_workspaces"}}
     assert using == {f"sweeps.wandb.{name}" for name in ("dashboard", "export", "sync", "transaction_log")}
-    outside = [name for name in found if not name.startswith("sweeps.wandb")]
-    used = {used for name in outside for used in imported(found[name]) if used.startswith("sweeps.wandb")}
+    outside = [name for name in files if not name.startswith("sweeps.wandb")]
+    used = {used for name in outside for used in imported(files[name]) if used.startswith("sweeps.wandb")}
     assert used == {"sweeps.wandb", "sweeps.wandb.start_exporter"}
     pure = ["values", "view", "runs", "curves", "folder", "monitor"]
     loaded, _ = probe(["sweeps.launch", *(f"sweeps.wandb.{name}" for name in pure)])

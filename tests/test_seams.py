@@ -21,7 +21,7 @@ from em.evaluation.graders import Entry, Grade
 from em.rollout import Completion, Request
 from em.store import Store
 from em.store.missing import missing_units
-from em.store.record import NOT_REPRODUCED, Record
+from em.store.record import Record
 from em.train.policy import LocalPolicy, Policy, Update
 from em.train.trainer import Trainer
 from em.trial import method
@@ -36,7 +36,7 @@ from sweeps.__main__ import main
 from sweeps.config import Launch, compose_launch
 from tests import near_empty
 from tests.memory import MemoryFiles
-from tests.trials import run
+from tests.trials import NOT_REPRODUCED, run
 
 
 def small(checkpoint: Callable[..., Path], store: Path, *overrides: str) -> Config:
@@ -150,7 +150,7 @@ def test_two_phases_share_the_first(checkpoint, tmp_path):
         assert record.digests[0].sha256 == origin.digests[-1].sha256
         assert [metrics.step for metrics in record.steps] == [1, 2]
     assert records[0].rollouts != records[1].rollouts
-    assert missing_units(units, store.table()[0]) == []
+    assert missing_units(units, store.records()[0]) == []
     alone = Store(tmp_path / "alone")  # nothing is recorded of the first phase: it is sampled, and leads to the same
     local.run([units[2]], alone, Console(quiet=True))
     assert reproduced(alone.record(units[2].id)) == reproduced(records[0])
@@ -234,7 +234,7 @@ def test_a_store_in_memory():
             assert Store("memory", files).claim(unit.id, "1", 60.0) is None
             assert store.commit(run(runner, unit))
         assert not Store("memory", files).commit(run(runner, unit))
-    assert missing_units(units, Store("memory", files).table()[0]) == []
+    assert missing_units(units, Store("memory", files).records()[0]) == []
     figures.draw(launch, expand.frame(launch), store, Console(quiet=True))
     assert files.list("figures") == ["smoke-seeds.csv", "smoke.csv", "smoke.pdf", "smoke.png"]
 
@@ -271,11 +271,11 @@ class Successive:
     launch: Launch
     follows_results = True
 
-    def wanted(self, table: pl.DataFrame) -> list[Unit]:
+    def wanted(self, records: pl.DataFrame) -> list[Unit]:
         trials = expand.trials(self.launch)
         first = [trial for trial in trials if trial.seed == 0]
         scores = dict(
-            table.explode("evaluations")
+            records.explode("evaluations")
             .unnest("evaluations")
             .group_by("trial_id")
             .agg(pl.mean("accuracy"))
@@ -298,8 +298,8 @@ def test_a_source_that_adds_work_after_results(tmp_path):
     subprocess.run(command, check=True, timeout=300)
     again = subprocess.run(command, check=True, timeout=300, capture_output=True, text=True)
     assert "recorded 11 of 11 units of work" in again.stdout
-    table = Store(tmp_path).table()[0]
-    seeds = [json.loads(Store(tmp_path).record(unit).trial)["seed"] for unit in table["unit_id"]]
+    records = Store(tmp_path).records()[0]
+    seeds = [json.loads(Store(tmp_path).record(unit).trial)["seed"] for unit in records["unit_id"]]
     assert sorted(seeds) == [0] * 9 + [1, 2]
 
 

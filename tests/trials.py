@@ -13,6 +13,8 @@ from em.trial.rollout import EngineConfig
 from em.trial.trial import Phase, Trial
 from em.trial.unit import Unit
 
+NOT_REPRODUCED = ("attempt", "seconds", "provenance")  # fields of a record that two runs of one unit need not share
+
 
 def one_phase(model: Model, prompts: Prompts, engine: EngineConfig | None = None, seed: int = 0, **phase: Any) -> Trial:
     return Trial(model=model, engine=engine or EngineConfig(), phase=Phase(prompts=prompts, **phase), seed=seed)

@@ -45,14 +45,14 @@ class Kind(Protocol):
         """
         ...
 
-    def table(self, seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
+    def numbers(self, seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
         """The figure's numbers, one row per cell: the columns of `analysis.summary.summarise`, and any others.
 
-        Saved as CSV, so without nested columns.  All randomness comes from `rng`: same seeds, same table.
+        Saved as CSV, so without nested columns.  All randomness comes from `rng`: same seeds, same numbers.
         """
         ...
 
-    def draw(self, page: "Page", figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> None:
+    def draw(self, page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> None:
         """Draw on an empty page, in the style of `analysis.style`.  Title and legend are added to it.
 
         The legend lists, in the order they were drawn, the artists with a label.

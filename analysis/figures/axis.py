@@ -33,20 +33,20 @@ def check(figure: Figure, cells: pl.DataFrame) -> None:
         raise InputError(f"figure {figure.name}: the sweep has several base models, a figure against {axis} shows one")
 
 
-def table(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
+def numbers(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
     """One row per value on the axis, columns as of `analysis.summary.summarise`."""
     return summarise(seeds, axes, rng)
 
 
-def draw(page: "Page", figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> None:
+def draw(page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> None:
     """Mean line, interval band, interquartile mean, every seed as a point, the base model as a line; in per cent."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     (axis,), ax = figure.axes, page.subplots()
     if axis in style.LOGARITHMIC:
         ax.set_xscale("log")
-    x = table[axis].to_numpy().astype(float)
-    mean, iqm, low, high = (100 * table[name].to_numpy() for name in ("mean", "iqm", "low", "high"))
+    x = numbers[axis].to_numpy().astype(float)
+    mean, iqm, low, high = (100 * numbers[name].to_numpy() for name in ("mean", "iqm", "low", "high"))
     if (base := base_score(seeds)) is not None:
         ax.axhline(100 * base, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2.5)), zorder=1)
         ax.annotate(
@@ -78,19 +78,19 @@ def draw(page: "Page", figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame)
     ax.xaxis.set_major_locator(FixedLocator(list(x)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda value, _: style.written(axis, value))
-    count(ax, table, x)
+    count(ax, numbers, x)
 
 
-def count(ax: "Axes", table: pl.DataFrame, x: NDArray) -> None:
+def count(ax: "Axes", numbers: pl.DataFrame, x: NDArray) -> None:
     """Above the axes, a row of each cell's seeds, and a row for each way in which seeds were lost."""
-    rows = [name for name in reversed(LOST) if table[name].sum()] + ["n"]
+    rows = [name for name in reversed(LOST) if numbers[name].sum()] + ["n"]
     for height, name in enumerate(rows):
         over = {"textcoords": "offset points", "fontsize": 7.5, "va": "bottom"}
         colour = style.VERMILION if name in ("diverged", "failed") else style.GREY
         heading = "seeds" if name == "n" else name
         left = (-6, 4 + 10 * height)
         ax.annotate(heading, (0, 1), xycoords="axes fraction", xytext=left, ha="right", color=colour, **over)
-        for value, counted in zip(x, table[name], strict=True):
+        for value, counted in zip(x, numbers[name], strict=True):
             where, text = (("data", "axes fraction"), f"{counted}" if counted or name == "n" else "·")
             above = (0, 4 + 10 * height)
             ax.annotate(text, (value, 1), xycoords=where, xytext=above, ha="center", color=colour, **over)

@@ -37,17 +37,17 @@ def check(figure: Figure, cells: pl.DataFrame) -> None:
             raise InputError(f"{axis}={cells[axis][0].to_list()}: a heat map needs numbers or words on its axes")
 
 
-def table(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
+def numbers(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
     """One row per cell, columns as of `analysis.summary.summarise`, and `width` of the interval: high minus low."""
     return summarise(seeds, axes, rng).with_columns(width=pl.col("high") - pl.col("low"))
 
 
-def draw(page: "Page", figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame) -> None:
+def draw(page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> None:
     """The first axis from left to right, the second upwards; in per cent.  Cells without a score are hatched."""
     x_axis, y_axis = figure.axes
-    columns, rows = (table[axis].unique().sort().to_list() for axis in figure.axes)
+    columns, rows = (numbers[axis].unique().sort().to_list() for axis in figure.axes)
     mean_YX = np.full([len(rows), len(columns)], np.nan)
-    for row in table.drop_nulls("mean").iter_rows(named=True):
+    for row in numbers.drop_nulls("mean").iter_rows(named=True):
         mean_YX[rows.index(row[y_axis]), columns.index(row[x_axis])] = 100 * row["mean"]
 
     base = base_score(seeds)
@@ -59,7 +59,7 @@ def draw(page: "Page", figure: Figure, table: pl.DataFrame, seeds: pl.DataFrame)
     ax = page.subplots()
     ax.patch.set(edgecolor=style.PALE, hatch="////", linewidth=0)
     mesh = ax.pcolormesh(mean_YX, cmap=COLOURS, vmin=low, vmax=max(high, low + 1), edgecolors="white", linewidth=1.2)
-    for row in table.iter_rows(named=True):
+    for row in numbers.iter_rows(named=True):
         place = columns.index(row[x_axis]) + 0.5, rows.index(row[y_axis]) + 0.5
         write(ax, place, row, ink(mesh.to_rgba(100 * row["mean"])) if row["n"] else "black")
     name_axes(ax, figure, columns, rows)

@@ -50,7 +50,7 @@ def resolve_model(model: Model) -> Model:
 
 
 def with_weights(trial: Trial, folder: str = "") -> Trial:
-    """A recorded trial, its local checkpoint found in `folder` or where it lay.
+    """A recorded trial, its local checkpoint taken from `folder`, or from where it lay.
 
     Raises InputError where other files lie there by now: they would be measured under the recorded id.
     """
@@ -60,16 +60,16 @@ def with_weights(trial: Trial, folder: str = "") -> Trial:
         return trial
     path = folder or model.path
     try:
-        found = resolve_model(replace(model, path=path, digest=""))
+        resolved = resolve_model(replace(model, path=path, digest=""))
     except InputError:
-        found = None
+        resolved = None
     require(
-        found is not None and found.digest == model.digest,
+        resolved is not None and resolved.digest == model.digest,
         "model.path",
         path,
         f"does not hold the weights of trial {trial.id}; put them back, or name where they are with model.path=...",
     )
-    return replace(trial, model=found)
+    return replace(trial, model=resolved)
 
 
 def folder_digest(folder: Path, cache: Files) -> str:

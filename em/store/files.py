@@ -1,5 +1,6 @@
 """What the store rests on: named pieces of bytes, each there as a whole or not at all."""
 
+import math
 import os
 import shutil
 import time
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
+
+CLOCK_SECONDS = 1.0  # for which the store's time goes on by this process's clock
 
 
 class Files(Protocol):
@@ -76,6 +79,7 @@ class PosixFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.asked, self.clock = -math.inf, 0.0  # this process's time and the store's, when that was last asked for
 
     def create_once(self, name: str, content: bytes) -> bool:
         with self._written(name, content) as temporary, suppress(FileExistsError):
@@ -104,15 +108,7 @@ class PosixFiles:
         path = self.root / name
         with path.open("rb") as file:  # opening asks a network file system for the time as it is now
             touched = os.fstat(file.fileno()).st_mtime
-        probe = self._temporary(self.root / "clock")
-        try:
-            probe.touch()
-            return probe.stat().st_mtime - touched
-        except OSError:  # one who may only read
-            return time.time() - touched
-        finally:
-            with suppress(OSError):
-                probe.unlink()
+        return self._now() - touched
 
     def touch(self, name: str) -> None:
         os.utime(self.root / name)
@@ -130,6 +126,18 @@ class PosixFiles:
 
     def where(self, name: str) -> str:
         return str(self.root / name)
+
+    def _now(self) -> float:
+        """The store's time, which a new file has; one tells it for CLOCK_SECONDS, whatever is aged meanwhile."""
+        if time.monotonic() - self.asked > CLOCK_SECONDS:
+            probe = self._temporary(self.root / "clock")
+            try:
+                probe.touch()
+                self.asked, self.clock = time.monotonic(), probe.stat().st_mtime
+                probe.unlink()
+            except OSError:  # one who may only read
+                return time.time()
+        return self.clock + time.monotonic() - self.asked
 
     @staticmethod
     def _temporary(path: Path) -> Path:

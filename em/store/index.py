@@ -1,4 +1,4 @@
-"""The index: the small columns of all records in a few files, so that thousands of records are read as one table.
+"""The index: the small columns of all records in a few files, so that thousands of records are read as one frame.
 
     index/<random>.parquet     rows of up to some thousand records
 
@@ -39,7 +39,7 @@ def write(files: Files, frames: Sequence[pl.DataFrame]) -> None:
     files.replace(f"index/{uuid.uuid4().hex}.parquet", parquet(pl.concat(frames)))
 
 
-def table(
+def rows(
     files: Files, recorded: Collection[str], read_record: Callable[[str], pl.DataFrame]
 ) -> tuple[pl.DataFrame, list[str]]:
     """One row for each recorded unit, with the columns of SCHEMA; and the units whose record is damaged."""
@@ -67,15 +67,15 @@ def table(
     return whole, damaged
 
 
-def regraded(table: pl.DataFrame, regrades: pl.LazyFrame) -> pl.DataFrame:
-    """`table` with the numbers of the latest grading of each measurement."""
+def regraded(rows: pl.DataFrame, regrades: pl.LazyFrame) -> pl.DataFrame:
+    """`rows` with the numbers of the latest grading of each measurement."""
     key = ["unit_id", "attempt_id", "step", "evaluation_id"]
     numbers = [name for name in EVALUATION if name in regrades.collect_schema() and name not in key]
     latest = regrades.select(*key, "graded", *numbers).sort("graded").unique(key, keep="last").drop("graded").collect()
     if latest.is_empty():
-        return table
+        return rows
     attempt = pl.col("provenance").struct.field("attempt_id")
-    measured = table.filter(pl.col("evaluations").list.len() > 0).select("unit_id", attempt, "evaluations")
+    measured = rows.filter(pl.col("evaluations").list.len() > 0).select("unit_id", attempt, "evaluations")
     flat = measured.explode("evaluations").unnest("evaluations").update(latest, on=key)
     united = flat.group_by("unit_id").agg(evaluations=pl.struct(list(EVALUATION)))
-    return table.update(united, on="unit_id")
+    return rows.update(united, on="unit_id")

@@ -9,19 +9,19 @@ from em.store.record import Status
 from em.trial.unit import Unit
 
 
-def missing_units(wanted: Iterable[Unit], table: pl.DataFrame) -> list[Unit]:
-    """Wanted measurements minus those in a store's `table`, as units of work."""
+def missing_units(wanted: Iterable[Unit], records: pl.DataFrame) -> list[Unit]:
+    """Wanted measurements minus those in a store's `records`, as units of work."""
     wanted = list(wanted)
-    recorded = set(table["unit_id"])
+    recorded = set(records["unit_id"])
     left = {unit.trial.id for unit in wanted if unit.id not in recorded}
     by_trial: dict[str, list[Mapping[str, Any]]] = {}
-    known = table.filter(pl.col("trial_id").is_in(left)).select(
+    known = records.filter(pl.col("trial_id").is_in(left)).select(
         "trial_id", "unit_id", "status", "evaluations", steps=pl.col("steps").list.len()
     )
     for row in known.iter_rows(named=True):
         by_trial.setdefault(row["trial_id"], []).append(row)
-    found = (missing(unit, by_trial.get(unit.trial.id, [])) for unit in wanted if unit.id not in recorded)
-    return [unit for unit in found if unit is not None]
+    parts = (missing(unit, by_trial.get(unit.trial.id, [])) for unit in wanted if unit.id not in recorded)
+    return [unit for unit in parts if unit is not None]
 
 
 def missing(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> Unit | None:

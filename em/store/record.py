@@ -130,7 +130,7 @@ class Provenance:
     turnover_seconds: float | None  # from the commit of the lane's previous record to this trial's first sampling
     code_version: str
     environment: str  # JSON: python, platform, device, versions of libraries
-    replayed: str | None = None  # attempt whose recorded tokens were trained on again, its digests found equal
+    replayed: str | None = None  # attempt whose recorded tokens were trained on again, its digests equal
 
 
 @dataclass(kw_only=True)
@@ -169,21 +169,21 @@ class Record:
         )
 
 
-def grades(found: Sequence[Grade], version: int) -> Mapping[str, Any]:
+def grades(graded: Sequence[Grade], version: int) -> Mapping[str, Any]:
     """The fields of Grades."""
-    errors = [grade.error for grade in found]
-    paper_rules = [grade.paper_rules for grade in found]
+    errors = [grade.error for grade in graded]
+    paper_rules = [grade.paper_rules for grade in graded]
     has_paper_rules = any(verdict is not None for verdict in paper_rules)
     timeouts = errors.count(TIMEOUT)
     return {
-        "accuracy": sum(grade.correct is True for grade in found) / len(found),
+        "accuracy": sum(grade.correct is True for grade in graded) / len(graded),
         "timeouts": timeouts,
         "grader_failures": sum(error is not None for error in errors) - timeouts,
-        "paper_accuracy": sum(verdict is True for verdict in paper_rules) / len(found) if has_paper_rules else None,
-        "correct": [grade.correct for grade in found],
+        "paper_accuracy": sum(verdict is True for verdict in paper_rules) / len(graded) if has_paper_rules else None,
+        "correct": [grade.correct for grade in graded],
         "paper_rules": paper_rules if has_paper_rules else None,
         "grading_errors": errors if any(errors) else None,
-        "extracted": [grade.extracted for grade in found],
+        "extracted": [grade.extracted for grade in graded],
         "grader_version": version if version != 1 else None,
     }
 
@@ -191,6 +191,3 @@ def grades(found: Sequence[Grade], version: int) -> Mapping[str, Any]:
 def to_json(config: object) -> str:
     """JSON of a config, or of a dictionary of them; `em.store.recorded` reads it back."""
     return json.dumps(plain(config), sort_keys=True)
-
-
-NOT_REPRODUCED = ("attempt", "seconds", "provenance")  # the fields that two runs of one unit need not share

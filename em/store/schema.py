@@ -1,7 +1,6 @@
 """The dataclasses of em.store.record as Parquet and back, also of files of older and newer versions."""
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from em.errors import InputError
 from em.store.record import Status
+from em.trial.written import without_none
 
 SCALARS = {str: pl.String, int: pl.Int64, float: pl.Float64, bool: pl.Boolean, Status: pl.String}
 EVOLVED = pl.ScanCastOptions(integer_cast="upcast", missing_struct_fields="insert", extra_struct_fields="ignore")
@@ -44,13 +44,6 @@ def fields_of(record_type: type) -> list[tuple[str, Any, bool]]:
         has_default = not (item.default is item.default_factory is dataclasses.MISSING)
         fields.append((item.name, kind, is_optional or not has_default))
     return fields
-
-
-def without_none(hint: Any) -> tuple[Any, bool]:
-    """T and True for `T | None`, T and False for T."""
-    if typing.get_origin(hint) is types.UnionType:
-        return next(part for part in typing.get_args(hint) if part is not types.NoneType), True
-    return hint, False
 
 
 def polars_type(kind: Any) -> pl.DataType:

@@ -112,13 +112,15 @@ class Store:
         wanted = set(trial_ids)
         return [unit for unit in self._listed("records") if unit.partition("-")[0] in wanted]
 
-    def table(self) -> tuple[pl.DataFrame, list[str]]:
+    def records(self) -> tuple[pl.DataFrame, list[str]]:
         """One row for each record, with the small columns (index.SCHEMA); and the units whose record is damaged.
 
         Accuracies are those of the latest grading.
         """
-        table, damaged = index.table(self.files, self.recorded_units(), self._rows)
-        return index.regraded(table, self._regrades()), damaged
+        rows, damaged = index.rows(self.files, self.recorded_units(), self._rows)
+        return index.regraded(rows, self._regrades()), damaged
+
+    table = records  # its name in em.evaluation
 
     def leaves(self, unit_ids: Iterable[str], columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Some columns of each record, of nested ones only the leaves that are named (schema.leaves)."""

@@ -27,7 +27,7 @@ MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
 
 @dataclass(frozen=True)
 class Update:
-    """What one optimiser step has found; means over its counted tokens."""
+    """What one optimiser step says of itself; means over its counted tokens."""
 
     loss: float
     entropy: float  # nats, at temperature 1

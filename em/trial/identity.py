@@ -27,13 +27,14 @@ def added(**kwargs: Any) -> Any:
 def canonical(value: Any) -> Any:
     """`value` as plain JSON data that holds only what identifies it.
 
-    A dataclass may define `identity()` to say this itself (a model is its weights, not the folder they lie in).  What
-    was found is kept on the instance: thousands of trials share their parts, and no part changes once it is composed.
+    A dataclass may define `identity()` to say this itself, made of `fields_off_default` (a model is its weights, not
+    the folder they lie in).  The result is kept on the instance: thousands of trials share their parts, and no part
+    changes once it is composed.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if "_canonical" not in value.__dict__:
             own = getattr(value, "identity", None)
-            value.__dict__["_canonical"] = canonical(own()) if own else fields_off_default(value)
+            value.__dict__["_canonical"] = own() if own else fields_off_default(value)
         return value.__dict__["_canonical"]
     if isinstance(value, Enum):
         return value.value
@@ -58,12 +59,12 @@ def capacity_fields(kind: type) -> list[str]:
 @cache
 def defaults(kind: type) -> dict[str, Any]:
     """The canonical default of each identifying field of a dataclass; MISSING where it has none."""
-    found = {}
+    by_name = {}
     for field in dataclasses.fields(kind):
         if field.metadata.get("identity", True):
             made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-            found[field.name] = canonical(made) if made is not dataclasses.MISSING else made
-    return found
+            by_name[field.name] = canonical(made) if made is not dataclasses.MISSING else made
+    return by_name
 
 
 def content_id(value: Any) -> str:

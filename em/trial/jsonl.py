@@ -96,8 +96,8 @@ def rows(path: str, config_field: str) -> Iterator[Row]:
     if not file.is_file():
         folder, wrong = (file, "is a folder, name a file") if file.is_dir() else (file.parent, "no such file")
         near = sorted(item.name for item in folder.glob("*.jsonl"))
-        found = f"; {folder} holds {', '.join(near)}" if near else ""
-        raise InputError(f"{config_field}={path}: {wrong}{found}")
+        holds = f"; {folder} holds {', '.join(near)}" if near else ""
+        raise InputError(f"{config_field}={path}: {wrong}{holds}")
     empty = True
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):

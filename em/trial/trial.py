@@ -96,7 +96,7 @@ class Trial:
         return (*self.origin[0].path, self.origin) if self.before else ()
 
     def with_seed(self, seed: int) -> Trial:
-        """Another seed of the same cell; the base model that both start from is one object, its id found once."""
+        """Another seed of the same cell; the base model that both start from is one object, its id made once."""
         made = dataclasses.replace(self, seed=seed)
         made.__dict__["base"] = self.base
         return made

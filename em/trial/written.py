@@ -53,8 +53,7 @@ def config_of(kind: Any, written: Any) -> Any:
     """
     if kind is Trial:
         return trial_from(written)
-    if typing.get_origin(kind) is types.UnionType:  # T | None
-        kind = next(part for part in typing.get_args(kind) if part is not types.NoneType)
+    kind, _ = without_none(kind)
     if typing.get_origin(kind) is tuple:
         return tuple(config_of(typing.get_args(kind)[0], item) for item in written)
     if written is None or not is_dataclass(kind):
@@ -66,6 +65,13 @@ def config_of(kind: Any, written: Any) -> Any:
     if unknown := sorted(set(written) - set(hints)):
         raise InputError(f"{unknown[0]}: no field of this version, a later one recorded it; check that out")
     return kind(**{name: config_of(hints[name], value) for name, value in written.items()})  # type: ignore[operator]
+
+
+def without_none(hint: Any) -> tuple[Any, bool]:
+    """T and True for `T | None`, T and False for T."""
+    if typing.get_origin(hint) is types.UnionType:
+        return next(part for part in typing.get_args(hint) if part is not types.NoneType), True
+    return hint, False
 
 
 def trial_from(written: Mapping[str, Any]) -> Trial:

@@ -111,14 +111,14 @@ def record_bytes(unit: Unit) -> float:
     return RECORD_BYTES + TOKEN_BYTES * tokens
 
 
-def table(rows: Mapping[Row, Sequence[str]], nodes: int) -> Table:
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def printed(rows: Mapping[Row, Sequence[str]], nodes: int) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in ("check", "node", "found", "", "what to do"):
-        drawn.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold")
     for row, names in rows.items():
         verdict = Text(row.verdict, style=COLOURS[row.verdict])
-        drawn.add_row(row.check, named(names, nodes, row.verdict), Text(row.found), verdict, row.fail or row.warn)
-    return drawn
+        table.add_row(row.check, named(names, nodes, row.verdict), Text(row.finding), verdict, row.fail or row.warn)
+    return table
 
 
 def named(names: Sequence[str], of: int, verdict: str) -> str:
@@ -131,17 +131,17 @@ def named(names: Sequence[str], of: int, verdict: str) -> str:
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
     store, console = Store(config.store), Console()
-    found = plan(config, store)
-    unit = canary_of(found.wanted)
-    needed = {"store": len(found.todo) * record_bytes(found.wanted[-1]), "temp": TEMP_BYTES}
+    planned = plan(config, store)
+    unit = canary_of(planned.wanted)
+    needed = {"store": len(planned.todo) * record_bytes(planned.wanted[-1]), "temp": TEMP_BYTES}
     with own_folder(store) as folder, termination_interrupts():
         here = look(folder, unit.trial.model)
         checkpoint_folder(unit.trial.model, show_progress=True)
         console.print("starting Ray; each node tries one trial", style="dim")
         with connected(config.cluster):
-            nodes = ask_nodes(config.cluster, len(found.todo), folder, unit)
+            nodes = ask_nodes(config.cluster, len(planned.todo), folder, unit)
     rows = judge_all(nodes, here, needed)
-    console.print(table(rows, len(nodes)), highlight=False)
+    console.print(printed(rows, len(nodes)), highlight=False)
     for node in nodes:
         if node.canary and node.canary.log:
             console.print(f"\nthe canary's log on {node.name}:\n{node.canary.log}", highlight=False, markup=False)

@@ -30,7 +30,7 @@ class Node:
 @dataclass(frozen=True)
 class Row:
     check: str
-    found: str
+    finding: str
     fail: str = ""  # what is to be done, else lanes or records would be lost
     warn: str = ""  # what had better be done
 
@@ -42,12 +42,12 @@ class Row:
 def judge_all(nodes: Sequence[Node], here: Facts, needed: Mapping[str, float]) -> dict[Row, list[str]]:
     """The rows, check by check, each with the names of the nodes that it is true of."""
     fingerprints = {node.canary.fingerprint for node in nodes if node.canary and not node.canary.error}
-    found: dict[Row, list[str]] = defaultdict(list)
+    names: dict[Row, list[str]] = defaultdict(list)
     for node in nodes:
         for row in judge(node, here, needed, alike=len(fingerprints) < 2):
-            found[row].append(node.name)
-    checks = list(dict.fromkeys(row.check for row in found))
-    return dict(sorted(found.items(), key=lambda item: checks.index(item[0].check)))
+            names[row].append(node.name)
+    checks = list(dict.fromkeys(row.check for row in names))
+    return dict(sorted(names.items(), key=lambda item: checks.index(item[0].check)))
 
 
 def judge(node: Node, here: Facts, needed: Mapping[str, float], alike: bool) -> list[Row]:
@@ -90,8 +90,8 @@ def judge_disk(place: str, free: float, needed: float) -> Row:
         "store": "store=a larger disk, sweep.seeds, eval.texts=none",
         "temp": "TMPDIR and RAY_TMPDIR: a folder on a larger disk",
     }[place]
-    found = f"{decimal(int(free))} free, {decimal(int(needed))} needed"
-    return Row(f"disk: {place}", found, fail=remedy * (free < needed), warn=remedy * (free < 2 * needed))
+    finding = f"{decimal(int(free))} free, {decimal(int(needed))} needed"
+    return Row(f"disk: {place}", finding, fail=remedy * (free < needed), warn=remedy * (free < 2 * needed))
 
 
 def judge_code(code: str, ours: str) -> Row:
@@ -105,30 +105,30 @@ def judge_libraries(versions: Mapping[str, str], ours: Mapping[str, str]) -> Row
     differing = [name for name in sorted({*versions, *ours}) if versions.get(name) != ours.get(name)]
     if not differing:
         return Row("libraries", ", ".join(f"{name} {ours[name]}" for name in sorted(STRICT & set(ours))))
-    found = "; ".join(f"{name} {versions.get(name, 'none')}, here: {ours.get(name, 'none')}" for name in differing)
+    finding = "; ".join(f"{name} {versions.get(name, 'none')}, here: {ours.get(name, 'none')}" for name in differing)
     remedy = "the same .venv on every node (make setup)"
-    return Row("libraries", found, fail=remedy if STRICT & set(differing) else "", warn=remedy)
+    return Row("libraries", finding, fail=remedy if STRICT & set(differing) else "", warn=remedy)
 
 
 def judge_memory(node: Node, facts: Facts, lane: int) -> Row:
     """Whether all lanes fit, of the canary's size where it is known."""
-    found = f"{facts.cores} cores, {decimal(facts.memory)} for {node.lanes} lane{'s' * (node.lanes > 1)}"
+    finding = f"{facts.cores} cores, {decimal(facts.memory)} for {node.lanes} lane{'s' * (node.lanes > 1)}"
     if not lane:
-        return Row("memory", found)
+        return Row("memory", finding)
     fit, remedy = int(MEMORY_SHARE * facts.memory / lane), ""
     if not fit:
         remedy = "not one fits: a smaller model, or a larger machine"
     elif fit < node.lanes:  # Ray fills node by node: `cluster.lanes` limits a node only where it is alone
         remedy = f"cluster.cpus_per_lane={math.ceil(node.room['CPU'] / fit)} or, on one node, cluster.lanes={fit}"
-    return Row("memory", f"{found} of {decimal(lane)}", fail=remedy)
+    return Row("memory", f"{finding} of {decimal(lane)}", fail=remedy)
 
 
 def judge_gpus(gpus: Sequence[str], counted: float) -> Row:
-    found = ", ".join(f"{count} x {kind}" for kind, count in Counter(gpus).items()) or "none"
+    finding = ", ".join(f"{count} x {kind}" for kind, count in Counter(gpus).items()) or "none"
     if len(gpus) < counted:
-        return Row("GPUs", f"{found}; Ray counts {counted:g}", fail="see nvidia-smi there; start Ray there again")
+        return Row("GPUs", f"{finding}; Ray counts {counted:g}", fail="see nvidia-smi there; start Ray there again")
     unused = "Ray counts none: ray start --num-gpus, CUDA_VISIBLE_DEVICES"
-    return Row("GPUs", found, warn=unused if gpus and not counted else "")
+    return Row("GPUs", finding, warn=unused if gpus and not counted else "")
 
 
 def judge_canary(canary: Canary, alike: bool) -> list[Row]:

@@ -14,17 +14,15 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import polars as pl
 from rich.console import Console
 
 from em.cli.command import run_command
 from em.errors import InputError
-from em.store import Store
-from sweeps import expand, figures
 from sweeps.board import Notice, notices
 from sweeps.config import Launch, compose_launch
+from sweeps.standing import Observer
 from sweeps.wandb import sync, view
 from sweeps.wandb.curves import curve_runs
 from sweeps.wandb.export import export, save, session
@@ -43,14 +41,13 @@ class Mirror:
         self.console, self.uploaded, self.said = console, 0.0, ""
         self.arguments = list(arguments)
         self.expand(compose_launch(self.arguments))
-        self.store = Store(self.config.store)
-        self.folder = Folder(self.store, self.config.project)
+        self.folder = Folder(self.sweep.store, self.config.project)
 
     def expand(self, config: Launch) -> None:
-        self.config, self.units, self.cells = config, expand.units(config), view.cells(config)
+        self.config, self.sweep, self.cells = config, Observer(config), view.cells(config)
 
     def launches(self) -> list[Notice]:
-        return [notice for notice in notices(self.store) if notice.said["sweep"] == self.config.sweep.name]
+        return notices(self.sweep.store, self.config.sweep.name)
 
     def follow(self) -> None:
         """Until no launch of the sweep is live."""
@@ -79,8 +76,8 @@ class Mirror:
     def look(self, live: Sequence[Notice], launches: Sequence[Notice]) -> None:
         """Write what is new and, where there is a key, send it."""
         tracking = self.config.tracking
-        now = view.look(self.config, self.store, self.cells, self.units)
-        figure = self.figure() if not live else None
+        now = view.look(self.config, self.sweep.store, self.cells, self.sweep.units)
+        figure = None if live else next((path for path in self.sweep.draw() if path.suffix == ".png"), None)
         stopped = "" if live or not launches else (launches[-1].said["snapshot"] or {}).get("stopped", "")
         with self.folder.alone():
             monitor = monitor_run(now, self.folder, live, stopped, tracking.export_seconds, figure)
@@ -97,14 +94,6 @@ class Mirror:
         elif waiting and not live:
             self.say(f"send them with `make wandb-sync SWEEP={self.config.sweep.name}`, which runs:")
             self.say(f"  {shlex.join(['.venv/bin/python', '-m', *sync.command(self.config, self.folder)])}")
-
-    def figure(self) -> Path | None:
-        """The sweep's first picture, drawn from what is recorded now; None where there is none to draw."""
-        try:
-            paths = figures.draw(self.config, expand.frame(self.config), self.store, Console(quiet=True))
-        except (InputError, OSError):  # nothing is scored yet, it is none for a figure, or the store is read-only
-            return None
-        return next((path for path in paths if path.suffix == ".png"), None)
 
     def say(self, text: str) -> None:
         if text != self.said:

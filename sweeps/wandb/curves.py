@@ -26,9 +26,9 @@ def curve_runs(view: View) -> Iterator[Run]:
         if not is_numeric(list(value_of.values())):
             continue
         value = pl.col("trial_id").replace_strict(value_of, return_dtype=pl.Float64).alias(word(path))
-        table = view.seeds.drop_nulls("score").group_by(value).agg(**over_seeds("score")).sort(word(path))
-        table = table.rename({statistic: curve_name(path, statistic) for statistic in STATISTICS})
-        rows = table.with_row_index("_step").iter_rows(named=True)
+        scores = view.seeds.drop_nulls("score").group_by(value).agg(**over_seeds("score")).sort(word(path))
+        scores = scores.rename({statistic: curve_name(path, statistic) for statistic in STATISTICS})
+        rows = scores.with_row_index("_step").iter_rows(named=True)
         history = [{name: number for name, number in row.items() if number is not None} for row in rows]
         if not history:
             continue

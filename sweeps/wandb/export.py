@@ -72,16 +72,15 @@ def export(view: View, folder: Folder) -> int:
 
 def save(run: Run, folder: Folder) -> None:
     """Write a run unless it is written so already; raises InputError where it cannot be written whole."""
-    if folder.place(run).exists():
-        return
     try:
-        write(run, folder)
+        if not folder.place(run).exists():
+            write(run, folder)
     except (OSError, wandb.Error) as error:
         raise InputError(f"{folder.root}: W&B run {run.id} cannot be written: {error}") from None
 
 
 def write(run: Run, folder: Folder) -> None:
-    """Write one run and take it into the folder, once it has been found whole."""
+    """Write one run and take it into the folder, once it is whole."""
     started = wandb.init(
         project=run.project,
         id=run.id,
@@ -97,7 +96,7 @@ def write(run: Run, folder: Folder) -> None:
     if run.step_metric:
         started.define_metric("*", step_metric=run.step_metric)
     images = {name: wandb.Image(path) for name, path in run.images.items()}
-    tables = {name: wandb.Table(columns=[*of.columns], data=[*of.rows]) for name, of in run.tables.items()}
+    tables = {name: wandb.Table(columns=[*of["columns"]], data=[*of["rows"]]) for name, of in run.tables.items()}
     *rows, last = run.history or [{"_step": 0}]
     for row in [*rows, last | images | tables]:
         started.log(row, step=row["_step"])

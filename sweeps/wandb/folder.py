@@ -83,7 +83,7 @@ class Folder:
 
     def commit(self, written: Path, run: Run) -> None:
         """Take in a run's folder, in place of what there is of the same run."""
-        (written / "run.json").write_text(json.dumps(vars(run), default=vars))
+        (written / "run.json").write_text(json.dumps(vars(run)))
         place = self.place(run)
         place.parent.mkdir(exist_ok=True)
         before = list(place.parent.glob(f"{PREFIX}{run.id}.*"))
@@ -98,4 +98,4 @@ def generation_of(path: Path) -> str:
 
 def run_of(path: Path) -> Run:
     """What a run's folder was made of."""
-    return Run.of(json.loads((path / "run.json").read_text()))
+    return Run(**json.loads((path / "run.json").read_text()))

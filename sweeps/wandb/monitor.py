@@ -18,7 +18,7 @@ from analysis.load import Outcome
 from sweeps.board import Notice
 from sweeps.status import snapshot_of
 from sweeps.wandb.folder import Folder, generation_of
-from sweeps.wandb.runs import Run, Table
+from sweeps.wandb.runs import Rows, Run
 from sweeps.wandb.values import over_seeds, word
 from sweeps.wandb.view import View
 
@@ -81,9 +81,9 @@ def scores_of_cells(view: View) -> pl.DataFrame:
     return seeds.group_by(cell_of.columns[1:], maintain_order=True).agg(seeds=pl.len(), **counts, **over_seeds("score"))
 
 
-def responses(view: View) -> Table:
+def responses(view: View) -> Rows:
     """Some answers of the first recorded seed of the first cells, after its last step, as far as texts were kept."""
-    table = Table(columns=["cell", "trial_id", "benchmark", "temperature", "text", "extracted", "correct"], rows=[])
+    rows, columns = [], ["cell", "trial_id", "benchmark", "temperature", "text", "extracted", "correct"]
     unit_of = dict(view.records.sort("unit_id").select("trial_id", "unit_id").iter_rows())
     recorded = [(cell, [trial.id for trial in cell.seeds if trial.id in unit_of]) for cell in view.cells[:RESPONSES]]
     firsts = {unit_of[trials[0]]: (cell.label, trials[0]) for cell, trials in recorded if trials}
@@ -93,8 +93,8 @@ def responses(view: View) -> Table:
             answers = zip(result.texts, result.extracted, result.correct, strict=True)
             kept = next((answer for answer in answers if answer[0] is not None), None)
             if kept and result.step == last:
-                table.rows.append([*firsts[unit], result.benchmark, result.temperature, *kept])
-    return table
+                rows.append([*firsts[unit], result.benchmark, result.temperature, *kept])
+    return {"columns": columns, "rows": rows}
 
 
 def monitor_run(
@@ -114,7 +114,7 @@ def monitor_run(
     written = folder.runs().get(journal.about["id"])
     if written and generation_of(written) == generation:
         return None
-    tables = {"cells": Table(columns=cells.columns, rows=[list(row) for row in cells.iter_rows()])}
+    tables: dict[str, Rows] = {"cells": {"columns": cells.columns, "rows": [list(row) for row in cells.iter_rows()]}}
     return Run(
         id=journal.about["id"],
         project=config.project,

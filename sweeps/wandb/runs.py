@@ -19,11 +19,7 @@ ROWS = 10_000  # of a table: W&B's limit
 BATCH = 500  # trials that are unfolded at once
 CURRENT, SUPERSEDED = "current", "superseded"  # tags
 
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    columns: list[str]
-    rows: list[list[Any]]
+Rows = Mapping[str, list[Any]]  # "columns" and "rows" of what W&B shows as a table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +35,10 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict)
     history: History = field(default_factory=list)
     summary: dict[str, object] = field(default_factory=dict)
-    tables: dict[str, Table] = field(default_factory=dict)
+    tables: dict[str, Rows] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)  # paths
     step_metric: str = ""  # what charts show the others against; empty: the step
     exit_code: int = 0
-
-    @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> "Run":
-        """The inverse of `vars`, tables too."""
-        return cls(**{**plain, "tables": {name: Table(**table) for name, table in plain["tables"].items()}})
 
 
 def key_in(run_id: str) -> str:
@@ -69,7 +60,7 @@ def planned(view: View, written: Collection[str]) -> Iterator[Run]:
 
 @dataclass(frozen=True)
 class Batch:
-    """What was recorded of some cells, by their keys: found for all of them at once, some times faster."""
+    """What was recorded of some cells, by their keys: joined for all of them at once, some times faster."""
 
     records: dict[str, pl.DataFrame]  # in the order in which they were started
     histories: dict[str, History]
@@ -129,7 +120,7 @@ def cell_run(view: View, run_id: str, cell: Cell, batch: Batch, version: int) ->
         config={name: value for name, value in of_seed.items() if name != "seed"} | named(view, cell) | about,
         history=history,
         summary=outcomes | failure(view, cell),
-        tables={"seeds": Table(columns=[*cell.config, *seeds.columns], rows=rows)},
+        tables={"seeds": {"columns": [*cell.config, *seeds.columns], "rows": rows}},
         exit_code=int(outcomes["failed"] > 0),
     )
 

@@ -64,8 +64,8 @@ def statistics(values: pl.DataFrame) -> pl.DataFrame:
     What is not finite, in the last step of a trial that diverged, is left out: `n` says of how many they are.
     """
     finite = values.filter(pl.col("value").is_finite())
-    table = finite.group_by("key", "step", "name", maintain_order=True).agg(**over_seeds("value"))
-    long = table.unpivot(STATISTICS, index=["key", "step", "name"]).drop_nulls("value")
+    wide = finite.group_by("key", "step", "name", maintain_order=True).agg(**over_seeds("value"))
+    long = wide.unpivot(STATISTICS, index=["key", "step", "name"]).drop_nulls("value")
     return long.select("key", "step", "value", name=pl.format("{}/{}", "name", "variable"))
 
 

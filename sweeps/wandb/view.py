@@ -139,15 +139,13 @@ def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> 
 
     Others may have followed its trials further, or measured other things of them: that is not shown.
     """
-    table, damaged = store.table()
-    known = {unit.trial.id for unit in units}
-    records = table.filter(pl.col("trial_id").is_in(known)).drop("attempt").unnest("provenance")
-    records = until(records, max(config.eval.steps))
+    stored, damaged = store.records()
+    records = until(load.of_trials(stored, {unit.trial.id for unit in units}), max(config.eval.steps))
     steps, evaluations = [0, *config.eval.steps], [item.id for item in config.evaluations]
     scores = load.scores(records).filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
     shown = pl.col("unit_id").is_in([*scores["unit_id"], *longest(records)["unit_id"]])
     records = records.filter(shown | (pl.col("status") == Status.diverged))
-    plan = compare(units, table, store.failed_attempts(), damaged, config.sweep.max_attempts)
+    plan = compare(units, stored, store.failed_attempts(), damaged, config.sweep.max_attempts)
     return View(config, store, cells, plan, records, scores)
 
 

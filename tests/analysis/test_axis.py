@@ -33,14 +33,14 @@ def seeds(scores: dict[float, list[float | str]], path: str = AXIS, base: float 
     )
 
 
-def table(frame: pl.DataFrame) -> pl.DataFrame:
-    return axis.table(frame, [AXIS], default_rng(0))
+def numbers_of(frame: pl.DataFrame) -> pl.DataFrame:
+    return axis.numbers(frame, [AXIS], default_rng(0))
 
 
 def drawn(scores: dict[float, list[float | str]], base: float | None = 0.3, path: str = AXIS) -> Axes:
     page, frame = Page(), seeds(scores, path, base)
     figure = Figure("f", "axis", [path], Headline(10, EVALUATIONS))
-    axis.draw(page, figure, axis.table(frame, [path], default_rng(0)), frame)
+    axis.draw(page, figure, axis.numbers(frame, [path], default_rng(0)), frame)
     return page.axes[0]
 
 
@@ -49,7 +49,7 @@ def points(ax: Axes, label: str) -> np.ndarray:
 
 
 def test_table_of_known_scores():
-    numbers = table(seeds({0.5: [0.2, 0.4], 1.0: [0.1, 0.5, 0.6, 0.8]}, base=0.25))
+    numbers = numbers_of(seeds({0.5: [0.2, 0.4], 1.0: [0.1, 0.5, 0.6, 0.8]}, base=0.25))
     assert numbers[AXIS].to_list() == [0.5, 1.0]
     assert numbers["n"].to_list() == [2, 4]
     assert numbers["mean"].to_list() == pytest.approx([0.3, 0.5])
@@ -63,15 +63,15 @@ def test_table_of_known_scores():
 
 
 def test_lost_seeds_are_counted_and_not_scored():
-    numbers = table(seeds({0.5: [0.2, "diverged", "failed"], 1.0: ["diverged", "missing", "missing"]}))
+    numbers = numbers_of(seeds({0.5: [0.2, "diverged", "failed"], 1.0: ["diverged", "missing", "missing"]}))
     lost = numbers.select("n", "mean", "low", "best", "gain", "diverged", "failed", "missing", "environments").rows()
     assert lost == [(1, 0.2, None, 0.2, None, 1, 1, 0, 1), (0, None, None, None, None, 1, 0, 2, 0)]
 
 
 def test_a_cell_has_the_same_interval_whichever_other_cells_there_are():
     cell: list[float | str] = [0.2, 0.4, 0.5, 0.9]
-    alone = table(seeds({1.0: cell}))
-    among = table(seeds({0.5: [0.1, 0.2, 0.3], 1.0: cell}))
+    alone = numbers_of(seeds({1.0: cell}))
+    among = numbers_of(seeds({0.5: [0.1, 0.2, 0.3], 1.0: cell}))
     assert alone.row(0) == among.row(1)
     resampling = default_rng(int(default_rng(0).integers(2**63)))
     assert alone.select("low", "high").row(0) == stats.interval(resampling, np.array(cell, float))
@@ -79,7 +79,7 @@ def test_a_cell_has_the_same_interval_whichever_other_cells_there_are():
 
 def test_mixed_environments_are_counted():
     frame = seeds({0.5: [0.2, 0.4, 0.6]}).with_columns(environment=pl.Series(["a", "a+b", "a"]))
-    assert table(frame)["environments"].to_list() == [2]
+    assert numbers_of(frame)["environments"].to_list() == [2]
 
 
 def test_every_seed_is_a_point_beside_its_cell():

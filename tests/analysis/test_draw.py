@@ -41,7 +41,7 @@ def swept(store: Store, commit: Commit) -> Store:
 def test_a_partial_sweep_from_store_to_files(swept: Store):
     output = StringIO()
     drawn = draw(swept, output=output)
-    assert drawn.table.select(AXIS, "n", "mean", "gain", "diverged", "failed", "missing").rows() == [
+    assert drawn.numbers.select(AXIS, "n", "mean", "gain", "diverged", "failed", "missing").rows() == [
         (0.5, 2, pytest.approx(0.15), pytest.approx(-0.05), 1, 0, 0),
         (1.0, 2, pytest.approx(0.3), pytest.approx(0.1), 0, 1, 0),
     ]
@@ -57,7 +57,9 @@ def test_a_partial_sweep_from_store_to_files(swept: Store):
 
 def test_the_numbers_are_saved_beside_the_picture(swept: Store):
     drawn = draw(swept)
-    assert_frame_equal(pl.read_csv(swept.root / "figures" / "temperature.csv", schema=drawn.table.schema), drawn.table)
+    assert_frame_equal(
+        pl.read_csv(swept.root / "figures" / "temperature.csv", schema=drawn.numbers.schema), drawn.numbers
+    )
     seeds = pl.read_csv(swept.root / "figures" / "temperature-seeds.csv")
     assert_frame_equal(seeds, drawn.seeds.drop(UNSAVED), check_dtypes=False)
     assert seeds.select(AXIS, "seed", "outcome").rows() == [
@@ -113,7 +115,7 @@ def test_answers_that_could_not_be_graded_are_warned_of(swept: Store, commit: Co
 
 def test_without_the_base_model_there_is_no_gain(store: Store, commit: Commit):
     commit(TRIALS[0], [0.2, 0.4])
-    assert draw(store).table["gain"].to_list() == [None, None]
+    assert draw(store).numbers["gain"].to_list() == [None, None]
 
 
 def test_what_cannot_be_drawn_is_refused(swept: Store, commit: Commit):

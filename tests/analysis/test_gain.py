@@ -41,12 +41,14 @@ def test_the_temperature_is_chosen_on_validation_and_the_gain_measured_on_test_p
             ("b", "test", 1.0, [0.5, 0.3]),
         ]
     )
-    found = gain.gain(em, base, ["valid"], ["test"], np.random.default_rng(0))
-    assert isinstance(found, Gain)
-    assert (found.temperature, found.base_temperature, found.seeds) == (0.0, 1.0, 1)
-    assert (found.em, found.base) == pytest.approx((0.6, 0.4))
-    assert found.gain == pytest.approx(0.2)
-    assert (found.low, found.high) == pytest.approx((0.1, 0.3))  # of two problems: both the one, or both the other
+    estimate = gain.gain(em, base, ["valid"], ["test"], np.random.default_rng(0))
+    assert isinstance(estimate, Gain)
+    assert (estimate.temperature, estimate.base_temperature, estimate.seeds) == (0.0, 1.0, 1)
+    assert (estimate.em, estimate.base) == pytest.approx((0.6, 0.4))
+    assert estimate.gain == pytest.approx(0.2)
+    assert (estimate.low, estimate.high) == pytest.approx(
+        (0.1, 0.3)
+    )  # of two problems: both the one, or both the other
 
 
 def test_problems_are_paired() -> None:

@@ -1,4 +1,4 @@
-"""Two axes: values of the table, and what is written in which cell."""
+"""Two axes: values of the numbers, and what is written in which cell."""
 
 import matplotlib
 import numpy as np
@@ -46,14 +46,14 @@ def seeds(scores: Scores, base: float | None = 0.3) -> pl.DataFrame:
     )
 
 
-def table(scores: Scores) -> pl.DataFrame:
-    return heatmap.table(seeds(scores), FIGURE.axes, default_rng(0))
+def numbers_of(scores: Scores) -> pl.DataFrame:
+    return heatmap.numbers(seeds(scores), FIGURE.axes, default_rng(0))
 
 
 def drawn(scores: Scores, base: float | None = 0.3) -> tuple[Axes, Axes]:
     """The cells' axes, and the colour bar's."""
     page, frame = Page(), seeds(scores, base)
-    heatmap.draw(page, FIGURE, heatmap.table(frame, FIGURE.axes, default_rng(0)), frame)
+    heatmap.draw(page, FIGURE, heatmap.numbers(frame, FIGURE.axes, default_rng(0)), frame)
     page.draw_without_rendering()
     cells, bar = page.axes
     return cells, bar
@@ -68,7 +68,7 @@ def written(ax: Axes) -> dict[tuple[float, float], list[str]]:
 
 
 def test_table_of_known_scores() -> None:
-    numbers = table(GRID)
+    numbers = numbers_of(GRID)
     assert numbers.select(AXIS, LR, "n", "mean", "diverged", "failed", "missing").rows() == [
         (0.5, 1e-4, 3, pytest.approx(0.5), 0, 0, 0),
         (0.5, 1e-3, 1, 0.5, 2, 0, 0),
@@ -79,7 +79,7 @@ def test_table_of_known_scores() -> None:
 
 
 def test_every_cell_says_mean_n_width_and_what_was_lost() -> None:
-    width = 100 * table(GRID)["width"][0]
+    width = 100 * numbers_of(GRID)["width"][0]
     assert written(drawn(GRID)[0]) == {
         (0.5, 0.5): ["50.0", "n 3", f"w {width:.1f}"],
         (0.5, 1.5): ["50.0", "n 1", "2 diverged"],
@@ -119,7 +119,7 @@ def test_one_value_is_drawn() -> None:
 def test_words_on_an_axis_keep_the_order_of_the_sweep() -> None:
     frame = seeds({("small", 1e-4): [0.5], ("large", 1e-4): [0.6]}).cast({AXIS: pl.Enum(["small", "large"])})
     page = Page()
-    heatmap.draw(page, FIGURE, heatmap.table(frame, FIGURE.axes, default_rng(0)), frame)
+    heatmap.draw(page, FIGURE, heatmap.numbers(frame, FIGURE.axes, default_rng(0)), frame)
     assert [label.get_text() for label in page.axes[0].get_xticklabels()] == ["small", "large"]
 
 

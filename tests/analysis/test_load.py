@@ -14,17 +14,17 @@ SUM, MAX = EVALUATIONS
 
 
 def headline(store: Store, seed: int = 0) -> dict:
-    found = load.headlines(load.scores(load.records(store, [trial(seed=seed).id])), EVALUATIONS)
-    assert len(found) == 1
-    return found.row(0, named=True)
+    headlines = load.headlines(load.scores(load.records(store, [trial(seed=seed).id])), EVALUATIONS)
+    assert len(headlines) == 1
+    return headlines.row(0, named=True)
 
 
 def test_a_row_per_benchmark(store: Store, commit: Commit):
     commit(trial(0.75, seed=3), [0.2, 0.6])
     commit(trial(0.25), [0.0, 0.0])  # not asked for
     wanted = trial(0.75, seed=3).id
-    found = load.scores(load.records(store, [wanted]))
-    assert found.select("trial_id", "step", "temperature", "benchmark", "accuracy", "status").rows() == [
+    scores = load.scores(load.records(store, [wanted]))
+    assert scores.select("trial_id", "step", "temperature", "benchmark", "accuracy", "status").rows() == [
         (wanted, 10, 1.0, "max", 0.6, "done"),
         (wanted, 10, 1.0, "sum", 0.2, "done"),
     ]
@@ -53,8 +53,8 @@ def test_another_sampling_setting_is_another_measurement(store: Store, commit: C
     commit(trial(), [0.2, 0.6])
     commit(trial(), [0.9, 0.9], evaluations=[replace(evaluation, samples=1) for evaluation in EVALUATIONS])
     commit(trial(), [0.4, 1.0], evaluations=greedy)
-    found = load.headlines(load.scores(load.records(store, [trial().id])), [*EVALUATIONS, *greedy])
-    assert found.select("temperature", "score").rows() == [(0.0, pytest.approx(0.7)), (1.0, pytest.approx(0.4))]
+    headlines = load.headlines(load.scores(load.records(store, [trial().id])), [*EVALUATIONS, *greedy])
+    assert headlines.select("temperature", "score").rows() == [(0.0, pytest.approx(0.7)), (1.0, pytest.approx(0.4))]
 
 
 def test_records_of_one_trial_are_united(store: Store, commit: Commit):
@@ -76,9 +76,9 @@ def test_records_of_one_trial_are_united(store: Store, commit: Commit):
 def test_answers_that_could_not_be_graded_are_counted(store: Store, commit: Commit):
     commit(trial(), [0.2, 0.6], timeouts=2, grader_failures=1)
     commit(trial(seed=1), [0.2, 0.6], timeouts=None, grader_failures=None)  # as a version before wrote it
-    found = load.scores(load.records(store, [trial().id, trial(seed=1).id]))
-    assert dict(found.select("trial_id", "ungraded").iter_rows()) == {trial().id: 3, trial(seed=1).id: 0}
-    assert sorted(load.headlines(found, EVALUATIONS)["ungraded"]) == [0, 6]
+    scores = load.scores(load.records(store, [trial().id, trial(seed=1).id]))
+    assert dict(scores.select("trial_id", "ungraded").iter_rows()) == {trial().id: 3, trial(seed=1).id: 0}
+    assert sorted(load.headlines(scores, EVALUATIONS)["ungraded"]) == [0, 6]
 
 
 def test_a_measurement_made_twice_counts_once(store: Store, commit: Commit):

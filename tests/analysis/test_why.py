@@ -112,19 +112,19 @@ def row(record: Record | None = None) -> Record:
 
 
 def changed(change: Callable[[Record], None], record: Record | None = None) -> Record:
-    found = row(record)
-    change(found)
-    return found
+    other = row(record)
+    change(other)
+    return other
 
 
 def parting(b: Record, a: Record | None = None) -> Parting:
-    found = compare(a or row(), b).parting
-    assert found is not None
-    return found
+    first = compare(a or row(), b).parting
+    assert first is not None
+    return first
 
 
-def result(found: Record, step: int, benchmark: str) -> EvaluationResult:
-    return next(it for it in found.evaluations if (it.step, it.benchmark) == (step, benchmark))
+def result(record: Record, step: int, benchmark: str) -> EvaluationResult:
+    return next(it for it in record.evaluations if (it.step, it.benchmark) == (step, benchmark))
 
 
 def answers(step: int, evaluation: Evaluation) -> Place:
@@ -132,79 +132,79 @@ def answers(step: int, evaluation: Evaluation) -> Place:
 
 
 def test_equal_records_part_nowhere():
-    found = compare(row(), row(made(attempt_id="b2", started="2026-02-02T00:00:00+00:00")))
-    assert found.config == found.evaluations == found.environment == []
-    assert found.parting is None
-    assert found.same == [
+    difference = compare(row(), row(made(attempt_id="b2", started="2026-02-02T00:00:00+00:00")))
+    assert difference.config == difference.evaluations == difference.environment == []
+    assert difference.parting is None
+    assert difference.same == [
         Place(0, "prompts"),
         *(Place(0, "weights"), answers(0, SUM), answers(0, MAX)),
         *(Place(1, "samples"), Place(1, "metrics"), Place(2, "samples"), Place(2, "metrics")),
         *(Place(2, "weights"), answers(2, SUM), answers(2, MAX)),
     ]
-    assert found.only == {"A": [], "B": []}
+    assert difference.only == {"A": [], "B": []}
 
 
 def test_a_token_of_the_prompt():
-    def change(found: Record) -> None:
-        found.prompts[0] = [49, 43]
+    def change(record: Record) -> None:
+        record.prompts[0] = [49, 43]
 
     expected = Parting(Place(0, "prompts"), "prompt 0", [Change("token 2", 49, ENDS)], "1 of 1")
     assert parting(changed(change)) == expected
 
 
 def test_a_trial_with_more_prompts():
-    def change(found: Record) -> None:
-        found.prompts.append([50])
+    def change(record: Record) -> None:
+        record.prompts.append([50])
 
     assert parting(changed(change)) == Parting(Place(0, "prompts"), "", [Change("number", 1, 2)], "")
 
 
 def test_a_sampled_token():
-    def change(found: Record) -> None:
-        found.rollouts[3].token_ids = [2, 99, 7]
-        found.steps[1].loss = 9.0  # later in the same step
+    def change(record: Record) -> None:
+        record.rollouts[3].token_ids = [2, 99, 7]
+        record.steps[1].loss = 9.0  # later in the same step
 
-    found = compare(row(), changed(change))
-    assert found.parting == Parting(Place(2, "samples"), "sample 1", [Change("token 1", 51, 99)], "1 of 2")
-    assert found.same[-1] == Place(1, "metrics")
+    difference = compare(row(), changed(change))
+    assert difference.parting == Parting(Place(2, "samples"), "sample 1", [Change("token 1", 51, 99)], "1 of 2")
+    assert difference.same[-1] == Place(1, "metrics")
 
 
 def test_a_sample_that_goes_on_and_one_that_met_the_limit():
-    def change(found: Record) -> None:
-        found.rollouts[0].token_ids.append(8)
-        found.rollouts[1].truncated = True
+    def change(record: Record) -> None:
+        record.rollouts[0].token_ids.append(8)
+        record.rollouts[1].truncated = True
 
-    found = parting(changed(change))
-    assert found == Parting(Place(1, "samples"), "sample 0", [Change("token 3", ENDS, 8)], "2 of 2")
-    found = parting(changed(lambda it: setattr(it.rollouts[1], "truncated", True)))
-    assert found == Parting(Place(1, "samples"), "sample 1", [Change("truncated", False, True)], "1 of 2")
+    first = parting(changed(change))
+    assert first == Parting(Place(1, "samples"), "sample 0", [Change("token 3", ENDS, 8)], "2 of 2")
+    first = parting(changed(lambda it: setattr(it.rollouts[1], "truncated", True)))
+    assert first == Parting(Place(1, "samples"), "sample 1", [Change("truncated", False, True)], "1 of 2")
 
 
 def test_more_samples_of_which_the_first_are_the_same():
-    def change(found: Record) -> None:
-        found.rollouts.insert(2, found.rollouts[1])
+    def change(record: Record) -> None:
+        record.rollouts.insert(2, record.rollouts[1])
 
     assert parting(changed(change)) == Parting(Place(1, "samples"), "", [Change("number", 2, 3)], "")
 
 
 def test_metrics_by_name_and_by_the_last_bit():
-    def change(found: Record) -> None:
-        found.steps[1].loss = math.nextafter(0.25, 1)
-        found.steps[1].grad_norm = 0.5
-        found.digests[1].sha256 = "f" * 64
+    def change(record: Record) -> None:
+        record.steps[1].loss = math.nextafter(0.25, 1)
+        record.steps[1].grad_norm = 0.5
+        record.digests[1].sha256 = "f" * 64
 
-    found = parting(changed(change))
-    assert found.place == Place(2, "metrics")
-    assert found.changes == [Change("loss", 0.25, math.nextafter(0.25, 1)), Change("grad_norm", 0.125, 0.5)]
+    first = parting(changed(change))
+    assert first.place == Place(2, "metrics")
+    assert first.changes == [Change("loss", 0.25, math.nextafter(0.25, 1)), Change("grad_norm", 0.125, 0.5)]
 
 
 def test_a_metric_that_one_version_does_not_know():
-    assert compare(changed(lambda found: setattr(found.steps[0], "loss", None)), row()).parting is None
+    assert compare(changed(lambda record: setattr(record.steps[0], "loss", None)), row()).parting is None
 
 
 def test_nan_is_nan():
-    def diverge(found: Record) -> None:
-        found.steps[1].loss = math.nan
+    def diverge(record: Record) -> None:
+        record.steps[1].loss = math.nan
 
     assert compare(changed(diverge), changed(diverge)).parting is None
     [change] = parting(changed(diverge)).changes
@@ -214,19 +214,19 @@ def test_nan_is_nan():
 
 @pytest.mark.parametrize(("index", "step"), [(0, 0), (1, 2)])
 def test_weights_come_before_the_answers_of_their_step(index, step):
-    def change(found: Record) -> None:
-        found.digests[index].sha256 = "f" * 64
-        result(found, step, "sum").texts[0] = "#2"
+    def change(record: Record) -> None:
+        record.digests[index].sha256 = "f" * 64
+        result(record, step, "sum").texts[0] = "#2"
 
-    found = parting(changed(change))
-    assert found.place == Place(step, "weights")
-    assert found.changes == [Change("sha256", f"{step:064x}", "f" * 64)]
+    first = parting(changed(change))
+    assert first.place == Place(step, "weights")
+    assert first.changes == [Change("sha256", f"{step:064x}", "f" * 64)]
 
 
 def test_step_0_is_measured_before_anything_is_sampled():
-    def change(found: Record) -> None:
-        result(found, 0, "max").texts[5] = "1=2"
-        found.rollouts[0].token_ids = [0]
+    def change(record: Record) -> None:
+        result(record, 0, "max").texts[5] = "1=2"
+        record.rollouts[0].token_ids = [0]
 
     assert parting(changed(change)) == Parting(
         answers(0, MAX), "max at temperature 1, problem 2, sample 1", [Change("texts", "1=1", "1=2")], "1 of 6"
@@ -234,8 +234,8 @@ def test_step_0_is_measured_before_anything_is_sampled():
 
 
 def test_an_answer_with_all_that_differs_of_it():
-    def change(found: Record) -> None:
-        changing = result(found, 2, "sum")
+    def change(record: Record) -> None:
+        changing = result(record, 2, "sum")
         changing.texts[2], changing.extracted[2], changing.lengths[2] = "#22", "22", 3
         changing.correct[2] = False
         changing.texts[3] = "?"
@@ -255,42 +255,42 @@ def test_an_answer_with_all_that_differs_of_it():
 
 @pytest.mark.parametrize("texts", [None, [None] * 6, ["#1", None] * 3], ids=["column", "all", "second"])
 def test_texts_that_were_not_kept_are_not_compared(texts):
-    def without(found: Record) -> None:
-        result(found, 2, "sum").texts = texts
+    def without(record: Record) -> None:
+        result(record, 2, "sum").texts = texts
 
-    def other(found: Record) -> None:
-        result(found, 2, "sum").extracted[3] = "1"
-        without(found)
+    def other(record: Record) -> None:
+        result(record, 2, "sum").extracted[3] = "1"
+        without(record)
 
     assert compare(row(), changed(without)).parting is None
     assert compare(changed(without), row()).parting is None
-    found = parting(changed(other))
-    assert found.item == "sum at temperature 1, problem 1, sample 1"
-    assert found.changes == [Change("extracted", None, "1")]
+    first = parting(changed(other))
+    assert first.item == "sum at temperature 1, problem 1, sample 1"
+    assert first.changes == [Change("extracted", None, "1")]
 
 
 def test_one_trajectory_ends_earlier():
-    found = compare(row(made(measured=(0,))), row(made(steps=3, measured=(0, 3))))
-    assert found.parting is None
-    assert found.same[-1] == Place(2, "metrics")
+    difference = compare(row(made(measured=(0,))), row(made(steps=3, measured=(0, 3))))
+    assert difference.parting is None
+    assert difference.same[-1] == Place(2, "metrics")
     later = [Place(3, "samples"), Place(3, "metrics"), Place(3, "weights"), answers(3, SUM), answers(3, MAX)]
-    assert found.only == {"A": [], "B": later}
+    assert difference.only == {"A": [], "B": later}
 
 
 def test_an_attempt_whose_process_died_holds_nothing():
     attempt = row(made(steps=0, measured=(), planned=(0, 2), status=Status.failed))
     attempt.prompts = []
-    found = compare(attempt, row())
-    assert (found.parting, found.same, found.only["A"]) == (None, [], [])
+    difference = compare(attempt, row())
+    assert (difference.parting, difference.same, difference.only["A"]) == (None, [], [])
 
 
 def test_measurements_of_one_side_are_no_difference():
-    found = compare(row(made(measured=(2,), evaluations=(SUM,))), row(made(measured=(2,), evaluations=(MAX,))))
-    assert found.parting is None
-    assert found.same[-1] == Place(2, "weights")
-    assert found.only == {"A": [answers(2, SUM)], "B": [answers(2, MAX)]}
-    assert [change.name for change in found.evaluations] == ["sum at temperature 1", "max at temperature 1"]
-    assert found.evaluations[0].b is ABSENT
+    difference = compare(row(made(measured=(2,), evaluations=(SUM,))), row(made(measured=(2,), evaluations=(MAX,))))
+    assert difference.parting is None
+    assert difference.same[-1] == Place(2, "weights")
+    assert difference.only == {"A": [answers(2, SUM)], "B": [answers(2, MAX)]}
+    assert [change.name for change in difference.evaluations] == ["sum at temperature 1", "max at temperature 1"]
+    assert difference.evaluations[0].b is ABSENT
 
 
 def test_config_by_dotted_path():
@@ -302,26 +302,26 @@ def test_config_by_dotted_path():
 
 
 def test_a_field_that_one_version_does_not_know():
-    def older(found: Record) -> None:
-        trial = json.loads(found.trial)
+    def older(record: Record) -> None:
+        trial = json.loads(record.trial)
         del trial["optimizer"]["eps"]
-        found.trial = json.dumps(trial)
-        found.digests = []
+        record.trial = json.dumps(trial)
+        record.digests = []
 
-    found = compare(changed(older), row())
-    assert found.config == [Change("optimizer.eps", ABSENT, 1e-8)]
-    assert found.parting is None
-    assert found.only["B"] == [Place(0, "weights"), Place(2, "weights")]
+    difference = compare(changed(older), row())
+    assert difference.config == [Change("optimizer.eps", ABSENT, 1e-8)]
+    assert difference.parting is None
+    assert difference.only["B"] == [Place(0, "weights"), Place(2, "weights")]
 
 
 def test_evaluations_by_benchmark_and_temperature():
-    found = compare(row(), row(made(evaluations=(SUM, replace(MAX, samples=8))))).evaluations
-    assert found == [Change("max at temperature 1.samples", 2, 8)]
+    evaluations = compare(row(), row(made(evaluations=(SUM, replace(MAX, samples=8))))).evaluations
+    assert evaluations == [Change("max at temperature 1.samples", 2, 8)]
 
 
 def test_environment_code_and_node():
-    def elsewhere(found: Record) -> None:
-        made = found.provenance
+    def elsewhere(record: Record) -> None:
+        made = record.provenance
         made.node, made.code_version, made.replayed = "n2", "v2", "c3"
         made.environment = json.dumps(ENVIRONMENT | {"torch": "2.14.0", "vllm": "0.32.0"})
 

@@ -341,9 +341,9 @@ def test_of_a_checkpoints_generation_config_only_the_end_tokens_count(engine, st
     sampling = {"do_sample": True, "temperature": 0.1, "top_p": 0.3, "top_k": 2, "repetition_penalty": 1.8}
     settings = {**sampling, "eos_token_id": [EOS, second], "pad_token_id": PAD, "max_new_tokens": 2}
     (tmp_path / "generation_config.json").write_text(json.dumps(settings))
-    found = start(tmp_path).generate(requests)
-    assert found == [[cut_at(second, sample) for sample in samples] for samples in whole]
-    assert found != whole
+    stopped = start(tmp_path).generate(requests)
+    assert stopped == [[cut_at(second, sample) for sample in samples] for samples in whole]
+    assert stopped != whole
 
 
 def test_requests_come_back_in_their_order(engine):

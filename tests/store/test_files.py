@@ -137,4 +137,13 @@ def test_a_clock_that_is_wrong_changes_no_age(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(time, "time", lambda: now + 1e6)
     assert files.age("piece") == pytest.approx(0, abs=60)
     monkeypatch.setattr(Path, "touch", lambda self: (_ for _ in ()).throw(PermissionError()))
-    assert files.age("piece") == pytest.approx(1e6, abs=60)
+    assert PosixFiles(tmp_path).age("piece") == pytest.approx(1e6, abs=60)
+
+
+def test_the_clock_is_asked_once_for_many_ages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, probes, touch = PosixFiles(tmp_path), [], Path.touch
+    for name in "abc":
+        files.create_once(name, b"")
+    monkeypatch.setattr(Path, "touch", lambda self: (probes.append(self), touch(self)))
+    assert [files.age(name) for name in "abc"] == pytest.approx([0, 0, 0], abs=60)
+    assert len(probes) == 1

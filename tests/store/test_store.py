@@ -107,7 +107,7 @@ def names(store: Store) -> list[str]:
 
 def missing(store: Store, wanted: list[Unit]) -> list[Unit]:
     """What is missing, without what it would be replayed from."""
-    return [Unit(left.trial, left.measurements) for left in missing_units(wanted, store.table()[0])]
+    return [Unit(left.trial, left.measurements) for left in missing_units(wanted, store.records()[0])]
 
 
 @pytest.fixture
@@ -150,11 +150,11 @@ def test_a_record_without_steps_comes_back(store):
     store.commit(written)
     store.commit(record())
     assert store.record(base.id) == written
-    assert store.table()[0]["steps"].list.len().sort().to_list() == [0, 2]
+    assert store.records()[0]["steps"].list.len().sort().to_list() == [0, 2]
 
 
 def test_an_empty_store_is_an_empty_table(store):
-    assert store.table()[0].schema == pl.Schema(index.SCHEMA)
+    assert store.records()[0].schema == pl.Schema(index.SCHEMA)
     assert (store.recorded_units(), store.failed_attempts(), store.failures()) == (set(), {}, [])
     assert names(store) == []
 
@@ -240,7 +240,7 @@ def test_what_is_missing_of_a_recorded_trial_is_replayed_from_its_longest_record
     store.commit(record(short))
     store.commit(record(long, steps=5))
     wanted = unit((2, COLD), (5, COLD), (5, HOT), (9, COLD))
-    [left] = missing_units([wanted], store.table()[0])
+    [left] = missing_units([wanted], store.records()[0])
     assert left == Unit(UNIT.trial, unit((5, HOT), (9, COLD)).measurements, source=long.id, whole=wanted.measurements)
 
 
@@ -253,14 +253,14 @@ def test_a_damaged_record_is_named_set_aside_and_made_again(store, content):
     store.files.replace(RECORD, broken)
     with pytest.raises(DamagedError, match=rf"{RECORD}: damaged \(.*\); move it away, and the next launch"):
         store.record(UNIT.id)
-    table, damaged = store.table()
-    assert (table["unit_id"].to_list(), damaged) == ([unit((0, HOT)).id], [UNIT.id])
-    assert [left.measurements for left in missing_units([UNIT], table)] == [UNIT.measurements]
+    records, damaged = store.records()
+    assert (records["unit_id"].to_list(), damaged) == ([unit((0, HOT)).id], [UNIT.id])
+    assert [left.measurements for left in missing_units([UNIT], records)] == [UNIT.measurements]
     store.set_aside([*damaged, unit((0, HOT)).id, "another launch was first"])
     assert [store.files.read(f"damaged/{name}") for name in store.files.list("damaged")] == [broken]
     assert store.recorded_units() == {unit((0, HOT)).id}
     assert store.commit(record())
-    assert missing_units([UNIT], store.table()[0]) == []
+    assert missing_units([UNIT], store.records()[0]) == []
 
 
 def test_the_index_is_a_cache_that_readers_keep_small(store, monkeypatch):
@@ -275,16 +275,16 @@ def test_the_index_is_a_cache_that_readers_keep_small(store, monkeypatch):
     monkeypatch.setattr(store.files, "read", lambda name: opened.append(name) or read(name))
     expected = {item.unit_id: item.evaluations[0].accuracy for item in whole}
     for _ in range(2):
-        table, damaged = Store(store.root, store.files).table()
-        found = {row["unit_id"]: row["evaluations"][0]["accuracy"] for row in table.iter_rows(named=True)}
-        assert (found, damaged) == (expected, [])
+        records, damaged = Store(store.root, store.files).records()
+        accuracies = {row["unit_id"]: row["evaluations"][0]["accuracy"] for row in records.iter_rows(named=True)}
+        assert (accuracies, damaged) == (expected, [])
     assert sum(name.startswith("records/") for name in opened) == 2  # only what no index holds
     store.flush()
-    store.table()
+    store.records()
     assert len(store.files.list("index")) == 1
     store.files.remove(f"records/{whole[0].unit_id}.parquet")
-    assert set(store.table()[0]["unit_id"]) == {item.unit_id for item in whole[1:]}
-    assert store.table()[0].columns == list(index.SCHEMA)
+    assert set(store.records()[0]["unit_id"]) == {item.unit_id for item in whole[1:]}
+    assert store.records()[0].columns == list(index.SCHEMA)
 
 
 def test_later_grades_count_and_the_record_stays(store):
@@ -304,7 +304,7 @@ def test_later_grades_count_and_the_record_stays(store):
         store.commit_grades([regrade])
     assert [result.accuracy for result in store.evaluations(UNIT.trial.id)] == [0.5, 1.0]
     assert [result.extracted for result in store.evaluations(UNIT.trial.id)] == [["4", None], ["4", "4"]]
-    assert [result["accuracy"] for result in store.table()[0]["evaluations"][0]] == [0.5, 1.0]
+    assert [result["accuracy"] for result in store.records()[0]["evaluations"][0]] == [0.5, 1.0]
     assert store.record(UNIT.id) == record()
 
 
@@ -325,9 +325,9 @@ def test_records_of_an_older_version_are_read():
         (None, None, [], None)
     ] * 2
     assert [it.evaluations[0].texts[0] for it in records] == ["#4", "#4"]
-    table, damaged = old.table()
-    assert (len(table), damaged) == (2, [])
-    assert missing_units([UNIT], table) == []
+    records, damaged = old.records()
+    assert (len(records), damaged) == (2, [])
+    assert missing_units([UNIT], records) == []
     assert old.record(UNIT.id).provenance.attempt_id == "a"
     assert [attempt.error for attempt in old.failures()] == ["loss is nan, 'quoted'\nsecond line: é"]
 

@@ -109,7 +109,7 @@ def test_a_full_disk_stops_the_sweep_and_costs_nothing(small_disk: Path) -> None
     remount(small_disk, "size=50m")
     finished(start(small_disk, *words), status=0)
     assert recorded(small_disk) == 41
-    assert Store(small_disk).table()[1] == []
+    assert Store(small_disk).records()[1] == []
 
 
 def test_a_read_only_store_is_said_at_once_and_in_mid_sweep(small_disk: Path) -> None:

@@ -42,8 +42,8 @@ def node(name: str = "node-a", **changes: Any) -> Node:
     """A healthy one, but for the changes, of its facts or itself."""
     facts = {key: value for key, value in changes.items() if hasattr(FACTS, key)}
     rest = {key: value for key, value in changes.items() if key not in facts}
-    found = {"room": {"CPU": 8}, "lanes": 8, "facts": replace(FACTS, **facts), "canary": CANARY} | rest
-    return Node(id=name, name=name, **found)
+    fields = {"room": {"CPU": 8}, "lanes": 8, "facts": replace(FACTS, **facts), "canary": CANARY} | rest
+    return Node(id=name, name=name, **fields)
 
 
 def wrong(*nodes: Node, here: Facts = FACTS) -> dict[Row, list[str]]:
@@ -52,10 +52,10 @@ def wrong(*nodes: Node, here: Facts = FACTS) -> dict[Row, list[str]]:
 
 
 def test_healthy_nodes_are_said_once_for_all() -> None:
-    found = judge_all([node("node-a"), node("node-b")], FACTS, NEEDED)
-    assert {row.verdict for row in found} == {"ok"}
-    assert all(names == ["node-a", "node-b"] for names in found.values())
-    checked = [row.check for row in found]
+    rows = judge_all([node("node-a"), node("node-b")], FACTS, NEEDED)
+    assert {row.verdict for row in rows} == {"ok"}
+    assert all(names == ["node-a", "node-b"] for names in rows.values())
+    checked = [row.check for row in rows]
     assert len(checked) == len(set(checked)) == 11
 
 
@@ -97,15 +97,15 @@ def test_two_nodes_that_differ() -> None:
     ],
 )
 def test_what_is_wrong_is_named_with_what_to_do(changes: dict[str, Any], check: str, verdict: str, remedy: str) -> None:
-    [found] = [row for row in wrong(node(**changes)) if row.check == check]
-    assert found.verdict == verdict
-    assert remedy in (found.fail or found.warn)
+    [row] = [row for row in wrong(node(**changes)) if row.check == check]
+    assert row.verdict == verdict
+    assert remedy in (row.fail or row.warn)
 
 
 def test_nodes_with_which_something_is_wrong_are_named() -> None:
     nodes = [node("a"), node("b"), node("c", code="x"), node("d", facts="no answer", canary=None)]
-    found = judge_all(nodes, FACTS, NEEDED)
-    told = [(row.found, named(names, 4, row.verdict)) for row, names in found.items() if row.check in ("code", "node")]
+    rows = judge_all(nodes, FACTS, NEEDED)
+    told = [(row.finding, named(names, 4, row.verdict)) for row, names in rows.items() if row.check in ("code", "node")]
     assert told == [(FACTS.code, "2 of 4"), (f"x; here: {FACTS.code}", "c"), ("no answer", "d")]
     assert named(["a", "b"], 2, "FAIL") == "all 2"
     assert named(["a", "b"], 3, "FAIL") == "a, b"
@@ -127,8 +127,8 @@ def test_nodes_are_those_that_can_hold_a_lane() -> None:
         known(3, "c", CPU=8.0, GPU=1.0, alive=False),
         known(4, "a-node", CPU=32.0, GPU=8.0),
     ]
-    found = nodes_with_room(nodes, {"CPU": 4.0, "GPU": 1.0}, lanes=5)
-    assert [(node.name, node.lanes) for node in found] == [("a-node", 5), ("b", 2)]
+    able = nodes_with_room(nodes, {"CPU": 4.0, "GPU": 1.0}, lanes=5)
+    assert [(node.name, node.lanes) for node in able] == [("a-node", 5), ("b", 2)]
 
 
 def test_the_canary_is_the_first_step_of_the_first_trained_trial() -> None:
@@ -176,20 +176,20 @@ def test_a_hub_model_wants_a_cached_copy_or_a_token(monkeypatch: pytest.MonkeyPa
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Canary:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     unit = canary_of(expand.units(compose_launch(["sweep=smoke"])))
-    found = fly(replace(unit, trial=replace(unit.trial, **changes)), own_device=True, trainer="no_such_module:Trainer")
+    flown = fly(replace(unit, trial=replace(unit.trial, **changes)), own_device=True, trainer="no_such_module:Trainer")
     assert list(tmp_path.iterdir()) == []
-    return found
+    return flown
 
 
 def test_a_canary_that_fails_leaves_its_error_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = canary(tmp_path, monkeypatch)
-    assert found.error == "ModuleNotFoundError: No module named 'no_such_module'"
-    assert "Traceback" in found.log
+    flown = canary(tmp_path, monkeypatch)
+    assert flown.error == "ModuleNotFoundError: No module named 'no_such_module'"
+    assert "Traceback" in flown.log
 
 
 def test_a_node_that_does_not_see_the_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = canary(tmp_path, monkeypatch, model=Model(path="/no/model", digest="1"))
-    assert found.error == "model.path=/no/model: this node does not see it"
+    flown = canary(tmp_path, monkeypatch, model=Model(path="/no/model", digest="1"))
+    assert flown.error == "model.path=/no/model: this node does not see it"
 
 
 def doctor(*overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:

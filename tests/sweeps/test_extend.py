@@ -19,15 +19,15 @@ def test_a_setting_that_no_trial_can_meet_ends_the_sweep_in_one_line(
 
 def trajectories(store: Path) -> dict[str, tuple[object, ...]]:
     """What is recorded of every trial, over all of its records."""
-    found: dict[str, tuple[object, ...]] = {}
-    table = pl.read_parquet(store / "records" / "*.parquet").sort(pl.col("steps").list.len())
-    for rows in table.partition_by("trial_id"):
+    trials: dict[str, tuple[object, ...]] = {}
+    every = pl.read_parquet(store / "records" / "*.parquet").sort(pl.col("steps").list.len())
+    for rows in every.partition_by("trial_id"):
         records = rows.to_dicts()
         measured = [(r["step"], r["evaluation_id"], r) for record in records for r in record["evaluations"]]
         digests = {(digest["step"], digest["sha256"]) for record in records for digest in record["digests"]}
         longest = [records[-1][name] for name in ("status", "trial", "prompts", "steps", "rollouts")]
-        found[records[0]["trial_id"]] = (longest, sorted(digests), sorted(measured, key=lambda it: it[:2]))
-    return found
+        trials[records[0]["trial_id"]] = (longest, sorted(digests), sorted(measured, key=lambda it: it[:2]))
+    return trials
 
 
 def test_an_extended_sweep_is_the_sweep_that_had_it_from_the_start(environment: dict[str, str], tmp_path: Path) -> None:

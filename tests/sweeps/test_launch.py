@@ -12,22 +12,22 @@ import polars as pl
 import pytest
 
 from em.store import Store
-from em.store.record import NOT_REPRODUCED
 from sweeps.config import compose_launch
 from sweeps.plan import plan
 from tests.processes import finished, wait_for
 from tests.smallest import SMALL, recorded, start
+from tests.trials import NOT_REPRODUCED
 
 PLANNED = 19
 
 
 def at_work(store: Path) -> dict[str, int]:
     """The living processes that hold claims, by the unit that they are at."""
-    found = {}
+    pids = {}
     for claim in (store / "claims").glob("[!.]*"):
         with suppress(FileNotFoundError):
-            found[claim.stem] = json.loads(claim.read_text())["pid"]
-    return {unit: pid for unit, pid in found.items() if Path(f"/proc/{pid}").exists()}
+            pids[claim.stem] = json.loads(claim.read_text())["pid"]
+    return {unit: pid for unit, pid in pids.items() if Path(f"/proc/{pid}").exists()}
 
 
 @contextmanager
@@ -74,8 +74,8 @@ def test_a_sweep_records_every_trial_once_and_draws_its_figure(undisturbed: tupl
     assert frame["unit_id"].n_unique() == len(frame) == PLANNED
     assert set(frame["status"]) == {"done"}
     assert all((store / "figures" / f"smoke.{suffix}").stat().st_size > 500 for suffix in ("pdf", "png", "csv"))
-    table = pl.read_csv(store / "figures" / "smoke.csv")
-    assert table["n"].to_list() == [6, 6, 6]
+    numbers = pl.read_csv(store / "figures" / "smoke.csv")
+    assert numbers["n"].to_list() == [6, 6, 6]
 
 
 def test_lanes_start_one_engine_each(undisturbed: tuple[Path, str]) -> None:

@@ -46,18 +46,18 @@ def record(unit: Unit, status: Status = Status.done) -> Record:
 
 def test_an_empty_store_leaves_everything_to_do(tmp_path: Path) -> None:
     config = launch()
-    found = plan(config, Store(tmp_path))
-    assert [unit.id for unit in found.todo] == [unit.id for unit in expand.units(config)]
-    assert found.recorded == 0
+    planned = plan(config, Store(tmp_path))
+    assert [unit.id for unit in planned.todo] == [unit.id for unit in expand.units(config)]
+    assert planned.recorded == 0
 
 
 def test_what_is_recorded_is_not_done_again(tmp_path: Path) -> None:
     config, store = launch(), Store(tmp_path)
     wanted = expand.units(config)
     store.commit(record(wanted[2]))
-    found = plan(config, store)
-    assert found.recorded == 1
-    assert wanted[2].id not in {unit.id for unit in found.todo}
+    planned = plan(config, store)
+    assert planned.recorded == 1
+    assert wanted[2].id not in {unit.id for unit in planned.todo}
 
 
 def test_sweeps_that_overlap_share_trials(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_sweeps_that_overlap_share_trials(tmp_path: Path) -> None:
     for unit in expand.units(launch()):
         store.commit(record(unit))
     more = launch("sweep.axes=[{field:rollout.temperature,values:[1.5,2]}]", "sweep.seeds=3")
-    found = plan(more, store)
-    assert found.recorded == 3  # the base model and two seeds at 1.5
-    points = {(phase_of(unit.trial).rollout.temperature, unit.trial.seed) for unit in found.todo}
+    planned = plan(more, store)
+    assert planned.recorded == 3  # the base model and two seeds at 1.5
+    points = {(phase_of(unit.trial).rollout.temperature, unit.trial.seed) for unit in planned.todo}
     assert points == {(1.5, 2), (2.0, 0), (2.0, 1), (2.0, 2)}
 
 
@@ -87,9 +87,9 @@ def test_a_trial_is_given_up_after_its_attempts(tmp_path: Path) -> None:
     unit = expand.units(config)[3]
     for _ in range(3):
         store.commit(record(unit, Status.failed))
-    found = plan(config, store)
-    assert [given.id for given in found.given_up] == [unit.id]
-    assert "sweep.max_attempts=4 tries them again" in describe(config, found, store)
+    planned = plan(config, store)
+    assert [given.id for given in planned.given_up] == [unit.id]
+    assert "sweep.max_attempts=4 tries them again" in describe(config, planned, store)
     again = plan(launch("sweep.max_attempts=4"), store)
     assert unit.id in {todo.id for todo in again.todo}
     assert again.attempts[unit.id] == 3
@@ -97,8 +97,8 @@ def test_a_trial_is_given_up_after_its_attempts(tmp_path: Path) -> None:
 
 def test_one_model_after_another(tmp_path: Path) -> None:
     axes = "sweep.axes=[{field:rollout.temperature,values:[0.5,1]},{field:model.pretrain.seed,values:[0,1]}]"
-    found = plan(launch(axes), Store(tmp_path))
-    models = [unit.trial.model.label for unit in found.todo]
+    planned = plan(launch(axes), Store(tmp_path))
+    models = [unit.trial.model.label for unit in planned.todo]
     assert models == sorted(models)
     assert len(models) == 2 * (1 + 2 * 2)
 
@@ -121,3 +121,8 @@ def test_a_mistake_is_one_line_and_exit_status_2() -> None:
     )
     assert done.stderr == "error: unknown sweep 'temprature': did you mean 'temperature'?\n"
     assert done.returncode == 2
+
+
+def test_one_is_said_as_one(tmp_path: Path) -> None:
+    config, store = launch("sweep.axes=[]", "sweep.figures=[]", "sweep.seeds=1"), Store(tmp_path)
+    assert describe(config, plan(config, store), store).startswith("sweep smoke: 1 trial (1 seed)\n")

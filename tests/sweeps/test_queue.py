@@ -29,8 +29,8 @@ def units(count: int, *overrides: str) -> list[Unit]:
 def two_models(seeds: int) -> list[Unit]:
     """First all units of one model (its base and its seeds), then all of the other."""
     axes = "sweep.axes=[{field:model.pretrain.seed,values:[0,1]}]"
-    found = expand.units(compose_launch(["sweep=smoke", axes, "sweep.figures=[]", f"sweep.seeds={seeds}"]))
-    return sorted(found, key=lambda unit: unit.trial.model.label)
+    wanted = expand.units(compose_launch(["sweep=smoke", axes, "sweep.figures=[]", f"sweep.seeds={seeds}"]))
+    return sorted(wanted, key=lambda unit: unit.trial.model.label)
 
 
 def queue_of(wanted: list[Unit], lanes: int = 1, **settings: object) -> Queue:

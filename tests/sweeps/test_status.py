@@ -22,6 +22,7 @@ from em.store.record import EvaluationResult, Record, Status
 from em.trial.unit import Unit
 from sweeps import status
 from sweeps.board import GONE_SECONDS, Board
+from sweeps.config import compose_launch
 from sweeps.queue import LaneState, Snapshot
 from sweeps.standing import Observer
 from sweeps.status import cells, head, watch
@@ -108,7 +109,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def sweep(store: Store) -> Observer:
-    return Observer([*ARGUMENTS, f"store={store.root}"])
+    return Observer(compose_launch([*ARGUMENTS, f"store={store.root}"]))
 
 
 def commit(sweep: Observer, accuracies: Sequence[float], status: Status = Status.done, first: int = 0) -> None:
@@ -171,7 +172,7 @@ def test_a_damaged_record_is_counted_and_shown_as_missing(begun: Observer) -> No
 
 def test_every_combination_is_a_row(store: Store) -> None:
     axes = "[{field:optimizer.lr,values:[1e-3,1e-4]},{field:model.pretrain.seed,values:[1,0]}]"
-    sweep = Observer(["sweep=smoke", f"sweep.axes={axes}", "sweep.figures=[]", f"store={store.root}"])
+    sweep = Observer(compose_launch(["sweep=smoke", f"sweep.axes={axes}", "sweep.figures=[]", f"store={store.root}"]))
     commit(sweep, [0.5, 0.5, 0.25])  # two base models and the first cell's first seed
     lines = printed(sweep)
     assert "accuracy after step 10 at temperature 1, %" in lines
@@ -186,13 +187,13 @@ def test_every_combination_is_a_row(store: Store) -> None:
 
 
 def test_a_sweep_without_axes_is_one_cell(store: Store) -> None:
-    sweep = Observer(["sweep=smoke", "sweep.axes=[]", "sweep.figures=[]", f"store={store.root}"])
+    sweep = Observer(compose_launch(["sweep=smoke", "sweep.axes=[]", "sweep.figures=[]", f"store={store.root}"]))
     commit(sweep, [0.5, 0.25])
     assert "tiny-0 ■· 1/2 25.0 25.0 25.0" in printed(sweep)
 
 
 def test_a_sweep_of_base_models_has_no_cells(store: Store) -> None:
-    sweep = Observer([*ARGUMENTS, "eval.steps=[0]", f"store={store.root}"])
+    sweep = Observer(compose_launch([*ARGUMENTS, "eval.steps=[0]", f"store={store.root}"]))
     commit(sweep, [0.5])
     assert "accuracy" not in " ".join(printed(sweep))
     assert "100.0%" in printed(sweep)[-2]
@@ -273,7 +274,7 @@ def test_records_are_read_again_only_where_there_are_others(begun: Observer, mon
     assert (first.plan.recorded, second.plan.recorded) == (8, 9)
     commit(begun, [0], Status.failed, first=11)
     assert begun.look().failed == 5
-    monkeypatch.setattr(begun.store, "table", lambda: pytest.fail("read again"))
+    monkeypatch.setattr(begun.store, "records", lambda: pytest.fail("read again"))
     begun.look()
 
 
@@ -345,7 +346,7 @@ def test_a_store_that_cannot_be_written_is_watched_without_a_figure(
 
 @pytest.mark.parametrize("overrides", [["sweep.figures=[]"], []])
 def test_nothing_is_drawn_where_there_is_no_figure_or_no_score(store: Store, overrides: list[str]) -> None:
-    sweep = Observer([*ARGUMENTS, f"store={store.root}", *overrides])
+    sweep = Observer(compose_launch([*ARGUMENTS, f"store={store.root}", *overrides]))
     assert sweep.draw() == []
     commit(sweep, [0.5])
     sweep.look()

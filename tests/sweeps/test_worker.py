@@ -59,7 +59,7 @@ def test_a_worker_says_what_it_does_and_commits(setup: Setup) -> None:
     said, outcome = answers(process, unit)
     assert (said, outcome.status) == ([f"starting {name}"], Status.done)  # it is recorded
     process.close()
-    assert (process.popen.returncode, len(store.table()[0])) == (0, 1)
+    assert (process.popen.returncode, len(store.records()[0])) == (0, 1)
     assert len(store.files.list("index")) == 1
 
 

@@ -35,13 +35,13 @@ def test_every_sample_once_and_exactly_its_own_predictions(samples, max_tokens, 
         (prompt + answer, list(range(len(prompt) - first_token, len(prompt) + len(answer) - 1)))
         for prompt, answer in samples
     )
-    found = []
+    packed = []
     rows = [row for batch in batches for row in zip(batch.input_BT.tolist(), batch.predicts_BT.tolist(), strict=True)]
     by_length = sorted((prompt + answer for prompt, answer in samples), key=len, reverse=True)
     for (ids, predicts), sample in zip(rows, by_length, strict=True):
         assert not any(ids[len(sample) :])
-        found.append((ids[: len(sample)], [position for position, counts in enumerate(predicts) if counts]))
-    assert sorted(found) == expected
+        packed.append((ids[: len(sample)], [position for position, counts in enumerate(predicts) if counts]))
+    assert sorted(packed) == expected
     assert sum(int(batch.predicts_BT.sum()) for batch in batches) == EntropyMinimisation(
         first_token=first_token
     ).counted(rollouts(answers))

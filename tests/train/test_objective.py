@@ -45,8 +45,8 @@ def test_the_gradient_of_any_terms_is_that_of_autograd():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(objective, "LOGITS_BYTES", 4 * 7 * 2)
             loss, _, recorded_N = token_loss(*inputs, target_N, terms, temperature)
-            for found, wanted in zip(torch.autograd.grad(loss, inputs), whole, strict=True):
-                torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+            for gradient, wanted in zip(torch.autograd.grad(loss, inputs), whole, strict=True):
+                torch.testing.assert_close(gradient, wanted, rtol=1e-5, atol=1e-6)
         assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
         plain_NV = (hidden_NH @ head_VH.T).log_softmax(-1)
         torch.testing.assert_close(recorded_N.double(), plain_NV[torch.arange(5), target_N], rtol=1e-5, atol=1e-6)
@@ -107,16 +107,16 @@ def test_gradient_is_that_of_autograd_and_of_the_formula(temperature):
     logits_NV = hidden_NH @ head_VH.T
     expected = plain_loss(logits_NV, weight_N, temperature)
     torch.testing.assert_close(loss, expected)
-    found = gradients(3 * loss, hidden_NH, head_VH)
-    torch.testing.assert_close(found, gradients(3 * expected, hidden_NH, head_VH))
+    actual = gradients(3 * loss, hidden_NH, head_VH)
+    torch.testing.assert_close(actual, gradients(3 * expected, hidden_NH, head_VH))
 
     logits_NV = logits_NV.detach()
     logp_NV = (logits_NV / temperature).log_softmax(-1)
     p_NV = logp_NV.exp()
     loss_entropy_N1 = -(p_NV * logp_NV).sum(-1, keepdim=True)
     formula_NV = -p_NV * (logp_NV + loss_entropy_N1) * weight_N[:, None] / temperature
-    torch.testing.assert_close(found[0], 3 * formula_NV @ head_VH.detach())
-    torch.testing.assert_close(found[1], 3 * formula_NV.T @ hidden_NH.detach())
+    torch.testing.assert_close(actual[0], 3 * formula_NV @ head_VH.detach())
+    torch.testing.assert_close(actual[1], 3 * formula_NV.T @ hidden_NH.detach())
 
     # What is reported is of the model's own distribution, whatever the loss's temperature.
     plain_logp_NV = logits_NV.log_softmax(-1)
@@ -169,9 +169,9 @@ def test_masked_equals_selected():
     masked = weighted_entropy(hidden_NH, head_VH, weight_N * kept_N, target_N)[0]
     selected = weighted_entropy(hidden_NH[kept_N], head_VH, weight_N[kept_N], target_N[kept_N])[0]
     torch.testing.assert_close(masked, selected)
-    found = gradients(masked, hidden_NH, head_VH)
-    torch.testing.assert_close(found, gradients(selected, hidden_NH, head_VH))
-    assert not found[0][~kept_N].any()
+    actual = gradients(masked, hidden_NH, head_VH)
+    torch.testing.assert_close(actual, gradients(selected, hidden_NH, head_VH))
+    assert not actual[0][~kept_N].any()
 
 
 def test_weights_add_up():

@@ -10,7 +10,7 @@ import torch
 
 from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
-from em.store.record import NOT_REPRODUCED, Record, Status
+from em.store.record import Record, Status
 from em.tiny.corpus import EOS
 from em.train import trainer as trainer_module
 from em.train import weights
@@ -26,7 +26,7 @@ from em.trial.prompts import Prompts
 from em.trial.rollout import EngineConfig, EngineName, Rollout
 from em.trial.trial import Phase, Trial
 from em.trial.unit import Measurement, Unit
-from tests.trials import one_phase, run
+from tests.trials import NOT_REPRODUCED, one_phase, run
 
 SUM = resolve_benchmark(Benchmark(name="sum", suite="sum", limit=3, max_new_tokens=8, grader="tiny"))
 EVALUATION = Evaluation(benchmark=SUM, temperature=1.0, top_p=1.0, samples=2, seed=0)
@@ -87,13 +87,13 @@ def shas(record: Record) -> dict[int, str]:
 
 def test_golden(five_steps, engine_name, golden):
     """Goldens hold for this machine's kind of CPU: another's matrix products round otherwise."""
-    found = {
+    steps = {
         f"step {metrics.step} {name}": value
         for metrics in five_steps.steps
         for name, value in dataclasses.asdict(metrics).items()
         if name != "step"
     }
-    golden(f"five_steps_{engine_name.value}", found, relative=1e-4)
+    golden(f"five_steps_{engine_name.value}", steps, relative=1e-4)
 
 
 def test_loss_falls(five_steps):

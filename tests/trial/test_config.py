@@ -61,8 +61,8 @@ def test_the_base_model_is_shared_by_all_trials_of_a_model_and_engine(config):
 
 
 def test_every_benchmark_is_measured_at_every_temperature_after_every_step(config):
-    found = [(m.step, m.evaluation.benchmark.name, m.evaluation.temperature) for m in config.measurements([0, 10])]
-    assert found == [(s, b, t) for s in (0, 10) for t in (0.0, 1.0) for b in ("sum", "max")]
+    points = [(m.step, m.evaluation.benchmark.name, m.evaluation.temperature) for m in config.measurements([0, 10])]
+    assert points == [(s, b, t) for s in (0, 10) for t in (0.0, 1.0) for b in ("sum", "max")]
     assert {(e.temperature, e.samples, e.top_p, e.seed) for e in config.evaluations} == {(0, 1, 1.0, 9), (1, 4, 1.0, 9)}
 
 
@@ -116,9 +116,9 @@ def test_with_value_runs_every_check(config, path, value, message):
     ],
 )
 def test_a_value_takes_the_type_of_its_field(config, path, value, typed):
-    found = typed_value(config, path, value)
-    assert found == typed
-    assert type(found) is type(typed)
+    made = typed_value(config, path, value)
+    assert made == typed
+    assert type(made) is type(typed)
 
 
 @pytest.mark.parametrize(

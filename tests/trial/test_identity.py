@@ -52,14 +52,14 @@ GOLDEN = {
 
 def test_golden_ids(golden):
     """A changed id orphans every record made under the old one."""
-    found = {}
+    ids = {}
     for name, overrides in GOLDEN.items():
         config = compose_trial(overrides)
         unit = Unit(config.trial, config.measurements(config.eval.steps))
-        found |= {name: config.trial.id, f"{name}, base": config.trial.base.id, f"{name}, unit": unit.id}
-        found |= {f"evaluation of {e.benchmark.name}": e.id for e in config.evaluations}
-    golden("ids", found)
-    trials = [found[name] for name in GOLDEN]
+        ids |= {name: config.trial.id, f"{name}, base": config.trial.base.id, f"{name}, unit": unit.id}
+        ids |= {f"evaluation of {e.benchmark.name}": e.id for e in config.evaluations}
+    golden("ids", ids)
+    trials = [ids[name] for name in GOLDEN]
     assert len(set(trials)) == len(trials)
 
 
@@ -136,14 +136,14 @@ SPECIAL = {  # have tests of their own
 
 def leaves(root: Any, prefix: str = "") -> list[tuple[str, Any, bool]]:
     """Path, value and whether it is part of the identity, for every field of a dataclass and those in it."""
-    found = []
+    paths = []
     for item in dataclasses.fields(root):
         path, value = prefix + item.name, getattr(root, item.name)
         if dataclasses.is_dataclass(value):
-            found += leaves(value, f"{path}.")
+            paths += leaves(value, f"{path}.")
         elif path not in SPECIAL:
-            found.append((path, value, item.metadata.get("identity", True)))
-    return found
+            paths.append((path, value, item.metadata.get("identity", True)))
+    return paths
 
 
 @pytest.mark.parametrize(

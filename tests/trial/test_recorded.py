@@ -115,8 +115,8 @@ def test_a_local_checkpoint_is_the_recorded_one(tmp_path: Path, checkpoint: Call
     shutil.copytree(checkpoint(tied=True, seed=1), place)
     with pytest.raises(InputError, match=refused):
         with_weights(trial)
-    found = with_weights(trial, str(moved))
-    assert (found.id, found.model.path) == (trial.id, str(moved))
+    moved_trial = with_weights(trial, str(moved))
+    assert (moved_trial.id, moved_trial.model.path) == (trial.id, str(moved))
     with pytest.raises(InputError, match=refused):
         with_weights(trial, str(place))
 

@@ -97,31 +97,31 @@ def folder_of(store: Store, project: str = "em-smoke") -> Folder:
 
 def plain(items: Any) -> dict[str, Any]:
     """The items of a history, summary or config record as plain data."""
-    found: dict[str, Any] = {}
+    tree: dict[str, Any] = {}
     for item in items:
         *path, name = item.nested_key or [item.key]
-        level = found
+        level = tree
         for part in path:
             level = level.setdefault(part, {})
         level[name] = json.loads(item.value_json)
-    return found
+    return tree
 
 
 def read_back(path: Path) -> dict[str, Any]:
     """History rows, summary, config and exit code of a run's file, by wandb's own records."""
-    found: dict[str, Any] = {"history": [], "summary": {}, "config": {}, "exit_code": None, "run": None}
+    run: dict[str, Any] = {"history": [], "summary": {}, "config": {}, "exit_code": None, "run": None}
     [file] = path.glob("*.wandb")
     for record in records(file):
         kind = record.WhichOneof("record_type")
         if kind == "history":
-            found["history"].append(plain(record.history.item))
+            run["history"].append(plain(record.history.item))
         elif kind == "summary":
-            found["summary"] |= plain(record.summary.update)
+            run["summary"] |= plain(record.summary.update)
         elif kind == "run":
-            found["run"], found["config"] = record.run, plain(record.run.config.update)
+            run["run"], run["config"] = record.run, plain(record.run.config.update)
         elif kind == "exit":
-            found["exit_code"] = record.exit.exit_code
-    return found
+            run["exit_code"] = record.exit.exit_code
+    return run
 
 
 @pytest.fixture

@@ -37,15 +37,15 @@ def launch(store: Store, *words: str) -> str:
 
 def exporters(store: Store) -> list[int]:
     """The processes that export this store."""
-    found = []
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if b"sweeps.wandb" in words and f"store={store.root}".encode() in words:
-            found.append(int(folder.name))
-    return found
+            pids.append(int(folder.name))
+    return pids
 
 
 def cells_of(store: Store, project: str = "em-smoke") -> dict[str, int]:
@@ -108,8 +108,8 @@ def test_it_follows_what_is_added_and_goes_on_after_a_kill(filled: Filled, store
     board.post(queue.snapshot().plain(), over=True)
     finished(process)
     assert sorted(cells_of(store, "paper").values()) == [3, 3, 3, 4, 4, 4]
-    found = [run_of(path) for path in folder_of(store, "paper").runs().values()]
-    [monitor] = [run for run in found if run.job_type == "monitor"]
+    runs = [run_of(path) for path in folder_of(store, "paper").runs().values()]
+    [monitor] = [run for run in runs if run.job_type == "monitor"]
     assert monitor.summary == {"stopped": "asked to"}
     assert monitor.exit_code == 1
 

@@ -40,11 +40,11 @@ def test_the_specification_is_the_accepted_one(
 
 def test_every_chart_sets_its_number_of_runs_and_its_grouping(store: Store) -> None:
     for runs in ("cell", "trial"):
-        found = flat(specification(workspace(composed(store, AXES, f"tracking.runs={runs}"), "")))
-        charts = [path.removesuffix(".xAxis") for path in found if path.endswith("config.xAxis")]
-        lines = [path for path in charts if f"{path}.metrics" in found]
+        leaves = flat(specification(workspace(composed(store, AXES, f"tracking.runs={runs}"), "")))
+        charts = [path.removesuffix(".xAxis") for path in leaves if path.endswith("config.xAxis")]
+        lines = [path for path in charts if f"{path}.metrics" in leaves]
         assert len(lines) == 1 + 4 + 4
-        assert all(f"{path}.limit" in found and f"{path}.aggregate" in found for path in lines)
+        assert all(f"{path}.limit" in leaves and f"{path}.aggregate" in leaves for path in lines)
 
 
 def test_without_a_key_the_specifications_lie_on_disk(store: Store) -> None:

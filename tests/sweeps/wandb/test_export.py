@@ -40,11 +40,11 @@ def without_media(row: dict[str, Any]) -> dict[str, Any]:
 def assert_equal_to_the_store(store: Store, *words: str) -> None:
     """Every row, summary, config, tag and exit code that the plan has, and no run more."""
     config = composed(store, *words)
-    found = written(store, config.project)
+    runs = written(store, config.project)
     plans = {plan.id: plan for plan in planned(viewed(config), [])}
-    assert {name for name in found if not name.endswith(("monitor", "curve"))} == set(plans)
+    assert {name for name in runs if not name.endswith(("monitor", "curve"))} == set(plans)
     for run_id, plan in plans.items():
-        of = found[run_id]
+        of = runs[run_id]
         assert [row["_step"] for row in of["history"]] == [row["_step"] for row in plan.history]
         assert [without_media(row) for row in of["history"]] == [without_media(row) for row in plan.history]
         assert of["summary"].items() >= plan.summary.items()
@@ -56,9 +56,9 @@ def assert_equal_to_the_store(store: Store, *words: str) -> None:
         )
         assert list(of["run"].tags) == plan.tags
         assert of["exit_code"] == plan.exit_code
-        for name, table in plan.tables.items():
+        for name, of_table in plan.tables.items():
             [path] = folder_of(store, config.project).runs()[run_id].glob(f"files/media/table/{name}_*.table.json")
-            assert json.loads(path.read_text()) == {"columns": table.columns, "data": table.rows}
+            assert json.loads(path.read_text()) == {"columns": of_table["columns"], "data": of_table["rows"]}
 
 
 def test_runs_on_disk_equal_the_store_and_are_written_once(filled: Filled) -> None:
@@ -97,8 +97,8 @@ def test_the_older_version_of_a_cell_is_superseded(filled: Filled) -> None:
     older = set(folder_of(store).runs())
     filled("sweep.seeds=4")
     assert "3 cell runs written, 8 in" in run(store, "sweep.seeds=4")
-    found = folder_of(store).runs()
-    cells = {run_id: path for run_id, path in found.items() if run_of(path).job_type == "cell"}
+    paths = folder_of(store).runs()
+    cells = {run_id: path for run_id, path in paths.items() if run_of(path).job_type == "cell"}
     assert {run_id for run_id, path in cells.items() if generation_of(path) == SUPERSEDED} == older & set(cells)
     for run_id, path in cells.items():
         tags = list(read_back(path)["run"].tags)
@@ -111,8 +111,12 @@ def test_the_monitor_run_has_the_figure_the_cells_and_some_answers(filled: Fille
     run(store, "sweep.figures=null")
     [path] = [path for path in folder_of(store).runs().values() if run_of(path).job_type == "monitor"]
     monitor = run_of(path)
-    assert monitor.tables["responses"].rows[0][-3:] == ["#1", "1", True]
-    assert [row[0] for row in monitor.tables["cells"].rows] == ["temperature=0.5", "temperature=1", "temperature=1.5"]
+    assert monitor.tables["responses"]["rows"][0][-3:] == ["#1", "1", True]
+    assert [row[0] for row in monitor.tables["cells"]["rows"]] == [
+        "temperature=0.5",
+        "temperature=1",
+        "temperature=1.5",
+    ]
     assert [file.name.partition("_")[0] for file in path.glob("files/media/images/*.png")] == ["figure"]
     [row] = read_back(path)["history"]
     assert (row["done"], row["wanted"], row["failed_attempts"]) == (10, 10, 0)
@@ -170,14 +174,14 @@ def test_a_full_disk_is_said_in_one_line(filled: Filled, tmp_path: Path) -> None
 
 def exported(store: Store, *words: str) -> dict[str, set[str]]:
     """The ids of cells' and trials' runs by tag, after an export."""
-    folder, found = folder_of(store), {CURRENT: set(), SUPERSEDED: set()}
+    folder, tagged = folder_of(store), {CURRENT: set(), SUPERSEDED: set()}
     with export.session(folder), folder.alone():
         export.export(viewed(composed(store, *words)), folder)
     for run_id, path in folder.runs().items():
         tag, *_ = read_back(path)["run"].tags
         assert tag == generation_of(path) == run_of(path).tags[0]
-        found[tag].add(run_id)
-    return found
+        tagged[tag].add(run_id)
+    return tagged
 
 
 def test_the_version_that_is_wanted_now_is_the_current_one(filled: Filled) -> None:

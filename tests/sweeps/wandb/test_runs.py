@@ -62,8 +62,8 @@ def test_step_0_is_the_base_model_and_one_trial_has_no_deviation(filled: Filled)
 def test_a_cell_has_a_table_of_every_seed_and_the_whole_config(filled: Filled) -> None:
     store = filled()
     run = cells(store)["temperature=1.5 (3 seeds)"]
-    table = run.tables["seeds"]
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    shown = run.tables["seeds"]
+    rows = [dict(zip(shown["columns"], row, strict=True)) for row in shown["rows"]]
     scores = accuracies(store, 1.5, step=2).mean(axis=1)
     assert [row["seed"] for row in rows] == [0, 1, 2]
     assert [row["score"] for row in rows] == pytest.approx(list(scores), rel=1e-12)
@@ -79,10 +79,10 @@ def test_a_cell_has_a_table_of_every_seed_and_the_whole_config(filled: Filled) -
 def test_a_trial_shows_exactly_what_its_record_holds(filled: Filled) -> None:
     store = filled()
     config = composed(store, "tracking.runs=trial")
-    found = {run.config["trial_id"]: run for run in planned(viewed(config), [])}
-    assert len(found) == 10
+    runs = {run.config["trial_id"]: run for run in planned(viewed(config), [])}
+    assert len(runs) == 10
     for unit in units_of(config):
-        record, run = store.record(unit.id), found[unit.trial.id]
+        record, run = store.record(unit.id), runs[unit.trial.id]
         rows = {row["_step"]: row for row in run.history}
         for metrics in map(asdict, record.steps):
             step = metrics.pop("step")
@@ -175,8 +175,8 @@ def test_the_values_of_an_axis_may_be_lists(store: Store) -> None:
     axis = "sweep.axes=[{field: prompts.texts, values: [['1+1='], ['1+1=', '2+2=']]}]"
     config = composed(store, axis)
     fill(store, units_of(config))
-    found = list(planned(viewed(config), []))
-    assert [run.config["prompts_texts"] for run in found] == [["1+1="], ["1+1=", "2+2="]]
+    runs = list(planned(viewed(config), []))
+    assert [run.config["prompts_texts"] for run in runs] == [["1+1="], ["1+1=", "2+2="]]
     assert not list(curve_runs(viewed(config)))
 
 
@@ -207,8 +207,8 @@ def test_what_others_record_of_a_trial_changes_nothing(store: Store, status: Sta
     assert responses(viewed(config)) == answers
     run = cells(store, "eval.steps=[1]")["temperature=0.5 (3 seeds)"]
     assert [row["_step"] for row in run.history] == [0, 1]
-    table = run.tables["seeds"]
-    scores = [dict(zip(table.columns, row, strict=True))["score"] for row in table.rows]
+    shown = run.tables["seeds"]
+    scores = [dict(zip(shown["columns"], row, strict=True))["score"] for row in shown["rows"]]
     assert np.mean(scores) == pytest.approx(run.history[1]["score/mean"], rel=1e-12)
     assert (cells(store, "eval.steps=[1]"), cells(store, "eval.steps=[1]", "tracking.runs=trial")) == before
 
@@ -238,8 +238,8 @@ def test_later_grades_are_a_new_version_of_what_shows_them(filled: Filled) -> No
     assert cell.history[2][f"{name}/mean"] == pytest.approx(np.mean([0.25, *others]), rel=1e-12)
     assert {row["_step"]: row.get(name) for row in trial.history}[2] == 0.25
     assert (cell.version, trial.version) == (2, 2)
-    table = responses(viewed(composed(store)))
-    answers = [row for row in table.rows if row[1:3] == [unit.trial.id, last.benchmark]]
+    shown = responses(viewed(composed(store)))
+    answers = [row for row in shown["rows"] if row[1:3] == [unit.trial.id, last.benchmark]]
     assert [row[-2:] for row in answers] == [["2", False]]
 
 
@@ -255,10 +255,10 @@ def test_the_monitor_counts_and_the_curve_shows_the_score_against_the_axis(store
     base, first, second, *others = units_of(config)
     fill(store, [first], Status.failed)
     fill(store, [base, second, *others[:4]])
-    found = viewed(config)
-    row = facts(found, scores_of_cells(found), [])
+    view = viewed(config)
+    row = facts(view, scores_of_cells(view), [])
     assert (row["wanted"], row["done"], row["given_up"], row["failed_attempts"]) == (10, 6, 1, 1)
-    [curve] = curve_runs(found)
+    [curve] = curve_runs(view)
     assert [line["rollout_temperature"] for line in curve.history] == [0.5, 1.0, 1.5]
     assert [line["score_by_rollout_temperature/n"] for line in curve.history] == [1, 2, 2]
     means = [line["score_by_rollout_temperature/mean"] for line in curve.history]
@@ -267,4 +267,4 @@ def test_the_monitor_counts_and_the_curve_shows_the_score_against_the_axis(store
 
 def test_a_run_survives_the_way_through_json(filled: Filled) -> None:
     for run in cells(filled()).values():
-        assert Run.of(json.loads(json.dumps(vars(run), default=vars))) == run
+        assert Run(**json.loads(json.dumps(vars(run)))) == run

@@ -41,8 +41,8 @@ def assert_received(server: Server, plans: dict[str, Run]) -> None:
         about = (sent.about["displayName"], sent.about["groupName"], sent.about["jobType"], sent.about["tags"])
         assert about == (plan.name, plan.group, plan.job_type, plan.tags)
         assert sent.exit_code == plan.exit_code
-        for table, of in plan.tables.items():
-            assert sent.table(table) == {"columns": of.columns, "data": of.rows}
+        for title, of in plan.tables.items():
+            assert sent.table(title) == {"columns": of["columns"], "data": of["rows"]}
 
 
 def test_cells_tables_and_monitor_arrive_once(filled: Filled, server: Server) -> None:
