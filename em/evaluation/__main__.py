@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
         config = compose_trial(arguments)
         trial, step = config.trial.base, 0
     store, console = Store(config.store), Console()
-    recorded_table, damaged = store.table()
+    recorded_table, damaged = store.records()
     store.set_aside(damaged)
     unit = Unit(trial, config.measurements([step]))
     missing = missing_units([unit], recorded_table)

@@ -120,8 +120,6 @@ class Store:
         rows, damaged = index.rows(self.files, self.recorded_units(), self._rows)
         return index.regraded(rows, self._regrades()), damaged
 
-    table = records  # its name in em.evaluation
-
     def leaves(self, unit_ids: Iterable[str], columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         """Some columns of each record, of nested ones only the leaves that are named (schema.leaves)."""
         for name in map(_name, unit_ids):

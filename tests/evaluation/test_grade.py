@@ -81,7 +81,7 @@ def test_new_grades_count_and_the_record_stays(tmp_path, problems, capsys):
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
     assert row == ["mine", "6", "2", "3", "1", "0", "0", "0", "0"]  # 0.50 is 1/2
     assert (store.root / "records" / f"{unit.id}.parquet").read_bytes() == before
-    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
+    assert store.records()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
     [result] = store.evaluations(unit.trial.id)
     assert result.correct == [True, False, True, False, True, False]
     assert result.extracted == ["1/2", "3", "0.50", None, "7", "6"]
@@ -99,7 +99,7 @@ def test_the_latest_grading_counts(tmp_path, problems, capsys):
     row = capsys.readouterr().out.splitlines()[-2].replace("│", " ").split()
     assert row == ["mine", "6", "3", "3", "0", "0", "0", "0", "0"]
     assert store.evaluations(unit.trial.id) == first
-    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
+    assert store.records()[0]["evaluations"][0][0]["accuracy"] == 3 / 6
 
 
 def test_a_new_version_of_a_grader_grades_again_what_the_old_one_did(tmp_path, problems, capsys, monkeypatch):
@@ -208,10 +208,10 @@ def test_grades_are_of_the_attempt_whose_texts_were_graded(tmp_path, problems):
     (store.root / "records" / f"{unit.id}.parquet").unlink()
     assert recorded(store, evaluation(problems, PAIRS), ["no"] * 6) == unit
     assert store.evaluations(unit.trial.id)[0].correct == RIGHT
-    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
+    assert store.records()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
     grade.main([f"store={store.root}"])
     assert store.evaluations(unit.trial.id)[0].correct == [False] * 6
-    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 0.0
+    assert store.records()[0]["evaluations"][0][0]["accuracy"] == 0.0
 
 
 def test_grades_of_a_version_that_named_no_attempt_count_no_more(tmp_path, problems):
@@ -221,7 +221,7 @@ def test_grades_of_a_version_that_named_no_attempt_count_no_more(tmp_path, probl
     [path] = (store.root / "grades").iterdir()
     pl.read_parquet(path).drop("attempt_id").write_parquet(path)
     assert store.evaluations(unit.trial.id)[0].correct == RIGHT
-    assert store.table()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
+    assert store.records()[0]["evaluations"][0][0]["accuracy"] == 2 / 6
 
 
 def test_an_error_of_today_replaces_no_grade(tmp_path, problems, monkeypatch, capsys):
