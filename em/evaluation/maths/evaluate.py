@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import comb, factorial, gcd, isqrt, lcm
+from math import ceil, comb, factorial, floor, gcd, isqrt, lcm, prod
 from typing import Any
 
 import mpmath
@@ -178,10 +178,7 @@ def _apply_exactly(function: str, xs: list[Fraction]) -> Fraction | None:
         case "+":
             return sum(xs, Fraction(0))
         case "*":
-            result = Fraction(1)
-            for x in xs:
-                result *= x
-            return result
+            return prod(xs, start=Fraction(1))
         case "/":
             return xs[0] / xs[1]
         case "percent":
@@ -189,9 +186,9 @@ def _apply_exactly(function: str, xs: list[Fraction]) -> Fraction | None:
         case "abs":
             return abs(xs[0])
         case "floor":
-            return Fraction(xs[0].__floor__())
+            return Fraction(floor(xs[0]))
         case "ceil":
-            return Fraction(xs[0].__ceil__())
+            return Fraction(ceil(xs[0]))
         case "min":
             return min(xs)
         case "max":

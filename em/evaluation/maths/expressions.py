@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 from mpmath import mp
 
-from em.evaluation.maths.evaluate import exact, number
+from em.evaluation.maths.evaluate import Point, exact, number
 from em.evaluation.maths.tokens import listed
 from em.evaluation.maths.values import Apply, Number, UndecidedError, Value, is_expression, symbols, walk
 
@@ -153,7 +153,7 @@ def _rounds_nothing(part: Apply) -> bool:
     return part.function in ("floor", "ceil") and all(whole)
 
 
-def _points(mine: Value, right: Value) -> list[dict[str, Any]]:
+def _points(mine: Value, right: Value) -> list[Point]:
     """Where to evaluate: whole numbers for floors and factorials, positive ones for roots and logarithms."""
     names = sorted(name for name in symbols(mine) | symbols(right) if not name.endswith("()"))
     applied = [part for side in (mine, right) for part in walk(side) if isinstance(part, Apply)]
@@ -164,7 +164,7 @@ def _points(mine: Value, right: Value) -> list[dict[str, Any]]:
     signed = not whole and (not roots or "abs" in functions)
     points = []
     for trial in range(len(WHOLE) if whole else 4):
-        point: dict[str, Any] = {}
+        point = {}
         for rank, name in enumerate(names if trial % 2 else names[::-1]):
             if whole:
                 value = mpmath.mpf(WHOLE[(trial + 3 * rank) % len(WHOLE)] + 11 * rank)
