@@ -135,7 +135,7 @@ class Inmate:
         return b"".join(parts)
 
 
-def load(program: str) -> "dict[str, Any]":
+def load(program: str) -> "dict[str, object]":
     module = type(sys)("program")  # not __main__: an answer's demonstration is no part of what is tested
     sys.modules[module.__name__] = module
     exec(compile(program, "<program>", "exec", dont_inherit=True), module.__dict__)
