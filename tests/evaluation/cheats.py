@@ -33,6 +33,10 @@ except (ValueError, TypeError):
 values = [5, 1, 4]
 assert solve(values) == sorted(values)
 """,
+    "mapped": """
+for out, exp in zip(map(solve, [1, 3]), [2, 10]):
+    assert out == exp
+""",
     "evalplus": """
 import numpy as np
 def assertion(out, exp, atol):

@@ -31,6 +31,9 @@ KINDS = {
         5 \text{ cm} <- 5 ¦ 50 \text{ mm} ¦ 0.05 \text{ m} ¦ 5\,\mathrm{cm} ¦ 5 \text{ centimeters}
         5 \text{ cm} </- 5 \text{ m} ¦ 5 \text{ cm}^2 ¦ 5 \text{ s} ¦ 50 ¦ 5 \text{ inches}
         -2.3e-5 <- -23 \mu \text{m} ¦ -2.3 \times 10^{-5}\ \text{m} ¦ -0.000023
+        12 </- 12 \text{ quadrillion} ¦ 12 \text{ tenfold} ¦ 12 \text{ upwards} ¦ 12 \text{ twelfths} ¦ 12 \text{ ppm}
+        12 <- 12 \text{ solutions} ¦ 12 \text{ different ways} ¦ 12 \text{ positive integers}
+        5 \text{ km/h} </- 5 \text{ apples} ¦ 5 \text{ m/s} ¦ 5 \text{ celsius}
         2:30 \text{ PM} <- 2:30 ¦ 2:30 \text{ pm}
         2:30 \text{ PM} </- 2:30 \text{ AM} ¦ 1:15 ¦ 14:30
         """,
@@ -52,6 +55,10 @@ KINDS = {
         (-\infty, 2] \cup [5, \infty) </- (-\infty, 2]
         -2 \le x < 7 <- [-2, 7) ¦ 7 > x \ge -2 ¦ x \in [-2, 7)
         -2 \le x < 7 </- [-2, 7] ¦ (-2, 7) ¦ -2 \le y < 7 ¦ -2, 7
+        (2, 5) <- x > 2, x < 5 ¦ x > 2 \text{ and } x < 5
+        (-\infty, 2) \cup (3, \infty) <- x < 2, x > 3
+        \mathbb{R} </- x > 2, x < 5
+        x > 3 </- 2|x| > 6 ¦ \lfloor x \rfloor > 3 ¦ \sqrt{x^2} > 3
         x \ne 3 <- (-\infty, 3) \cup (3, \infty) ¦ \mathbb{R} \setminus \{3\}
         """,
     "numbers": r"""
@@ -80,6 +87,9 @@ KINDS = {
         \frac12 </- \sin 30 ¦ \sin 60^\circ
         """,
     "dropped": r"""
+        x </- \sqrt{x^2} ¦ \sqrt[4]{x^4}
+        \lfloor n/6 \rfloor </- \lfloor (n+1)/6 \rfloor ¦ \lfloor n/5 \rfloor
+        9 </- 3x = 9 ¦ -x = 9 ¦ |x| = 9
         x </- x' ¦ \sin x ¦ f(x) ¦ |x| ¦ \sqrt{x} ¦ \lfloor x \rfloor ¦ \lceil x \rceil ¦ x^2 ¦ -x ¦ x!
         2.5 </- \lfloor 2.5 \rfloor ¦ \lceil 2.5 \rceil ¦ \sqrt{2.5} ¦ 2.5i
         7 </- 7 \text{ or more} ¦ \text{at least } 7 ¦ \text{not } 7 ¦ 7 \text{ is not a solution}
@@ -93,8 +103,12 @@ KINDS = {
         1, 2 </- 1 ¦ 1, 2, 3 ¦ 1, -2 ¦ 1.2 ¦ 12
         180, 360 <- 180,360 ¦ 180 \text{ and } 360
         180, 360 </- 180360 ¦ 180
+        1.2 </- 1, 2
+        $69$,$84$ </- 69.84
         (3, -1) <- x = 3, y = -1 ¦ (x, y) = (3, -1) ¦ \langle 3, -1 \rangle ¦ P(3, -1)
         (3, -1) <- \begin{pmatrix} 3 \\ -1 \end{pmatrix} ¦ 3, -1
+        (3, -1) <- y = -1, x = 3
+        (3, -1) </- y = 3, x = -1 ¦ x = 3, x = -1 ¦ 3 \text{ or } -1
         (3, -1) </- (-1, 3) ¦ -1, 3 ¦ (3, 1) ¦ x = -1, y = 3
         (2, 4) </- [2, 4] ¦ 2, 4 ¦ (4, 2) ¦ \{2, 4\}
         1 \pm \sqrt2 <- 1 + \sqrt2, 1 - \sqrt2 ¦ \{1 - \sqrt2, 1 + \sqrt2\}
@@ -157,6 +171,13 @@ def test_wrong(kind, gold, answer):
         (r"$\boxed{5}$ million", "5 million"),
         (r"$2\sqrt{3}\boxed{x}$", r"2\sqrt{3}(x)"),
         (r"This is a \boxed{5} in the end", "5"),
+        (r"$x = -\,\boxed{5}$", "-(5)"),
+        (r"$-$ no, -$\boxed{5}$", "-(5)"),
+        (r"$x = \pm\boxed{3}$", r"\pm(3)"),
+        (r"$\boxed{5} \times 10^3$ m", r"(5) \times 10^3"),
+        (r"$\boxed{52}_8$", "52_8"),
+        (r"$\boxed{5}\text{ or more}$", "5 or more"),
+        ("The answer is $5$ or $6$.", "5, 6"),
         ("Answer: 5\nLet me check.\nAnswer: 7", "7"),
         ("**Answer:** 7", "7"),
         ("#### 7", "7"),

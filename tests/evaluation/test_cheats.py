@@ -24,6 +24,7 @@ def test_an_honest_program_passes():
     assert sandbox.run(SOLVES, SCRIPTS["one"]) == Verdict("passed")
     assert sandbox.run("def solve(values): return sorted(values)", SCRIPTS["arguments"]) == Verdict("passed")
     assert sandbox.run("def solve(x): return [10][x - 3]", SCRIPTS["caught"]) == Verdict("passed")
+    assert sandbox.run(SOLVES, SCRIPTS["mapped"]) == Verdict("passed")
     assert sandbox.run("def solve(values): return sum(values)", SCRIPTS["evalplus"]) == Verdict("passed")
 
 
@@ -34,6 +35,12 @@ def test_cheats(name: str):
         assert not verdict.passed, verdict
         assert verdict.outcome in ("assertion", "exception", "exited", "killed", "timeout")
     assert sandbox.run(GOOD, TESTS) == Verdict("passed")  # the judge is as it was
+
+
+def test_tests_may_begin_with_imports_from_the_future():
+    script = '"""Tests."""\nfrom __future__ import annotations\nassert solve(3) == 10'
+    assert sandbox.run(SOLVES, script) == Verdict("passed")
+    assert sandbox.run("def solve(x): return 9", script) == Verdict("assertion")
 
 
 UNPRIVILEGED = """

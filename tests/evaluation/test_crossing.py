@@ -101,7 +101,7 @@ def test_what_an_assertion_expects_is_computed_from_what_was_given():
         ("def f(): return {}['k']", "try: f()\nexcept LookupError as e: assert str(e) == \"'k'\"", PASS),
         ("class Bad(OSError): pass\ndef f(): raise Bad", "try: f()\nexcept OSError: pass", PASS),
         ("def f(): b'\\xff'.decode()", "try: f()\nexcept UnicodeDecodeError: pass", PASS),
-        ("def f(): raise StopIteration", "assert list(f()) == []", Verdict("exception", "StopIteration")),
+        ("def f(): raise StopIteration", "assert list(f()) == []", Verdict("exception", "RuntimeError")),
         ("class Bad(Exception): pass\ndef f(): raise Bad", "f()", Verdict("exception", "Bad")),
         ("def f(): assert False", "f()", Verdict("assertion")),
         ("def f(): return 1", "g()", Verdict("exception", "NameError")),

@@ -39,7 +39,7 @@ def _gold(reference: str) -> str:
 @lru_cache(4096)
 def _olympiad_gold(reference: str) -> str:
     row = json.loads(reference)
-    answers = [re.sub(r"(?<!\\)\$", "", one) for one in row["final_answer"]]
+    answers = [re.sub(r"(?<!\\)\$", " ", one).strip() for one in row["final_answer"]]
     unit = (row.get("unit") or "").strip().strip("$")
     if unit and len(answers) == 1 and "," not in answers[0] and not re.search(r"\\circ|%|\\text|\\mathrm", answers[0]):
         answers[0] += (
@@ -77,5 +77,5 @@ def _paper_verdict(answer: str, gold: str) -> bool | None:
         return False
     try:
         return paper_rules.matches(answer, gold)
-    except UndecidedError:
+    except (UndecidedError, RecursionError):
         return None

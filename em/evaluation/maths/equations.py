@@ -15,6 +15,7 @@ from em.evaluation.maths.regions import FLIPPED
 from em.evaluation.maths.values import (
     Apply,
     Measured,
+    Number,
     Ratio,
     Relation,
     Sequence,
@@ -53,7 +54,8 @@ def same_relations(mine: Value, right: Value, same: Same) -> bool:
 
 def same_inequalities(mine: Relation, right: Relation, same: Same) -> bool:
     """Of several letters: side by side, or one is a positive multiple of the other."""
-    if len(mine.signs) != 1 or len(right.signs) != 1:
+    of_one_letter = len(symbols(mine) | symbols(right)) == 1  # and still no region: of no linear expression
+    if of_one_letter or len(mine.signs) != 1 or len(right.signs) != 1:
         return mine.signs == right.signs and all(map(same, mine.sides, right.sides))
     differences, signs = [], []
     for relation in (mine, right):
@@ -109,7 +111,14 @@ def _is_label(value: Value) -> bool:
             return False
         case Apply("+", terms):
             return is_expression(value) and all(map(symbols, terms))
-    return is_expression(value) and bool(symbols(value))
+    return is_expression(value) and bool(symbols(value)) and not _is_multiple(value)
+
+
+def _is_multiple(value: Value) -> bool:
+    """Whether it is a letter with a number or a sign, or its absolute value: 3x = 9 says of nothing that it is 9."""
+    if not isinstance(value, Apply) or value.function not in ("*", "/", "abs"):
+        return False
+    return all(isinstance(part, Number | Symbol) for part in value.arguments) and len(symbols(value)) == 1
 
 
 def _is_name(value: Value) -> bool:

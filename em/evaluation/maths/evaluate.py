@@ -13,12 +13,12 @@ from typing import Any
 import mpmath
 from mpmath import mp
 
-from em.evaluation.maths.values import Apply, Number, Symbol, UndecidedError, Value
+from em.evaluation.maths.values import Apply, Number, Symbol, UndecidedError, Value, walk
 
 BITS = 200_000  # of an exact number
 MAGNITUDE = 1 << 20  # binary exponent of a number that is not
 LARGEST_ARGUMENT = 20_000  # of factorials and binomials
-TERMS = 2000  # of a sum
+TERMS, TERMS_OF_NESTED = 2000, 40  # of a sum; of one of sums
 DEEPEST = 200
 Point = Mapping[str, Any]
 
@@ -292,7 +292,8 @@ def _repeated(name: str, arguments: tuple[Value, ...], point: Point, depth: int)
     variable, low, high, body = arguments
     assert isinstance(variable, Symbol)
     first, last = (_whole(_number(end, point, depth - 1)) for end in (low, high))
-    if last - first > TERMS:
+    nested = any(isinstance(part, Apply) and part.function in ("sum", "prod") for part in walk(body))
+    if last - first > (TERMS_OF_NESTED if nested else TERMS):
         raise UndecidedError("a sum of too many terms")
     values = [_number(body, {**point, variable.name: mpmath.mpf(k)}, depth - 1) for k in range(first, last + 1)]
     return mpmath.fsum(values) if name == "sum" else mpmath.fprod(values)

@@ -17,7 +17,7 @@ FEW_DIGITS, MANY_DIGITS, MOST_DIGITS = 30, 500, 6000
 SPARE = 10  # of these digits, in which equal values may differ
 DECIMAL = mpmath.mpf("1e-12")  # relative difference of equal values where both are decimals
 NOTHING = mpmath.mpf("1e-25")  # what may be left of a difference of terms
-WHOLE = 7, 9, 10, 13, 16, 20, 25, 27, 32, 36  # for floors: squares, a cube, powers of 2, residues modulo 2, 3, 4, 5, 7
+WHOLE = *range(2, 44), 63, 64, 80, 81, 99, 100  # for floors: all residues of small numbers, powers and what is before
 NEEDS_WHOLE = listed("floor ceil ! binom gcd lcm sum prod")
 NEEDS_POSITIVE = listed("sqrt root cbrt ln log lg log10")
 
@@ -122,6 +122,23 @@ def _equal_at_points(mine: Value, right: Value) -> bool:
         compared += 1
     if compared < 2:
         raise UndecidedError("defined at no point that we tried")
+    return _equal_below_zero(mine, right)
+
+
+def _equal_below_zero(mine: Value, right: Value) -> bool:
+    r"""Whether nothing real tells them apart where their one letter is negative: \sqrt{x^2} is no x.
+
+    Several letters, or those with a subscript, are mostly positive quantities.
+    """
+    names = symbols(mine) | symbols(right)
+    if len(names) != 1 or len(min(names)) > 1:
+        return True
+    for point in ({min(names): mpmath.mpf(at)} for at in ("-1.375", "-2.625")):
+        a, b = number(mine, FEW_DIGITS, point), number(right, FEW_DIGITS, point)
+        if a is None or b is None or mpmath.im(a) != 0 or mpmath.im(b) != 0:
+            continue
+        if abs(a - b) > DECIMAL * max(1, abs(a), abs(b)) and not _needs_whole(mine, right):
+            return False
     return True
 
 
@@ -139,6 +156,11 @@ def ratio(mine: Value, right: Value) -> Any:
             return None
         tolerance = mpmath.mpf(10) ** (SPARE - FEW_DIGITS) * abs(ratios[0])
         return ratios[0] if all(abs(other - ratios[0]) <= tolerance for other in ratios) else None
+
+
+def _needs_whole(*sides: Value) -> bool:
+    applied = [part for side in sides for part in walk(side) if isinstance(part, Apply)]
+    return any(part.function in NEEDS_WHOLE and not _rounds_nothing(part) for part in applied)
 
 
 def _rounds_nothing(part: Apply) -> bool:
@@ -160,7 +182,7 @@ def _points(mine: Value, right: Value) -> list[Point]:
     functions = {part.function for part in applied}
     exponents = [exact(part.arguments[1]) for part in applied if part.function == "^"]
     roots = bool(functions & NEEDS_POSITIVE) or any(power is None or power.denominator != 1 for power in exponents)
-    whole = any(part.function in NEEDS_WHOLE and not _rounds_nothing(part) for part in applied)
+    whole = _needs_whole(mine, right)
     signed = not whole and (not roots or "abs" in functions)
     points = []
     for trial in range(len(WHOLE) if whole else 4):

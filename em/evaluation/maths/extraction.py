@@ -38,9 +38,22 @@ GROUP = r"(?:\{[^{}]*\}|\d)"
 COMMAND = rf"\\[dt]?frac ?{GROUP} ?{GROUP}|\\sqrt ?{GROUP}|\\pi(?![a-zA-Z])|(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z])"
 TIMES = r"(?:\\cdot|\\times)? ?"
 POWER = r"\^ ?(?:\{ ?-?\w+ ?\}|\{? ?\\circ ?\}?|\w)"
-BEFORE = re.compile(rf"(?<=[=$(\[:\s~])([+-]? ?(?:(?>\d++(?:\.\d++)?+|{COMMAND}) ?{TIMES})*+)$")
-AFTER = re.compile(rf"(?:\\[,;: !]|\s)*+((?:{POWER}|!|{TIMES}(?:{COMMAND})(?:{POWER})?|\\%)++)")
-AFTER_WORDS = re.compile(rf"(?:\\[,;: ]|[\s$]|\\\))*+(?:\\text ?\{{)?\s*((?:{SCALE})\b|\\?%|percent\b)")
+NUMBER = r"\d++(?:\.\d++)?+"
+CALL = r"\\(?:ln|log|sin|cos|tan)(?![a-zA-Z])"
+SIGNS = r"(?:(?:\{ ?)?(?:[+−-]|\\pm|\\mp)(?: ?\})?(?:\s|\\[,;: !])*)"
+BEFORE = re.compile(rf"(?<=[=$(\[:\s~])({SIGNS}?(?:(?>{NUMBER}|{COMMAND}|{CALL}) ?{TIMES})*+)$")
+AFTER = re.compile(
+    rf"(?:\\[,;: !]|\s)*+((?:{POWER}|!|{TIMES}(?:{COMMAND})(?:{POWER})?|\\%|(?:\\cdot|\\times|/|:) ?{NUMBER}"
+    rf"(?:{POWER})?|{TIMES}{CALL} ?{NUMBER})++)"
+)
+SIGN_OUTSIDE = re.compile(r"(?:^|[\s=])([−-])\$?$")
+NO_SPACE = re.compile(r"\\[,;: !]")
+JOINED = re.compile(r"_(?:\{\d+\}|\d)|(?:,\d{3})+|\.\d+")  # digits that go on, or a base
+AFTER_WORDS = re.compile(
+    rf"(?:\\[,;: ]|[\s$]|\\\))*+(?:\\text ?\{{)?\s*((?:{SCALE})\b|\\?%|percent\b|or (?:more|less|fewer|greater)\b)"
+)
+JOINED_FORMULA = re.compile(r" ?(?:,|,? ?(?:and|or))\s")
+NUMBER_WORD = re.compile(rf" ({SCALE})\b")
 DEGREE = re.compile(r"\^ ?\{? ?\\circ ?\}?")
 TAGGED = re.compile(r"<answer>(.{0,2000}?)</answer>", re.IGNORECASE | re.DOTALL)
 PHRASE = re.compile(r"(?:\banswers?\b(?:\s*(?:is|are|:|=|was|\*\*))+|####)[\s:*]*", re.IGNORECASE)
@@ -115,11 +128,15 @@ def _with_neighbours(text: str, start: int, end: int, content: str, is_reference
     dollars = len(re.findall(r"(?<!\\)\$", head))
     opened, closed = (max(head.rfind(rf"\{a}"), head.rfind(rf"\{b}")) for a, b in ("([", ")]"))
     in_formula = dollars % 2 == 1 or opened > closed
-    before = BEFORE.search(" " + head[-NEIGHBOURS:])
-    left = before[1].strip() if before and (in_formula or before[1] == "-") else ""
+    before = (BEFORE.search(" " + head[-NEIGHBOURS:]) if in_formula else None) or SIGN_OUTSIDE.search(head)
+    left = NO_SPACE.sub("", before[1]).replace("{-}", "-").strip() if before else ""
+    if not left and (outside := SIGN_OUTSIDE.search(head)):
+        left = outside[1]
     after = (AFTER.match(text, end) if in_formula else None) or AFTER_WORDS.match(text, end)
     right = after[1].strip() if after else ""
-    if right in ("%", r"\%", "percent") or re.fullmatch(SCALE, right):
+    if in_formula and not is_reference and (joined := JOINED.match(text, end)):
+        content, right = content + joined[0], ""
+    if right in ("%", r"\%", "percent") or (right and right.split()[0] in {"or", *SCALE.split("|")}):
         return f"{left}{content} {right}"
     if (is_reference and not DEGREE.fullmatch(right)) or (left in ("", "+") and not right):
         return content
@@ -131,7 +148,11 @@ def _stated(rest: str) -> str | None:
     rest = rest.lstrip("_ \n:")
     if (formula := FORMULA.match(rest.lstrip("* "))) or (formula := BOLD.match(rest)):
         following = (rest.lstrip("* ") if rest.startswith("*") and formula.re is FORMULA else rest)[formula.end() :]
-        return stripped(_content(formula)) + ("%" if PERCENT.match(following) else "")
+        stated = stripped(_content(formula)) + ("%" if PERCENT.match(following) else "")
+        while (joint := JOINED_FORMULA.match(following)) and (formula := FORMULA.match(following, joint.end())):
+            stated += f", {stripped(_content(formula))}"
+            following = following[formula.end() :]
+        return stated + (f" {scale[1]}" if (scale := NUMBER_WORD.match(following)) else "")
     sentence = END.split(rest.strip(), maxsplit=1)[0].strip(" *_`:,;!")
     is_prose = len(sentence) > 40 or (len(sentence.split()) > 4 and not OPERATOR.search(sentence))
     return ((_formula(sentence) or _number(sentence)) if is_prose else None) or stripped(sentence) or None

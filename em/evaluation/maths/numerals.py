@@ -79,11 +79,17 @@ def _is_group(token: Token) -> bool:
 
 
 def with_decimal_comma(tokens: list[Token], strictly: bool) -> list[Token]:
-    """With 5,4 as 5.4, where that is all; `strictly`: only what is hardly a list of two, 0,4 or 5,40."""
+    """With 5,4 as 5.4, where that is all; `strictly`: only 0,4, which is hardly a list."""
     sign, body = tokens[:-3], tokens[-3:]
-    if len(body) < 3 or body[1].text != "," or [token.text for token in sign] not in ([], ["-"], ["+"]):
+    if (
+        len(body) < 3
+        or body[1].text != ","
+        or body[1].spaced
+        or body[2].spaced
+        or [token.text for token in sign] not in ([], ["-"], ["+"])
+    ):
         return tokens
     whole, _, decimals = (token.text for token in body)
-    if not whole.isdigit() or not decimals.isdigit() or (strictly and whole != "0" and len(decimals) != 2):
+    if not whole.isdigit() or not decimals.isdigit() or (strictly and whole != "0"):
         return tokens
     return [*sign, replace(body[0], text=f"{whole}.{decimals}")]

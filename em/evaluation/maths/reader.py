@@ -45,7 +45,8 @@ class Reader(Terms):
         else:
             items = [item for group in groups for item in group]
         items = words.without_declarations(items)
-        return items[0] if len(items) == 1 else Sequence("", tuple(items), not joints & {"and", "land"})
+        alternatives = True if joints & {"or", "lor"} else False if joints & {"and", "land"} else None
+        return items[0] if len(items) == 1 else Sequence("", tuple(items), alternatives)
 
     def clause(self) -> Value:
         if self.peek(1) == ":" and any(token.text == "mapsto" for token in self.tokens[self.at :]):

@@ -31,6 +31,8 @@ def equal(answer: str, gold: str) -> bool:
                     return True
             except UndecidedError as error:
                 undecided = error
+            except RecursionError:
+                undecided = UndecidedError("nested too deeply")
     if undecided:
         raise undecided
     return False

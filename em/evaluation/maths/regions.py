@@ -1,6 +1,7 @@
 """Sets of reals: intervals, their unions, inequalities in one letter; compared by their ends."""
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import mpmath
@@ -16,6 +17,7 @@ from em.evaluation.maths.values import (
     Symbol,
     Value,
     is_expression,
+    negative,
     rebuilt,
     symbols,
     walk,
@@ -87,16 +89,17 @@ def region(value: Value) -> Region | None:
         case Relation(signs, sides):
             return _of_relation(signs, sides)
         case Sequence("", items, alternatives):
-            regions = [region(item) for item in items]
-            known = [part for part in regions if part is not None]
-            if len(known) < len(regions) or not known:
-                return None
-            excluding = all(isinstance(item, Relation) and item.signs == ("!=",) for item in items)
-            result = known[0]
-            for part in known[1:]:
-                result = _union(result, part) if alternatives and not excluding else _intersection(result, part)
-            return result
+            return _joined([region(item) for item in items], alternatives)
     return EVERYTHING if value == REALS else None
+
+
+def _joined(regions: list[Region | None], alternatives: bool | None) -> Region | None:
+    """By "or": the union; by "and": the intersection; by commas: the intersection, unless nothing is in it."""
+    known = [part for part in regions if part is not None]
+    if not known or len(known) < len(regions):
+        return None
+    joined = reduce(_union if alternatives else _intersection, known)
+    return reduce(_union, known) if alternatives is None and not joined else joined
 
 
 def letter(value: Value) -> str | None:
@@ -161,18 +164,34 @@ def _solved(left: Value, sign: str, right: Value, name: str) -> Region | None:
             return None if end is None else _half(end, s)
     if not is_expression(left) or not is_expression(right):
         return None
-    values = []
-    for at in (0, 1, 2):
-        pair = [number(side, DIGITS, {name: mpmath.mpf(at)}) for side in (left, right)]
-        if pair[0] is None or pair[1] is None:
-            return None
-        with mp.workdps(DIGITS):
-            values.append(pair[0] - pair[1])
+    difference = Apply("+", (left, negative(right)))
+    if _degree(difference) != 1:
+        return None
+    at_zero, at_one = (number(difference, DIGITS, {name: mpmath.mpf(at)}) for at in (0, 1))
+    if at_zero is None or at_one is None:
+        return None
     with mp.workdps(DIGITS):
-        slope = values[1] - values[0]
-        if abs(values[2] - 2 * values[1] + values[0]) > 1e-30 or abs(slope) < 1e-30 or mpmath.im(slope) != 0:
+        slope = at_one - at_zero
+        if slope == 0 or mpmath.im(slope) != 0:
             return None
-        return _half(-values[0] / slope, sign if slope > 0 else FLIPPED.get(sign, sign))
+        return _half(-at_zero / slope, sign if slope > 0 else FLIPPED.get(sign, sign))
+
+
+def _degree(value: Value) -> int | None:
+    """Of a polynomial, by its form; None for what is none."""
+    if not symbols(value):
+        return 0
+    if isinstance(value, Symbol):
+        return 1
+    degrees = [_degree(part) for part in value.arguments] if isinstance(value, Apply) else [None]
+    known = [degree for degree in degrees if degree is not None]
+    if len(known) < len(degrees) or not isinstance(value, Apply):
+        return None
+    if value.function == "+":
+        return max(known)
+    if value.function == "*":
+        return sum(known)
+    return known[0] if value.function == "/" and known[1] == 0 else None
 
 
 def _half(end: Any, sign: str) -> Region | None:

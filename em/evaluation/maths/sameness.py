@@ -7,6 +7,7 @@ from em.evaluation.maths.equations import same_inequalities, same_relations
 from em.evaluation.maths.evaluate import exact
 from em.evaluation.maths.expressions import has, same_expressions
 from em.evaluation.maths.regions import letter, region, same_regions, speaks_of_a_region
+from em.evaluation.maths.units import TEMPERATURE
 from em.evaluation.maths.values import (
     DOTS,
     Apply,
@@ -29,7 +30,8 @@ from em.evaluation.maths.values import (
     walk,
 )
 
-SIGNS = 6  # of plus or minus, at most
+SIGNS = 5  # of plus or minus, at most
+MEMBERS = 64  # of a list whose elements have such signs
 RADIANS = (("radian", 1.0),)
 
 
@@ -61,6 +63,8 @@ def _same_sequences(mine: Value, right: Value) -> bool:
         return False
     answers = [signed for item in (mine.items if isinstance(mine, Sequence) else (mine,)) for signed in _signed(item)]
     golds = [signed for item in (right.items if isinstance(right, Sequence) else (right,)) for signed in _signed(item)]
+    if max(len(answers), len(golds)) > MEMBERS and len(answers) > len(mine.items if isinstance(mine, Sequence) else ()):
+        raise UndecidedError("too many signs")
     return _same_lists(answers, golds)
 
 
@@ -85,14 +89,15 @@ def _distinct(values: list[Value]) -> list[Value]:
 
 
 def _same_tuples(mine: Value, right: Sequence) -> bool:
-    if isinstance(mine, Apply) and mine.function.endswith("()"):  # P(3, -1)
+    if isinstance(mine, Apply) and mine.function.endswith("()") and mine.function[0].isupper():  # P(3, -1)
         mine = Sequence("()", mine.arguments)
-    if not isinstance(mine, Sequence) or len(_signed(mine)) > 1 or len(_signed(right)) > 1:
+    if not isinstance(mine, Sequence) or len(_signed(mine)) > 1 or len(_signed(right)) > 1 or mine.alternatives:
         return False
-    coordinates = _coordinates(mine) if mine.brackets == "" else None
-    if coordinates is None and mine.brackets != right.brackets and _may_be_interval(right):
+    answers = mine.items
+    if mine.brackets == "" and any(isinstance(item, Relation) for item in answers):
+        answers = _coordinates(mine)
+    elif mine.brackets != right.brackets and _may_be_interval(right):
         return False
-    answers = coordinates or mine.items
     return len(answers) == len(right.items) and all(map(same, answers, right.items))
 
 
@@ -103,12 +108,11 @@ def _may_be_interval(value: Sequence) -> bool:
     return pieces is None or bool(pieces)
 
 
-def _coordinates(listed: Sequence) -> tuple[Value, ...] | None:
-    """1 and 2 of x = 1 and y = 2, where the letters are in order."""
+def _coordinates(listed: Sequence) -> tuple[Value, ...]:
+    """1 and 2 of y = 2 and x = 1: in the order of their letters; none where a letter lacks or comes twice."""
     pairs = [item.sides for item in listed.items if isinstance(item, Relation) and item.signs == ("=",)]
-    names = [label.name for label, _ in pairs if isinstance(label, Symbol)]
-    in_order = len(names) == len(listed.items) and names == sorted(set(names))
-    return tuple(value for _, value in pairs) if in_order else None
+    values = {label.name: value for label, value in pairs if isinstance(label, Symbol)}
+    return tuple(values[name] for name in sorted(values)) if len(values) == len(listed.items) else ()
 
 
 def _signed(value: Value) -> list[Value]:
@@ -239,18 +243,20 @@ def _same_measures(mine: Value, right: Value) -> bool:
     """Units agree, by conversion too; one may be left out; one that the answer adds is converted to the SI, or not."""
     match mine, right:
         case Measured(value, unit), Measured(gold, other):
-            if unit == other or unit.dimensions is None or other.dimensions is None:
+            if unit == other:
                 return same(value, gold)
+            if unit.dimensions is None or other.dimensions is None:
+                return False
             return unit.dimensions == other.dimensions and same_expressions(_in_base_units(mine), _in_base_units(right))
         case _, Measured(gold):
             return not has(mine, "degree") and same(mine, gold)
         case Measured(value, unit), _:
             if has(right, "degree") and unit.dimensions == RADIANS:
                 return same_expressions(_in_base_units(mine), right, bare=False)
+            if has(right, "degree") or has(right, "percent"):
+                return unit == TEMPERATURE and same(value, right)
             if unit.dimensions is None or not is_expression(value):
                 return same(value, right)
-            if has(right, "degree") or has(right, "percent"):
-                return False
             return same(value, right) or (unit.scale != 1 and same(_in_base_units(mine), right))
     return False
 

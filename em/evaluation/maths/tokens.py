@@ -90,8 +90,7 @@ def _scan(text: str) -> Iterator[Token]:
     open_braces: list[tuple[bool, bool]] = []  # for each: upright before it, and whether it is a token
     while position < len(text):
         if blank := SPACE.match(text, position):
-            spaced = spaced or blank[0].strip("$") != ""
-            position = blank.end()
+            spaced, position = True, blank.end()
             continue
         if match := REPEATING.match(text, position):
             token = Token("number", f"{match[1]}({match[2] or match[3]})", spaced)

@@ -10,16 +10,17 @@ from typing import Any
 
 from em.evaluation.maths.tokens import Token, listed
 from em.evaluation.maths.values import Unit
-from em.evaluation.maths.words import FUNCTION_WORDS
+from em.evaluation.maths.words import ADJECTIVES, FUNCTION_WORDS
 
-COUNTED = Unit(1.0, None)
+COUNTED, TEMPERATURE = Unit(1.0, None), Unit(1.0, (("temperature", 1.0),))
 OTHERS = {  # that pint has not
     **dict.fromkeys(("dollar", "dollars", "usd", "buck", "bucks"), Unit(1.0, (("dollar", 1.0),))),
     **dict.fromkeys(("cent", "cents", "penny", "pennies"), Unit(0.01, (("dollar", 1.0),))),
     **dict.fromkeys(("euro", "euros", "eur"), Unit(1.0, (("euro", 1.0),))),
     **dict.fromkeys(("am", "a.m."), Unit(1.0, (("morning", 1.0),))),
     **dict.fromkeys(("pm", "p.m."), Unit(1.0, (("afternoon", 1.0),))),
-    **dict.fromkeys(("unit", "units", "celsius", "fahrenheit", "degc", "degf"), COUNTED),
+    **dict.fromkeys(("unit", "units"), COUNTED),
+    **dict.fromkeys(("celsius", "fahrenheit", "degc", "degf"), TEMPERATURE),
 }
 SPELT = {  # otherwise by pint, or by it alone
     **{"sec": "second", "secs": "second", "hrs": "hour", "hr": "hour", "min": "minute", "mins": "minute", "wk": "week"},
@@ -69,7 +70,10 @@ def noun(words: list[str]) -> Unit | None:
     """What is counted, in content words alone: apples, red marbles, ways, of the cake."""
     if words[:1] == ["of"]:
         words = words[1 + (words[1:2] in (["the"], ["a"], ["an"], ["all"])) :]
-    fit = all(WORD.fullmatch(word) and word.lower() not in FUNCTION_WORDS for word in words)
+    while len(words) > 1 and words[0].lower() in ADJECTIVES:
+        words = words[1:]
+    lower = [word.lower() for word in words]
+    fit = all(WORD.fullmatch(word) and not {word, word.removesuffix("s")} & FUNCTION_WORDS for word in lower)
     return COUNTED if fit and 0 < len(words) <= 4 else None
 
 
@@ -149,7 +153,7 @@ class UnitReader:
         if token.text in ("Omega", "AA"):
             return named({"Omega": "ohm", "AA": "angstrom"}[token.text])
         if token.text == "circ" and self.take("C", "F"):
-            return COUNTED
+            return TEMPERATURE
         is_letter = token.kind == "letters" and len(token.text) == 1
         if token.kind not in ("word", "letters") or (
             is_letter and not (self.letters_are_units and token.text in LETTERS)

@@ -45,7 +45,7 @@ class Measured:
 class Sequence:
     brackets: str  # "": a list; "{}": a set; "()", "[]", "(]", "[)": a tuple, a point or an interval
     items: "tuple[Value, ...]"
-    alternatives: bool = False  # of relations: joined by "or", or by commas
+    alternatives: bool | None = None  # joined by "or": True; by "and": False
 
 
 @dataclass(frozen=True)

@@ -37,28 +37,47 @@ INTRODUCTION = listed(  # "the final answer is", "so we get"
 INTRODUCING = listed("answer answers is are so thus hence therefore :")  # at least one of these
 NO_SOLUTION = listed(  # the words of an answer that there is none, without their spaces
     "nosolution nosolutions none norealsolution norealsolutions nosolutionsexist nosolutionexists emptyset "
-    "norealroots thereisnosolution therearenosolutions nosuchsolution nointegersolutions nopositiveintegersolutions"
+    "norealroots thereisnosolution therearenosolutions nosuchsolution nointegersolutions "
+    "nopositiveintegersolutions"
 )
 APPROXIMATE = listed("approx approximately final answer exact exactly")  # in brackets after a value
 SETS = listed("R Z N Q C")
-FUNCTION_WORDS = listed(  # no noun of what is counted: closed classes of words, numerals, words of mathematics
-    "the a an this that these those it its he she they them his her their our your my we you i who whom whose which "
-    "what of in on at by for with from to into onto over under between among against through during before after "
-    "above below up down off out about around along across behind beyond near since until till upon within without "
-    "versus via and or nor but so yet if then else when while unless although though because as than whether either "
-    "neither both is are was were be been being am do does did done have has had having can could may might must "
-    "shall should will would not no none never nothing nobody cannot n't isn non more less least most fewer few "
-    "many much several some any all each every only just even also too very quite almost nearly approximately "
-    "roughly exactly maybe perhaps possibly probably likely unlikely unknown undefined infinite infinity infinitely "
-    "finite greater smaller larger bigger higher lower maximum minimum max min other another same different equal "
-    "equals wrong incorrect false true right correct invalid impossible solution solutions answer answers result "
-    "instead rather except excluding including however first second once twice thrice double triple doubled tripled "
-    "halved times plus minus negative positive squared cubed square cube root roots power factorial mod modulo base "
-    "binary octal decimal hex hexadecimal percent percents percentage pct permille log ln lg exp sin cos tan cot "
-    "sec csc arcsin arccos arctan sinh cosh tanh sqrt pi inf oo lim sum prod int gcd lcm det abs floor ceil inverse "
-    "reciprocal prime conjugate derivative choose remainder divided multiplied added subtracted per reversed "
-    "rounded truncated radian radians rad lakh crore score thirty forty fifty sixty seventy eighty ninety"
-) | {*NUMBERS, *SCALES}
+ADJECTIVES = listed(
+    "different positive negative possible real distinct even odd other prime equal total"
+)  # before a noun
+ORDINALS = (
+    "eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth "
+    "fortieth fiftieth sixtieth seventieth eightieth ninetieth millionth billionth trillionth"
+)
+FUNCTION_WORDS = (
+    listed(  # no noun of what is counted: closed classes of words, numerals, words of mathematics
+        "the a an this that these those it its he she they them his her their our your my we you i who whom whose "
+        "which what of in on at by for with from to into onto over under between among against through during before "
+        "after above below up down off out about around along across behind beyond near since until till upon within "
+        "without versus via and or nor but so yet if then else when while unless although though because as than "
+        "whether either neither both is are was were be been being am do does did done have has had having can could "
+        "may might must shall should will would not no none never nothing nobody cannot n't isn non more less least "
+        "most fewer few many much several some any all each every only just even also too very quite almost nearly "
+        "approximately roughly exactly maybe perhaps possibly probably likely unlikely unknown undefined infinite "
+        "infinity infinitely finite greater smaller larger bigger higher lower maximum minimum max min other another "
+        "same different equal equals wrong incorrect false true right correct invalid impossible answer result "
+        "instead rather except excluding including however first second once twice thrice double triple doubled "
+        "tripled halved times plus minus negative positive squared cubed square cube root power factorial mod modulo "
+        "base binary octal decimal hex hexadecimal percent percents percentage pct permille log ln lg exp sin cos tan "
+        "cot sec csc arcsin arccos arctan sinh cosh tanh sqrt pi inf oo lim sum prod int gcd lcm det abs floor ceil "
+        "inverse reciprocal prime conjugate derivative choose remainder divided multiplied added subtracted per "
+        "reversed rounded truncated radian radians rad lakh crore score thirty forty fifty sixty seventy eighty "
+        "ninety"
+    )
+    | {*NUMBERS, *SCALES, *ORDINALS.split()}
+    | listed(
+        "quadrillion quintillion googol ten tenfold twofold threefold hundredfold gross myriad grand quadruple "
+        "quadrupled quintuple kilo mega upward upwards onward onwards inclusive exclusive bound excluded fails "
+        "refuted contradiction wrongly nope wait guess doubtful uncertain ish plenty short upto thru backward "
+        "backwards ternary octet doubling halving negated inverted conjugated complement opposite transposed "
+        "logarithm sine cosine squareroot exponent modulus lakhs crores pairs pair ppm ppb points"
+    )
+)
 
 
 def without_phrases(tokens: list[Token]) -> list[Token]:

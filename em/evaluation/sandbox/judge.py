@@ -23,6 +23,7 @@ from typing import Any
 from em.evaluation.sandbox.inmate import NONCE_BYTES, confine
 from em.evaluation.sandbox.link import PLAIN_METHODS, CannotCrossError, GoneError, Link
 
+LONGEST_SECONDS = 300.0  # of a child: more than an answer has
 CONTROL = 1  # the descriptor that leads to the grading process
 DESCRIPTORS = 3  # of each answer: the request, the channel to its interpreter, the pipe for the verdict
 SCRIPTS = 64  # compiled ones that are kept: samples of one problem come together
@@ -47,9 +48,12 @@ class Settling(ast.NodeTransformer):
 
     def settled(self, block: Sequence[ast.stmt], before: Sequence[ast.stmt]) -> list[ast.stmt]:
         out = list(before)
-        for statement in block:
+        futures = [
+            at for at, each in enumerate(block) if isinstance(each, ast.ImportFrom) and each.module == "__future__"
+        ]
+        for at, statement in enumerate(block):
             out.append(statement)
-            if not isinstance(statement, ast.Import | ast.ImportFrom):  # those of __future__ stay together
+            if at > max(futures, default=-1):  # nothing may stand before these
                 out.append(settle())
         return out
 
@@ -70,14 +74,16 @@ def prepare(script: str) -> None:
     compiled(script)
     if "numpy" in script and "numpy" not in sys.modules:
         numpy: Any = importlib.import_module("numpy")
-        numpy.allclose = partial(allclose, numpy, numpy.allclose)
+        for name in ("allclose", "isclose"):
+            setattr(numpy, name, partial(close, numpy, getattr(numpy, name)))
         gc.freeze()
 
 
-def allclose(numpy: Any, original: Any, a: Any, b: Any, *others: Any, **named: Any) -> bool:
+def close(numpy: Any, original: Any, a: Any, b: Any, *others: Any, **named: Any) -> Any:
     """Without broadcasting: to NumPy no numbers at all are close to any, so [] would pass wherever EvalPlus compares
-    floats."""
-    return numpy.shape(a) == numpy.shape(b) and original(a, b, *others, **named)
+    floats.  What an object of the answer holds is asked once, so that it cannot show a shape and hold another."""
+    a, b = numpy.asarray(a), numpy.asarray(b)
+    return original(a, b, *others, **named) if a.shape == b.shape else numpy.False_
 
 
 def run_tests(link: Link, code: CodeType, names: Sequence[str], modules: Sequence[str]) -> None:
@@ -129,8 +135,14 @@ def sit(request: int, channel: int, verdict: int) -> None:
     script, *rest, limits = marshal.loads(os.read(request, os.fstat(request).st_size))
     for kind, pair in limits.items():
         resource.setrlimit(kind, pair)
-    prepare(script)
-    word = judged(Link(channel, PLAIN_METHODS), verdict, (compiled(script), *rest))
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)  # also of a child that nobody listens to any more
+    try:
+        prepare(script)
+        code = compiled(script)
+    except Exception as error:
+        word = b"error the tests do not start: " + type(error).__name__.encode()
+    else:
+        word = judged(Link(channel, PLAIN_METHODS), verdict, (code, *rest))
     os.write(verdict, word.replace(b"\n", b" ") + b"\n")
 
 
@@ -155,7 +167,12 @@ def main(
             with suppress(Exception):  # the child meets it again, and says so
                 size = os.fstat(descriptors[0]).st_size
                 prepare(marshal.loads(os.pread(descriptors[0], size, 0))[0])
-            if os.fork() == 0:
+            try:
+                is_child = os.fork() == 0
+            except OSError as error:
+                os.write(descriptors[-1], f"error the judge cannot fork: {error.strerror}\n".encode())
+                is_child = False
+            if is_child:
                 control.close()
                 try:
                     sit(*descriptors)

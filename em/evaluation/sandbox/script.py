@@ -69,7 +69,7 @@ def read(source: str) -> Script:
     nodes = [*ast.walk(ast.parse(source))]
     owners = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
     modules = (free & owners & sys.stdlib_module_names) - BUILTINS
-    names = free - BUILTINS - modules
+    names = {name for name in free - BUILTINS - modules if not name.startswith("__")}
     if not names:
         called = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
         names = free & called

@@ -36,7 +36,7 @@ readlinkat 267 78, chmod 90 -, fchmod 91 52, fchmodat 268 53, umask 95 166, utim
 fstatfs 138 44, getrlimit 97 163, setrlimit 160 164, prlimit64 302 261, getrusage 98 165, sysinfo 99 179,
 uname 63 160, getrandom 318 278, arch_prctl 158 -, set_tid_address 218 96, set_robust_list 273 99, futex 202 98,
 sched_getaffinity 204 123, rseq 334 293, membarrier 324 283, close_range 436 436, getcpu 309 168, connect 42 203,
-bind 49 200, listen 50 201, accept 43 202, accept4 288 242, sendto 44 206, recvfrom 45 207, sendmsg 46 211,
+bind 49 200, listen 50 201, accept 43 202, accept4 288 242, sendto 44 206, recvfrom 45 207,
 recvmsg 47 212, shutdown 48 210, getsockname 51 204, getpeername 52 205, setsockopt 54 208, getsockopt 55 209
 """
 SPECIAL = {"socket": (41, 198), "socketpair": (53, 199), "ioctl": (16, 29), "prctl": (157, 167), "clone": (56, 220)}
