@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from em.errors import InputError, require
+from em.evaluation.graders import GRADERS
 from em.evaluation.graders.knights import identities
 from em.tiny import tasks
 from em.trial.evaluation import Benchmark
@@ -17,7 +18,6 @@ from em.trial.identity import content_id
 from em.trial.jsonl import Row, is_number, rows, shown
 
 SUITE_PROBLEMS = 100  # of a suite without a limit
-TEXT_GRADERS = "tiny", "boxed", "maths", "knights"  # whose reference is one text; the others take JSON of the fields
 LONGEST_REFERENCE, DEEPEST_REFERENCE = 20_000, 100  # characters, and brackets within brackets
 BRACKET = re.compile(r"[(\[{]|[)\]}]")
 NO_ANSWER = re.compile(r"[\s${}\\.,]*")  # of LaTeX
@@ -60,6 +60,7 @@ def reference(row: Row, benchmark: Benchmark) -> str:
     fields = {name: row.value(name) for name in benchmark.answer_fields}
     names, values = ", ".join(fields), list(fields.values())
     value = values[0] if len(values) == 1 else values
+    grader = GRADERS[benchmark.grader]
 
     def need(holds: bool, remedy: str, name: str = names, of: Any = value) -> None:
         require(holds, f"{row.where}: {name}", shown(of), remedy)
@@ -72,16 +73,16 @@ def reference(row: Row, benchmark: Benchmark) -> str:
         for text in texts:
             need(_says_something(text), "must be texts that say something", "final_answer", gold)
     whole = len(fields) == 1 and (isinstance(value, str) or is_number(value))
-    need(whole or benchmark.grader not in TEXT_GRADERS, f"must be one text or number for grader={benchmark.grader}")
+    need(whole or not grader.text, f"must be one text or number for grader={benchmark.grader}")
     need(_is_plain(value), "must be text, numbers, and lists or objects of these")
     text = row.text(names) if whole else json.dumps(fields)
     need(_is_unicode(text), "must be of whole characters, without half of a surrogate pair")
-    if benchmark.grader in (*TEXT_GRADERS, "olympiad"):
+    if grader.text or grader.latex:
         need(len(text) <= LONGEST_REFERENCE, f"must have at most {LONGEST_REFERENCE:,} characters")
-    if benchmark.grader in ("maths", "olympiad"):
+    if grader.latex:
         need(_says_something(text), "must say something")
         need(_depth(text) <= DEEPEST_REFERENCE, f"must have at most {DEEPEST_REFERENCE} brackets within brackets")
-    if benchmark.grader in TEXT_GRADERS:
+    if grader.text:
         need(bool(text.strip()), "must say something")
     if benchmark.grader == "knights":
         need(bool(identities(text)), "must say who is a knight or a knave")

@@ -5,6 +5,7 @@ A program begins with a line `## name`, which may name what it starts from.
 
 from pathlib import Path
 
+# "caught" is of tests that swallow what a program raises: what the judge has to say must not get lost in there.
 SCRIPTS = {
     "asserts": """
 from math import isclose

@@ -30,15 +30,17 @@ class Entry:
     where: str  # so that a config is checked without loading the grader
     version: int = 1  # raised when a change of its code changes grades: those given before are to be given again
     instant: bool = False  # takes microseconds and cannot hang: not worth another process
+    text: bool = False  # its reference is one text; otherwise it may be JSON of the answer fields
+    latex: bool = False  # of mathematics
     needs: str = ""  # what raises InputError where this machine lacks something
 
 
 GRADERS = {  # by name
-    "tiny": Entry("em.evaluation.graders.tiny:grade", instant=True),
-    "boxed": Entry("em.evaluation.graders.boxed:grade", instant=True),
-    "maths": Entry("em.evaluation.graders.maths:grade", version=2),
-    "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad", version=2),
-    "knights": Entry("em.evaluation.graders.knights:grade", version=2, instant=True),
+    "tiny": Entry("em.evaluation.graders.tiny:grade", instant=True, text=True),
+    "boxed": Entry("em.evaluation.graders.boxed:grade", instant=True, text=True),
+    "maths": Entry("em.evaluation.graders.maths:grade", version=2, text=True, latex=True),
+    "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad", version=2, latex=True),
+    "knights": Entry("em.evaluation.graders.knights:grade", version=2, instant=True, text=True),
     "code": Entry("em.evaluation.graders.code:grade", version=2, needs="em.evaluation.sandbox:check"),
     "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox", version=2),
 }

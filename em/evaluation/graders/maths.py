@@ -12,6 +12,7 @@ from em.evaluation.maths.extraction import answer, last_boxes
 from em.evaluation.maths.readings import equal, read
 from em.evaluation.maths.values import UndecidedError
 
+HAS_UNIT = re.compile(r"\\circ|%|\\text|\\mathrm")
 LENGTH = 400  # characters that an answer may have, or four times those of the gold
 
 
@@ -41,11 +42,9 @@ def _olympiad_gold(reference: str) -> str:
     row = json.loads(reference)
     answers = [re.sub(r"(?<!\\)\$", " ", one).strip() for one in row["final_answer"]]
     unit = (row.get("unit") or "").strip().strip("$")
-    if unit and len(answers) == 1 and "," not in answers[0] and not re.search(r"\\circ|%|\\text|\\mathrm", answers[0]):
-        answers[0] += (
-            unit if re.match(r"\^|\\%|%|\\circ", unit) else rf" \text{{ {unit} }}" if "\\" not in unit else f" {unit}"
-        )
-        answers[0] = answers[0].replace("{^{", "^{")
+    if unit and len(answers) == 1 and "," not in answers[0] and not HAS_UNIT.search(answers[0]):
+        is_sign, is_latex = unit[0] in "^%" or unit.startswith((r"\%", r"\circ")), "\\" in unit
+        answers[0] += unit if is_sign else f" {unit}" if is_latex else rf" \text{{ {unit} }}"
     return ", ".join(answers)
 
 

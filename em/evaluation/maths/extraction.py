@@ -128,10 +128,9 @@ def _with_neighbours(text: str, start: int, end: int, content: str, is_reference
     dollars = len(re.findall(r"(?<!\\)\$", head))
     opened, closed = (max(head.rfind(rf"\{a}"), head.rfind(rf"\{b}")) for a, b in ("([", ")]"))
     in_formula = dollars % 2 == 1 or opened > closed
-    before = (BEFORE.search(" " + head[-NEIGHBOURS:]) if in_formula else None) or SIGN_OUTSIDE.search(head)
-    left = NO_SPACE.sub("", before[1]).replace("{-}", "-").strip() if before else ""
-    if not left and (outside := SIGN_OUTSIDE.search(head)):
-        left = outside[1]
+    inside, outside = BEFORE.search(" " + head[-NEIGHBOURS:]) if in_formula else None, SIGN_OUTSIDE.search(head)
+    left = NO_SPACE.sub("", inside[1]).replace("{-}", "-").strip() if inside else ""
+    left = left or (outside[1] if outside else "")
     after = (AFTER.match(text, end) if in_formula else None) or AFTER_WORDS.match(text, end)
     right = after[1].strip() if after else ""
     if in_formula and not is_reference and (joined := JOINED.match(text, end)):
