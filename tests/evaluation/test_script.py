@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,15 @@ def test_rows_of_mbpp_that_run_beside_the_program():
     rows = [json.loads(line) for line in lines]
     assert len(rows) == 974
     assert {row["task_id"] for row in rows if inside(json.dumps(row))} == BESIDE
+
+
+def test_scripts_are_read_by_several_threads():
+    items = ", ".join(map(str, range(300)))
+    nested = [f"f({number}) == " + "[" * 40 + items + "]" * 40 for number in range(60)]
+    interval = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-6)  # seconds: Python 3.11 loses count of a tree's depth at once
+        with ThreadPoolExecutor(4) as threads:
+            assert {script.names for script in threads.map(read, nested)} == {("f",)}
+    finally:
+        sys.setswitchinterval(interval)

@@ -13,13 +13,11 @@ name, else the last; blocks of Python come first in this, since one of no langua
 import builtins
 import re
 import textwrap
-import threading
-import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from em.evaluation.sandbox.script import Names, names_of
+from em.evaluation.sandbox.script import Names, compiler, names_of
 
 OPENING = re.compile(r"[^\n`]*?(`{3,})([^\n`]*)$")
 SPAN = re.compile(r"```(?:python3?|py)[ \t]+([^\n`]+)```", re.IGNORECASE)  # a block that is one line
@@ -32,8 +30,6 @@ PARTS = 8  # that end in [DONE]
 ENDS = 8  # fences that may be the end of one block
 UNCOMPILED = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)  # what compile() makes of any text
 BUILTINS = frozenset(dir(builtins))
-
-_filters = threading.Lock()  # catch_warnings() changes the process
 
 
 @dataclass(frozen=True)
@@ -135,9 +131,7 @@ def names_in(source: str) -> Names:
     """None at all of what does not compile."""
     if fault(source) is not None:
         return Names(frozenset(), frozenset())
-    with _filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return names_of(source)
+    return names_of(source)
 
 
 def _dedented(source: str) -> str:
@@ -173,8 +167,7 @@ def _leading(lines: list[str], wanted: Collection[str]) -> str | None:
 @lru_cache(maxsize=64)  # a block is asked about several times
 def fault(source: str) -> int | None:
     """None where the source compiles, else the line at fault, from 1; 0 where Python names none."""
-    with _filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a warning that is an error somewhere must not decide a grade
+    with compiler():
         try:
             compile(source, "<answer>", "exec", dont_inherit=True)
         except UNCOMPILED as error:

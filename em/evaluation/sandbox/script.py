@@ -17,12 +17,30 @@ import ast
 import builtins
 import symtable
 import sys
-from collections.abc import Iterable
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 BUILTINS = frozenset(dir(builtins))
 SINGLETONS = (None, True, False, ...)
+
+_compiler = threading.RLock()
+
+
+@contextmanager
+def compiler() -> Iterator[None]:
+    """Around all that compiles or parses: one thread at a time, and no warnings.
+
+    Python 3.11 counts the depth of a syntax tree per process, and raises SystemError in a thread whose count another
+    one has changed (python/cpython#106905).  A warning that is an error somewhere must not decide a grade, and
+    catch_warnings() changes the process.
+    """
+    with _compiler, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,8 @@ class Names:
 
 def names_of(source: str) -> Names:
     """Raises SyntaxError."""
-    top = symtable.symtable(source, "<names>", "exec")
+    with compiler():
+        top = symtable.symtable(source, "<names>", "exec")
     bound, used = set[str](), set[str]()
 
     def visit(table: symtable.SymbolTable) -> None:
@@ -66,7 +85,9 @@ def names_of(source: str) -> Names:
 def read(source: str) -> Script:
     """Raises SyntaxError."""
     free = names_of(source).used
-    nodes = [*ast.walk(ast.parse(source))]
+    with compiler():
+        tree = ast.parse(source)
+    nodes = [*ast.walk(tree)]
     owners = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
     modules = (free & owners & sys.stdlib_module_names) - BUILTINS
     names = {name for name in free - BUILTINS - modules if not name.startswith("__")}
