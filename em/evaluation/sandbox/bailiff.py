@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from em.evaluation.sandbox import watch
@@ -70,6 +71,7 @@ class Judge:
 
     def __init__(self, prefix: tuple[str, ...], uid: int | None) -> None:
         self.pid, self.lock = os.getpid(), threading.Lock()
+        self.kept: tuple[Script, socket.socket] | None = None  # a child that waits for the next answer
         limits: Pairs = {resource.RLIMIT_AS: (JUDGE_BYTES, JUDGE_BYTES), resource.RLIMIT_CORE: (0, 0)}
         if prefix:
             limits[resource.RLIMIT_NPROC] = (JUDGE_PROCESSES, JUDGE_PROCESSES)
@@ -89,16 +91,35 @@ class Judge:
         assert self.process.stderr is not None
         self.process.stderr.close()
 
-    def take(self, case: bytes, channel: int, verdict: int) -> None:
-        """Judge an answer whose interpreter is at the other end of the channel; say how it ends on `verdict`."""
-        body = in_memory(case)
+    def take(self, script: Script, case: bytes, channel: int, verdict: int) -> socket.socket:
+        """Have a child judge an answer whose interpreter is at the other end of the channel, and say how it ends on
+        `verdict`.  Returns where the child hears of the next answer, to keep() once it has spoken."""
+        descriptors = [in_memory(case), channel, verdict]
         try:
             with self.lock:
-                socket.send_fds(self.socket, [b"."], [body, channel, verdict])
+                kept, self.kept = self.kept, None
+            if kept is not None:
+                known, child = kept
+                with suppress(OSError):  # it has died
+                    if known == script:
+                        socket.send_fds(child, [b"."], descriptors)
+                        return child
+                child.close()
+            child, theirs = socket.socketpair()
+            with theirs, self.lock:
+                socket.send_fds(self.socket, [b"."], [*descriptors, theirs.fileno()])
+            return child
         except OSError as error:
             raise SandboxError(f"the judge has ended: {error}") from error
         finally:
-            os.close(body)
+            os.close(descriptors[0])
+
+    def keep(self, script: Script, child: socket.socket) -> None:
+        """For the next answer to this script: samples of one problem come together, and a fork takes 3 ms."""
+        with self.lock:
+            other, self.kept = self.kept, (script, child)
+        if other is not None:
+            other[1].close()
 
     @property
     def fit(self) -> bool:
@@ -106,6 +127,8 @@ class Judge:
 
     def close(self) -> None:
         self.socket.close()
+        if self.kept is not None:
+            self.kept[1].close()
         if self.pid == os.getpid():
             end(self.process)
 
@@ -143,12 +166,6 @@ def visible(prefix: tuple[str, ...]) -> list[str]:
     return [str(PACKAGES if prefix else path.parent) for path in packages()[:1]]
 
 
-def resource_seconds(seconds: float) -> Pairs:
-    """A net below the watch, which looks now and then: SIGXCPU, then SIGKILL."""
-    whole = int(seconds) + 2
-    return {resource.RLIMIT_CPU: (whole, whole + 1)}
-
-
 def sandboxed(program: str, script: Script, limits: Limits) -> Verdict:
     number = next(_serial) % (UIDS_EACH_PROCESS - 1)
     prefix = bubblewrap(limits.file_bytes, with_uid=bool(spare_uids()))
@@ -169,6 +186,7 @@ def run(
     script: Script,
     limits: Limits,
 ) -> Verdict:
+    net_seconds = int(limits.cpu_seconds) + 2  # of processor time: below the watch, which looks now and then
     each: Pairs = {
         kind: (most, most)
         for kind, most in (
@@ -178,32 +196,32 @@ def run(
             (resource.RLIMIT_NOFILE, OPEN_FILES),
             (resource.RLIMIT_CORE, 0),
         )
-    } | resource_seconds(limits.cpu_seconds)
+    } | {resource.RLIMIT_CPU: (net_seconds, net_seconds + 1)}  # SIGXCPU, then SIGKILL
     beside = script.source if script.beside else None
     body = request(("wire", "inmate"), program, script.names, beside, visible(prefix), uid, each)
-    case = marshal.dumps(
-        (
-            script.source,
-            script.names,
-            script.modules,
-            script.objects,
-            script.beside,
-            resource_seconds(limits.cpu_seconds),
-        )
-    )
+    case = marshal.dumps((script.source, script.names, script.modules, script.objects, script.beside, net_seconds))
     ours, theirs = socket.socketpair()
     report, word = os.pipe()
     try:
         with ours, theirs:
-            judge.take(case, ours.fileno(), word)
-            process = start(prefix, body, theirs.fileno(), folder)
+            child = judge.take(script, case, ours.fileno(), word)
+            try:
+                process = start(prefix, body, theirs.fileno(), folder)
+            except SandboxError:
+                child.close()
+                raise
     finally:
         os.close(word)
     with os.fdopen(report, "rb", buffering=0) as listening:
+        hearing = Hearing(process, judge, limits, bool(prefix), script.beside)
         try:
-            return Hearing(process, judge, limits, bool(prefix), script.beside).verdict(listening.fileno())
+            return hearing.verdict(listening.fileno())
         finally:
             end(process)
+            if hearing.spoken:
+                judge.keep(script, child)
+            else:
+                child.close()
 
 
 @dataclass
@@ -216,6 +234,7 @@ class Hearing:
     counts_files: bool
     inside: bool
     begun: bool = False
+    spoken: bool = False  # the judge has, and is free
 
     def verdict(self, report: int) -> Verdict:
         """Listen until the judge has spoken or a limit is met."""
@@ -234,6 +253,7 @@ class Hearing:
             if not self.begun and b"\n" in said and said.startswith(b"ready"):
                 self.begun, said, began, idle = True, said.partition(b"\n")[2], time.monotonic(), watch.Idle()
             if b"\n" in said:
+                self.spoken = True
                 return self.read(said.decode(errors="replace").rstrip("\n"), began, idle)
             if not chunk:
                 if not self.judge.fit:

@@ -1,7 +1,8 @@
-"""What runs the tests: an interpreter that never runs an answer, and forks a child for each.
+"""What runs the tests: an interpreter that never runs an answer.  It forks a child for each script of tests, more where
+answers to one script come at a time, and a child judges one answer after another.
 
 The names that tests take from an answer are values of em.evaluation.sandbox.link here.  A child says how the tests
-ended on a pipe of its own, to which the answer has no way.
+ended on a pipe of the answer's own, to which the answer has no way.
 """
 
 import ast
@@ -10,7 +11,6 @@ import importlib
 import marshal
 import os
 import re
-import resource
 import signal
 import socket
 import sys
@@ -25,7 +25,8 @@ from em.evaluation.sandbox.link import PLAIN_METHODS, CannotCrossError, GoneErro
 
 LONGEST_SECONDS = 300.0  # of a child: more than an answer has
 CONTROL = 1  # the descriptor that leads to the grading process
-DESCRIPTORS = 3  # of each answer: the request, the channel to its interpreter, the pipe for the verdict
+# Of an answer: the request, the channel to its interpreter, the pipe for the verdict; then where a child hears of more.
+DESCRIPTORS = 4
 SCRIPTS = 64  # compiled ones that are kept: samples of one problem come together
 SETTLE = "<settle>"  # no identifier, so no name of the tests
 PLACE = {"lineno": 1, "col_offset": 0, "end_lineno": 1, "end_col_offset": 0}
@@ -76,7 +77,6 @@ def prepare(script: str) -> None:
         numpy: Any = importlib.import_module("numpy")
         for name in ("allclose", "isclose"):
             setattr(numpy, name, partial(close, numpy, getattr(numpy, name)))
-        gc.freeze()
 
 
 def close(numpy: Any, original: Any, a: Any, b: Any, *others: Any, **named: Any) -> Any:
@@ -130,12 +130,11 @@ def judged(link: Link, verdict: int, request: tuple[Any, ...]) -> bytes:
     return b"gone " + link.broken.encode(errors="replace") if link.broken else word
 
 
-def sit(request: int, channel: int, verdict: int) -> None:
-    """Of a child: judge one answer."""
-    script, *rest, limits = marshal.loads(os.read(request, os.fstat(request).st_size))
-    for kind, pair in limits.items():
-        resource.setrlimit(kind, pair)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)  # also of a child that nobody listens to any more
+def sit(request: int, channel: int, verdict: int) -> bytes:
+    """Of a child: judge one answer.  One line, for the verdict."""
+    script, *rest, cpu_seconds = marshal.loads(content(request))
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # either ends this process
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)  # where nobody listens any more
     try:
         prepare(script)
         code = compiled(script)
@@ -143,7 +142,24 @@ def sit(request: int, channel: int, verdict: int) -> None:
         word = b"error the tests do not start: " + type(error).__name__.encode()
     else:
         word = judged(Link(channel, PLAIN_METHODS), verdict, (code, *rest))
-    os.write(verdict, word.replace(b"\n", b" ") + b"\n")
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return word.replace(b"\n", b" ") + b"\n"
+
+
+def content(file: int) -> bytes:
+    return os.pread(file, os.fstat(file).st_size, 0)
+
+
+def serve(descriptors: Sequence[int]) -> None:
+    """Of a child: judge an answer, and those that it hears of until the grading process hangs up."""
+    *answer, control = descriptors
+    with socket.socket(fileno=control) as more:
+        while answer:
+            word = sit(*answer)
+            os.write(answer[2], word)
+            for descriptor in answer:
+                os.close(descriptor)
+            _, answer, _, _ = socket.recv_fds(more, 1, DESCRIPTORS - 1)
 
 
 def main(
@@ -155,7 +171,6 @@ def main(
         confine(packages, uid, limits)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         gc.disable()  # a collection in a child copies what it shares
-        gc.freeze()
         control.send(READY)
         null = os.open("/dev/null", os.O_RDWR)
         for descriptor in range(3):
@@ -165,17 +180,18 @@ def main(
             if not message:
                 return
             with suppress(Exception):  # the child meets it again, and says so
-                size = os.fstat(descriptors[0]).st_size
-                prepare(marshal.loads(os.pread(descriptors[0], size, 0))[0])
+                prepare(marshal.loads(content(descriptors[0]))[0])
+            gc.freeze()
             try:
                 is_child = os.fork() == 0
             except OSError as error:
-                os.write(descriptors[-1], f"error the judge cannot fork: {error.strerror}\n".encode())
+                os.write(descriptors[2], f"error the judge cannot fork: {error.strerror}\n".encode())
                 is_child = False
             if is_child:
                 control.close()
+                gc.enable()
                 try:
-                    sit(*descriptors)
+                    serve(descriptors)
                 finally:
                     os._exit(0)
             for descriptor in descriptors:
