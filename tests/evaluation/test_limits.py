@@ -1,5 +1,9 @@
 """Limits of what a program uses: which one it met is in the verdict, on a busy machine too."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from em.evaluation import sandbox
@@ -84,3 +88,34 @@ def test_recurses_without_end(before: str):
         Verdict("exception", "MemoryError"),
         Verdict("killed", "SIGSEGV"),
     )
+
+
+BUSY = """
+import time
+def works(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+    return seconds
+def sleeps(seconds):
+    time.sleep(seconds)
+    return seconds
+"""
+
+
+@pytest.mark.slow
+def test_a_starved_machine_gives_the_same_verdicts():
+    """With a tenth of a core: nine others want it, each in a session of its own, since Linux shares by session."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(9)]
+    limits = Limits(cpu_seconds=2, idle_seconds=2)
+    try:
+        assert sandbox.run(BUSY, "assert works(1.5) == 1.5", limits) == Verdict("passed")
+        assert sandbox.run(BUSY, "assert works(1000)", limits) == Verdict("timeout", "2 s of a processor")
+        assert sandbox.run(BUSY, "assert sleeps(1.5) == 1.5", limits) == Verdict("passed")
+        assert sandbox.run(BUSY, "assert sleeps(1000)", limits) == Verdict("timeout", "2 s idle")
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+        os.sched_setaffinity(0, cores)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from tests.processes import finished
 from tests.smallest import recorded, start
@@ -30,6 +31,7 @@ def trajectories(store: Path) -> dict[str, tuple[object, ...]]:
     return trials
 
 
+@pytest.mark.slow
 def test_an_extended_sweep_is_the_sweep_that_had_it_from_the_start(environment: dict[str, str], tmp_path: Path) -> None:
     """More steps and another evaluation temperature replay recorded tokens; nothing is recorded twice."""
     short, long = ("eval.steps=[10]",), ("eval.steps=[10,20]", "eval.temperatures=[1.0,0.0]")

@@ -116,6 +116,7 @@ def test_a_trial_alone_gives_the_same_record_as_in_the_sweep(
     assert alone.equals(swept)
 
 
+@pytest.mark.slow
 def test_killed_lanes_killed_drivers_and_ctrl_c_lose_nothing(
     undisturbed: tuple[Path, str], environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ The tests run in the judge, which never runs an answer.  What they call is in th
 alone crosses between the two (em.evaluation.sandbox.wire), so a program has passed when the judge says so, and whatever
 it does to its own interpreter gives no more than other return values.  Some scripts need more than plain data; they run
 beside the program, and the verdict says so (em.evaluation.sandbox.script).  One judge lives as long as the process that
-grades, and forks for each answer.
+grades, and forks for each script of tests.
 
 Each answer has a bubblewrap sandbox of its own, and the judge has one too.  A program gets no network, no file of the
 host but the interpreter's libraries (read-only), a small folder in memory, no environment, the system calls that Python
