@@ -1,9 +1,14 @@
 """Tests in the judge see of an answer what they would see beside it, as far as it is plain data or stays there."""
 
+import os
+import signal
+import threading
+from contextlib import suppress
+
 import pytest
 
 from em.evaluation import sandbox
-from em.evaluation.sandbox import Limits, UnfitError, Verdict, watch
+from em.evaluation.sandbox import Limits, UnfitError, Verdict, bailiff, watch
 from tests.evaluation.sandboxing import needs_sandbox
 
 pytestmark = needs_sandbox
@@ -134,6 +139,45 @@ def test_the_judge_has_limits_too():
     spins, sleeps = "f()\nwhile True: pass", "import time\nf()\ntime.sleep(99)"
     assert sandbox.run("def f(): return 1", spins, limits) == Verdict("killed", "the judge of this answer")
     assert sandbox.run("def f(): return 1", sleeps, limits) == Verdict("timeout", "1 s idle")
+
+
+NEXT = "def f(x): return x + 1"
+HELD = "def g():\n    try:\n        yield 1\n    finally: f(5)\nheld = [g()]\nheld.append(held)\nnext(held[0])\n"
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "import math\nmath.n = getattr(math, 'n', 0) + 1\nassert f(1) == 2 and math.n == 1",
+        "assert not hasattr(math, 'f')\nmath.f = f\nassert f(1) == 2",
+        HELD + "assert f(1) == 2",
+        "assert f(1) == 2",
+    ],
+)
+def test_an_answer_is_judged_as_if_it_were_the_first(tests: str):
+    wrong = "def f(x): return x"
+    programs = [NEXT, wrong, "import os\ndef f(x): os._exit(0)", NEXT, NEXT, wrong, NEXT]
+    verdicts = [sandbox.run(program, tests) for program in programs]
+    wrongs = Verdict("assertion")
+    assert verdicts == [PASS, wrongs, Verdict("exited", "0"), PASS, PASS, wrongs, PASS]
+
+
+def test_a_judge_that_is_killed_makes_no_answer_wrong():
+    tests = "assert f(1) == 2"
+    assert sandbox.run(NEXT, tests) == PASS
+    judge = next(judge for prefix, judge in bailiff._judges.items() if prefix)
+    _, _, _, *children = watch.tree(judge.process.pid)  # bubblewrap twice, the judge, and its children
+
+    def send(number: int) -> None:
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
+
+    send(signal.SIGSTOP)  # they cannot take the next answer any more
+    threading.Timer(0.5, send, [signal.SIGKILL]).start()
+    with pytest.raises(sandbox.SandboxError, match="the judge has ended"):
+        sandbox.run(NEXT, tests)
+    assert sandbox.run(NEXT, tests) == PASS
 
 
 def test_idle_is_not_starved():

@@ -79,7 +79,7 @@ def _is_group(token: Token) -> bool:
 
 
 def with_decimal_comma(tokens: list[Token], strictly: bool) -> list[Token]:
-    """With 5,4 as 5.4, where that is all; `strictly`: only 0,4, which is hardly a list."""
+    """With 5,4 as 5.4, where that is all, and not with 5,400; `strictly`: only 0,4, which is hardly a list."""
     sign, body = tokens[:-3], tokens[-3:]
     if (
         len(body) < 3
@@ -87,6 +87,7 @@ def with_decimal_comma(tokens: list[Token], strictly: bool) -> list[Token]:
         or body[1].spaced
         or body[2].spaced
         or [token.text for token in sign] not in ([], ["-"], ["+"])
+        or grouped(body) != body
     ):
         return tokens
     whole, _, decimals = (token.text for token in body)

@@ -218,7 +218,7 @@ def run(
             return hearing.verdict(listening.fileno())
         finally:
             end(process)
-            if hearing.spoken:
+            if hearing.spoken and not script.leaves_traces:
                 judge.keep(script, child)
             else:
                 child.close()
@@ -234,7 +234,7 @@ class Hearing:
     counts_files: bool
     inside: bool
     begun: bool = False
-    spoken: bool = False  # the judge has, and is free
+    spoken: bool = False  # the judge has, of nothing out of the ordinary
 
     def verdict(self, report: int) -> Verdict:
         """Listen until the judge has spoken or a limit is met."""
@@ -253,10 +253,9 @@ class Hearing:
             if not self.begun and b"\n" in said and said.startswith(b"ready"):
                 self.begun, said, began, idle = True, said.partition(b"\n")[2], time.monotonic(), watch.Idle()
             if b"\n" in said:
-                self.spoken = True
                 return self.read(said.decode(errors="replace").rstrip("\n"), began, idle)
             if not chunk:
-                if not self.judge.fit:
+                if not self.begun or not self.judge.fit:
                     raise SandboxError("the judge has ended")
                 return self.made("killed", "the judge of this answer")
 
@@ -264,8 +263,11 @@ class Hearing:
         outcome, _, detail = word.partition(" ")
         if outcome == "error":
             raise UnfitError(detail)
-        if outcome != "gone":
+        if outcome in ("passed", "assertion", "exception"):
+            self.spoken = outcome != "exception"
             return self.made(outcome, detail)
+        if outcome != "gone":
+            raise SandboxError(f"the judge says {word[:80]!r}")
         if not self.begun:
             raise SandboxError(complaint(self.process))
         if detail != "gone":

@@ -141,8 +141,11 @@ def sit(request: int, channel: int, verdict: int) -> bytes:
     except Exception as error:
         word = b"error the tests do not start: " + type(error).__name__.encode()
     else:
-        word = judged(Link(channel, PLAIN_METHODS), verdict, (code, *rest))
-    signal.setitimer(signal.ITIMER_REAL, 0)
+        link = Link(channel, PLAIN_METHODS)
+        word = judged(link, verdict, (code, *rest))
+        link.end()
+    for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+        signal.setitimer(timer, 0)
     return word.replace(b"\n", b" ") + b"\n"
 
 

@@ -99,6 +99,13 @@ class Link:
         for given, changed in changes:
             merge(given, changed)
 
+    def end(self) -> None:
+        """Nothing of this answer reaches the next: handles that something still holds lead nowhere, and what it sent
+        goes, though handles and link hold each other."""
+        self.broken, self.channel = self.broken or "gone", -1
+        self.handles.clear()
+        self.changes.clear()
+
     def write(self, message: bytes) -> None:
         out = memoryview(message)
         while out:

@@ -50,6 +50,7 @@ class Script:
     modules: tuple[str, ...]  # what it uses of Python's library without importing it
     objects: bool  # it makes objects of the answer's classes: a name begins with a capital
     beside: bool  # it has to run in the answer's interpreter
+    leaves_traces: bool  # it uses modules, whose state it may change
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ def read(source: str) -> Script:
         modules=tuple(sorted(modules)),
         objects=any(name[0].isupper() for name in names),
         beside=any(needs_more(node, names, own) for node in nodes),
+        leaves_traces=bool(modules) or any(isinstance(node, ast.Import | ast.ImportFrom) for node in nodes),
     )
 
 
