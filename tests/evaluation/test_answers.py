@@ -8,6 +8,57 @@ import pytest
 from em.evaluation.graders import maths
 
 KINDS = {
+    "thousands": r"""
+        12 </- 12,000 ¦ 12{,}000 ¦ 12 000
+        1.5 <- 1,5 ¦ 1,50
+        1.5 </- 1,500 ¦ 15
+        \frac{20000}{\pi} <- \frac{20,000}{\pi} ¦ \dfrac{20{,}000}{\pi}
+        10:30 <- 10{:}30
+        """,
+    "nothing is left": r"""
+        0 <- \sin\pi ¦ \tan 180^\circ ¦ \cos\frac{\pi}{2} ¦ e^{i\pi} + 1 ¦ \log_2 8 - 3 ¦ \sqrt2\sqrt2 - 2
+        0 </- e^{-2000} ¦ 10^{-40} ¦ \sin(\pi + 10^{-60}) ¦ \sqrt2 - 1.41421356
+        (0, 1) <- (\cos 90^\circ, \sin 90^\circ)
+        e^{-2000} </- e^{-2001} ¦ 0
+        """,
+    "far from zero": r"""
+        |x-5| <- |5-x| ¦ \sqrt{(x-5)^2}
+        |x-5| </- x-5 ¦ 5-x
+        \sqrt{x^2-20x+100} </- x-10 ¦ 10-x
+        |x+100| </- x+100
+        |a-b| <- |b-a|
+        |a-b| </- a-b ¦ b-a
+        \max(x,100) </- x ¦ 100
+        \lfloor\frac{n}{1000}\rfloor </- 0 ¦ \frac{n}{1000}
+        \ln|x|+C </- \ln x+C
+        """,
+    "numbers behind letters": r"""
+        e^{2\pi i/3} <- e^{i 2\pi/3} ¦ e^{i2\pi/3}
+        6 - 5i <- 6 - i5
+        """,
+    "golds that are words and numbers": r"""
+        4:40 a.m. <- 4:40\text{ a.m.} ¦ 4:40 a.m.
+        4:40 a.m. </- 40 ¦ 4
+        \text{January 15} <- \text{January 15}
+        \text{January 15} </- 15 ¦ 15 \text{ cm}
+        \text{at least 5} <- \text{at least }5
+        \text{at least 5} </- 5
+        P(X=2) <- P(X=2)
+        P(X=2) </- 2
+        """,
+    "bases": r"""
+        52_8 <- 52_{\text{eight}} ¦ (52)_8 ¦ 52_{(8)} ¦ 52 \text{ base } 8 ¦ 52\text{ (base 8)}
+        52_8 <- 52 \text{ in base eight}
+        52_8 </- 52_9 ¦ 52 \text{ base } 9 ¦ 42 ¦ (52)_{16}
+        """,
+    "all numbers": r"""
+        (-\infty,\infty) <- \mathbb{R} ¦ x\in\mathbb{R} ¦ \text{all real numbers}
+        (-\infty,\infty) </- \mathbb{Q} ¦ x \in \mathbb{Z} ¦ R
+        """,
+    "what rejects, and what counts": r"""
+        12 </- 12\text{ rejected} ¦ 12\text{ extraneous solutions} ¦ 12\text{ discarded} ¦ 12\text{ couple}
+        12 <- 12\text{ roots} ¦ 12\text{ points} ¦ 12\text{ primes} ¦ 12\text{ feet per second} ¦ 12\text{ sec}
+        """,
     "spacing": r"""
         12 <- 12 \, \text{cm} ¦ 12 \;\mathrm{m} ¦ 12~\text{kg} ¦ 12\quad\text{units} ¦ \ 12\
         12 <- 12\,. ¦ {12} ¦ 12 \! \text{s}
@@ -166,15 +217,25 @@ def test_wrong(kind, gold, answer):
         (r"\boxed\{7\}", "7"),
         (r"\boxed 7", "7"),
         (r"so \boxed{7", "7"),
-        (r"$\boxed{5}\pi$", r"(5) \pi"),
+        (r"$\boxed{5}\pi$", r"(5)\pi"),
         (r"$-\boxed{256}$", "-(256)"),
         (r"$\boxed{5}$ million", "5 million"),
         (r"$2\sqrt{3}\boxed{x}$", r"2\sqrt{3}(x)"),
         (r"This is a \boxed{5} in the end", "5"),
-        (r"$x = -\,\boxed{5}$", "-(5)"),
+        (r"$x = -\,\boxed{5}$", r"-\,(5)"),
+        (r"$x = -\boxed{5}$", "-(5)"),
+        (r"$\boxed{5}\alpha$", r"(5)\alpha"),
+        (r"$-(\boxed{5})$", "-((5))"),
+        (r"$2^{\boxed{5}}$ m", "2^{(5)}"),
+        (r"$1 + 4 = \boxed{5} - 0, n = 2$", "(5)- 0"),
+        (r"$x > \boxed{5}$", "x >(5)"),
+        (r"It is not $\boxed{5}$.", "not 5"),
+        (r"$\boxed{5}$ is not a solution.", "5 is not a solution"),
+        (r"$4 + 3 \equiv \boxed{5} \pmod{2}$", "5"),
+        (r"$\therefore \boxed{5}$, $\boxed{5}$ cm, $\Rightarrow\boxed{5}$", "5"),
         (r"$-$ no, -$\boxed{5}$", "-(5)"),
         (r"$x = \pm\boxed{3}$", r"\pm(3)"),
-        (r"$\boxed{5} \times 10^3$ m", r"(5) \times 10^3"),
+        (r"$\boxed{5} \times 10^3$ m", r"(5)\times 10^3"),
         (r"$\boxed{52}_8$", "52_8"),
         (r"$\boxed{5}\text{ or more}$", "5 or more"),
         ("The answer is $5$ or $6$.", "5, 6"),

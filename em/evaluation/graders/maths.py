@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 from em.evaluation.graders import Grade, paper_rules
-from em.evaluation.maths.extraction import answer, last_boxes
+from em.evaluation.maths.extraction import answer, is_marked, last_boxes
 from em.evaluation.maths.readings import equal, read
 from em.evaluation.maths.values import UndecidedError
 
@@ -17,7 +17,7 @@ LENGTH = 400  # characters that an answer may have, or four times those of the g
 
 
 def grade(text: str, reference: str) -> Grade:
-    r"""The reference is LaTeX, or a solution whose last \boxed{...} is the gold."""
+    r"""The reference is LaTeX, or a solution that says where the gold is: in a box, after ####, after "answer is"."""
     return _grade(text, _gold(reference))
 
 
@@ -34,7 +34,8 @@ def grade_olympiad(text: str, reference: str) -> Grade:
 def _gold(reference: str) -> str:
     if "boxed" in reference or "fbox" in reference:
         return last_boxes(reference, is_reference=True) or reference
-    return reference if read(reference) is not None else answer(reference) or reference
+    is_solution = is_marked(reference) and read(reference) is None
+    return (answer(reference) if is_solution else None) or reference
 
 
 @lru_cache(4096)

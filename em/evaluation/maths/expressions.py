@@ -16,9 +16,13 @@ from em.evaluation.maths.values import Apply, Number, UndecidedError, Value, is_
 FEW_DIGITS, MANY_DIGITS, MOST_DIGITS = 30, 500, 6000
 SPARE = 10  # of these digits, in which equal values may differ
 DECIMAL = mpmath.mpf("1e-12")  # relative difference of equal values where both are decimals
+VANISHING = mpmath.mpf("1e-100")  # of the difference of equal values, when it is computed to MANY_DIGITS
 NOTHING = mpmath.mpf("1e-25")  # what may be left of a difference of terms
 WHOLE = *range(2, 44), 63, 64, 80, 81, 99, 100  # for floors: all residues of small numbers, powers and what is before
 NEEDS_WHOLE = listed("floor ceil ! binom gcd lcm sum prod")
+KINKED = listed("abs sqrt root cbrt max min sgn sign floor ceil")  # functions whose formula changes somewhere
+COUNTING = listed("! binom sum prod")  # functions that take long far out
+FARTHEST = 10_000
 NEEDS_POSITIVE = listed("sqrt root cbrt ln log lg log10")
 
 
@@ -83,7 +87,7 @@ def _equal_constants(mine: Value, right: Value, decimals: tuple[bool, bool]) -> 
     """Evaluated to few digits, and again to as many as their sizes need where these agree; raises UndecidedError."""
     if has(mine, "infinity") or has(right, "infinity"):
         return False
-    digits = FEW_DIGITS
+    digits, left = FEW_DIGITS, mpmath.mpf(0)
     while True:
         a, b = number(mine, digits), number(right, digits)
         if a is None and b is None:
@@ -96,8 +100,10 @@ def _equal_constants(mine: Value, right: Value, decimals: tuple[bool, bool]) -> 
                 return _is_rounded(difference, size)
             if decimals[0]:
                 return bool(difference <= size * DECIMAL)
-            if difference > size * mpmath.mpf(10) ** (SPARE - digits):
+            tolerance = mpmath.mpf(10) ** (SPARE - digits)
+            if difference > max(size, 1) * tolerance or (left and difference > left * VANISHING):
                 return False
+            left = max(difference, size * tolerance)
             needed = MANY_DIGITS + max(0, int(mpmath.mag(size) * 0.302)) if size else 0
         if digits >= needed:
             return True
@@ -122,24 +128,40 @@ def _equal_at_points(mine: Value, right: Value) -> bool:
         compared += 1
     if compared < 2:
         raise UndecidedError("defined at no point that we tried")
-    return _equal_below_zero(mine, right)
+    return _equal_elsewhere(mine, right)
 
 
-def _equal_below_zero(mine: Value, right: Value) -> bool:
-    r"""Whether nothing real tells them apart where their one letter is negative: \sqrt{x^2} is no x.
+def _equal_elsewhere(mine: Value, right: Value) -> bool:
+    r"""Whether nothing real tells them apart below zero and beyond the numbers in them: \sqrt{x^2} is no x, and
+    |x - 5| is no 5 - x.
 
     Several letters, or those with a subscript, are mostly positive quantities.
     """
-    names = symbols(mine) | symbols(right)
-    if len(names) != 1 or len(min(names)) > 1:
-        return True
-    for point in ({min(names): mpmath.mpf(at)} for at in ("-1.375", "-2.625")):
+    names = sorted(name for name in symbols(mine) | symbols(right) if not name.endswith("()"))
+    parts = [part for side in (mine, right) for part in walk(side)]
+    functions = {part.function for part in parts if isinstance(part, Apply)}
+    numbers = [max(abs(part.value.numerator), part.value.denominator) for part in parts if isinstance(part, Number)]
+    far = 1 + max((number for number in numbers if number <= FARTHEST), default=0)
+    points: list[Point] = []
+    if functions & KINKED and not functions & COUNTING:
+        points += [
+            {name: mpmath.mpf(far + rank * (far + 1)) for rank, name in enumerate(order)}
+            for order in (names, names[::-1])
+        ]
+    if len(names) == 1 and len(names[0]) == 1 and not _needs_whole(mine, right):
+        points += [{names[0]: mpmath.mpf(at)} for at in (-1.375, -2.625, -far - 0.625)]
+    return not any(_differ(mine, right, point) for point in points)
+
+
+def _differ(mine: Value, right: Value, point: Point) -> bool:
+    """Whether both are real there, and not equal."""
+    try:
         a, b = number(mine, FEW_DIGITS, point), number(right, FEW_DIGITS, point)
-        if a is None or b is None or mpmath.im(a) != 0 or mpmath.im(b) != 0:
-            continue
-        if abs(a - b) > DECIMAL * max(1, abs(a), abs(b)) and not _needs_whole(mine, right):
-            return False
-    return True
+    except UndecidedError:
+        return False
+    if a is None or b is None or mpmath.im(a) != 0 or mpmath.im(b) != 0:
+        return False
+    return bool(abs(a - b) > DECIMAL * max(1, abs(a), abs(b)))
 
 
 def ratio(mine: Value, right: Value) -> Any:
@@ -193,6 +215,6 @@ def _points(mine: Value, right: Value) -> list[Point]:
             else:
                 with mp.workdps(FEW_DIGITS):
                     value = mpmath.mpf(57 + 31 * rank + 17 * trial) / (89 + 10 * trial)
-            point[name] = -value if signed and (rank + trial) % 2 else value
+            point[name] = -value if signed and (rank + trial // 2) % 2 else value
         points.append(point)
     return points

@@ -1,6 +1,6 @@
 r"""Which part of a text is its answer.
 
-1. The last \boxed{...} that is not empty, with what multiplies it or its sign beside it: -\boxed{2}\pi is -2\pi.  Boxes
+1. The last \boxed{...} that is not empty, with the side of the formula that it is in: -\boxed{2}\pi is -2\pi.  Boxes
    before it belong to it where nothing but "," "and" "or" or a label, as in $x = \boxed{1}$ and $y = \boxed{2}$, lies
    between them.  An empty \boxed{} is a quotation of the task.  One that is not closed counts where there is no other.
 2. The last <answer>...</answer>.
@@ -17,7 +17,7 @@ from em.evaluation.maths.readings import read
 
 TAIL = 4000  # characters at the end of a text without a box that are searched
 CLOSE = 40  # characters between boxes that are one list
-NEIGHBOURS = 60  # characters before a box that may belong to it
+NEIGHBOURS = 60  # characters before and after a box that may belong to it
 
 BOX = re.compile(r"(?:\\text ?\{ ?)?\b(?:boxed|fbox|framebox)(?: ?\} ?)?\s{0,3}(\\?\{)?")
 ESCAPED = re.compile(r"\\(?:text ?\{ ?)?(?:boxed|fbox|framebox) ?\}? ?\\\{((?:[^{}\\]|\\[^{}])*)\\\}")
@@ -34,23 +34,16 @@ BETWEEN = re.compile(
     r"(?:[a-zA-Z](?:_\w+|\([a-zA-Z0-9]\))? ?= )?|[^a-zA-Z=]{0,10}"
 )
 SCALE = "hundred|thousand|million|billion|trillion|dozen"
-GROUP = r"(?:\{[^{}]*\}|\d)"
-COMMAND = rf"\\[dt]?frac ?{GROUP} ?{GROUP}|\\sqrt ?{GROUP}|\\pi(?![a-zA-Z])|(?<![a-zA-Z\\])[a-zA-Z](?![a-zA-Z])"
-TIMES = r"(?:\\cdot|\\times)? ?"
-POWER = r"\^ ?(?:\{ ?-?\w+ ?\}|\{? ?\\circ ?\}?|\w)"
-NUMBER = r"\d++(?:\.\d++)?+"
-CALL = r"\\(?:ln|log|sin|cos|tan)(?![a-zA-Z])"
-SIGNS = r"(?:(?:\{ ?)?(?:[+−-]|\\pm|\\mp)(?: ?\})?(?:\s|\\[,;: !])*)"
-BEFORE = re.compile(rf"(?<=[=$(\[:\s~])({SIGNS}?(?:(?>{NUMBER}|{COMMAND}|{CALL}) ?{TIMES})*+)$")
-AFTER = re.compile(
-    rf"(?:\\[,;: !]|\s)*+((?:{POWER}|!|{TIMES}(?:{COMMAND})(?:{POWER})?|\\%|(?:\\cdot|\\times|/|:) ?{NUMBER}"
-    rf"(?:{POWER})?|{TIMES}{CALL} ?{NUMBER})++)"
+SIDE_ENDS = re.compile(  # what parts the sides of a formula, its lines, its items, and text from it
+    r"=|(?<!\\)[,;&$\n]|\\\\|\\[()\[\]]|\(mod|\\(?:approx|equiv|in|to|text\w*|mbox|q?quad|p?mod|bmod|begin|end)(?![a-zA-Z])"
 )
+WORDS_BESIDE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}")
 SIGN_OUTSIDE = re.compile(r"(?:^|[\s=])([−-])\$?$")
-NO_SPACE = re.compile(r"\\[,;: !]")
+DENIED = re.compile(r"\bnot(?: equal to)?[\s$]*$")
 JOINED = re.compile(r"_(?:\{\d+\}|\d)|(?:,\d{3})+|\.\d+")  # digits that go on, or a base
 AFTER_WORDS = re.compile(
-    rf"(?:\\[,;: ]|[\s$]|\\\))*+(?:\\text ?\{{)?\s*((?:{SCALE})\b|\\?%|percent\b|or (?:more|less|fewer|greater)\b)"
+    rf"(?:\\[,;: ]|[\s$]|\\\))*+(?:\\text ?\{{)?\s*((?:{SCALE})\b|\\?%|percent\b|or (?:more|less|fewer|greater)\b|"
+    r"is(?:n't| not) (?:an?|the) (?:\w+ )?(?:solution|answer|root)\b)"
 )
 JOINED_FORMULA = re.compile(r" ?(?:,|,? ?(?:and|or))\s")
 NUMBER_WORD = re.compile(rf" ({SCALE})\b")
@@ -83,6 +76,11 @@ def answer(text: str) -> str | None:
         if rest.strip() and (stated := _stated(rest)):
             return stated
     return _formula(text) or _number(text)
+
+
+def is_marked(text: str) -> bool:
+    """Whether a text without a box says where its answer is, or is a formula with its delimiters."""
+    return bool(TAGGED.search(text) or PHRASE.search(text) or FORMULA.fullmatch(text.strip()))
 
 
 def last_boxes(text: str, is_reference: bool = False) -> str | None:
@@ -123,23 +121,34 @@ def _is_one_list(between: str) -> bool:
 
 
 def _with_neighbours(text: str, start: int, end: int, content: str, is_reference: bool) -> str:
-    """A box with its sign, factors, power, percent sign and number word."""
+    """A box with the side of the formula that it is in, a sign outside of the formula, percent sign and number word."""
     head = text[max(0, start - 1000) : start]
     dollars = len(re.findall(r"(?<!\\)\$", head))
     opened, closed = (max(head.rfind(rf"\{a}"), head.rfind(rf"\{b}")) for a, b in ("([", ")]"))
     in_formula = dollars % 2 == 1 or opened > closed
-    inside, outside = BEFORE.search(" " + head[-NEIGHBOURS:]) if in_formula else None, SIGN_OUTSIDE.search(head)
-    left = NO_SPACE.sub("", inside[1]).replace("{-}", "-").strip() if inside else ""
-    left = left or (outside[1] if outside else "")
-    after = (AFTER.match(text, end) if in_formula else None) or AFTER_WORDS.match(text, end)
-    right = after[1].strip() if after else ""
     if in_formula and not is_reference and (joined := JOINED.match(text, end)):
-        content, right = content + joined[0], ""
-    if right in ("%", r"\%", "percent") or (right and right.split()[0] in {"or", *SCALE.split("|")}):
-        return f"{left}{content} {right}"
-    if (is_reference and not DEGREE.fullmatch(right)) or (left in ("", "+") and not right):
+        content, end = content + joined[0], end + joined.end() - joined.start()
+    if is_reference:
+        sign = DEGREE.match(text, end) if in_formula else None
+        content += sign[0] if sign else ""
+    elif in_formula:
+        content = _side(head, content, text[end : end + NEIGHBOURS])
+    if DENIED.search(head):
+        return f"not {content}"
+    if (outside := SIGN_OUTSIDE.search(head)) and (not in_formula or head.endswith("$")):
+        content = f"{outside[1]}({content})"
+    after = AFTER_WORDS.match(text, end)
+    return f"{content} {after[1]}" if after else content
+
+
+def _side(head: str, content: str, tail: str) -> str:
+    r"""The side of a formula that holds the box, where it can be read: -\boxed{2}\pi, 2^{\boxed{7}}."""
+    left = SIDE_ENDS.split(head[-NEIGHBOURS:])[-1].strip()
+    right = SIDE_ENDS.split(tail)[0].strip(" .")
+    if not left + right or WORDS_BESIDE.search(left + " " + right):
         return content
-    return f"{left}({content}) {right}".rstrip()
+    side = f"{left}({content}){right}"
+    return side if read(side) is not None else content
 
 
 def _stated(rest: str) -> str | None:

@@ -4,9 +4,13 @@ import re
 from dataclasses import replace
 
 from em.evaluation.maths.tokens import Token
+from em.evaluation.maths.words import NUMBERS
 
 FIRST_GROUP, GROUP = re.compile(r"[1-9]\d{0,2}"), re.compile(r"\d{3}(?:\.\d*)?")
 OPENING, CLOSING = ("(", "[", r"\{", "{"), (")", "]", r"\}", "}")
+BASED = re.compile(  # of tokens, each with a space behind it
+    r"(?:\( )?(\d+) (?:\) )?(?:_ (?:\{ )?(?:\( )?|(?:\( )?(?:in )?base (?:- )?)(\w+) (?:\) )?(?:\} )?(?:\) )?"
+)
 END = Token("mark", "")
 
 
@@ -27,6 +31,27 @@ def with_exponents(tokens: list[Token]) -> list[Token]:
             made.append(number)
             at += 1
     return made
+
+
+def with_bases(tokens: list[Token]) -> list[Token]:
+    r"""With (52)_8, 52_{\text{eight}} and 52 base 8 as 52_8."""
+    made: list[Token] = []
+    at = 0
+    while at < len(tokens):
+        based = BASED.match("".join(f"{token.text.lower()} " for token in tokens[at : at + 10]))
+        base = _small_number(based[2]) if based else 0
+        if based and base and based[0].count("(") == based[0].count(")"):
+            made += [Token("number", based[1]), Token("mark", "_"), Token("number", str(base))]
+            at += based[0].count(" ")
+        else:
+            made.append(tokens[at])
+            at += 1
+    return made
+
+
+def _small_number(text: str) -> int:
+    """0 of what is none."""
+    return int(text) if text.isdecimal() else int(NUMBERS.get(text, 0))
 
 
 def with_units(tokens: list[Token]) -> list[Token]:
@@ -57,8 +82,9 @@ def _end_by_comma(tokens: list[Token], start: int) -> int:
     end = start + 1
     while end + 1 < len(tokens) and tokens[end].text == "," and not tokens[end].spaced and _is_group(tokens[end + 1]):
         end += 2
-    before, after, second = ([END, *tokens, END, END][at] for at in (start, end + 1, end + 2))
-    in_brackets = before.text in OPENING and after.text in CLOSING
+    taker, before, after, second = ([END, END, *tokens, END, END][at] for at in (start, start + 1, end + 2, end + 3))
+    is_argument = before.text == "{" and (taker.kind == "command" or taker.text == "}")  # of \frac, its second too
+    in_brackets = before.text in OPENING and after.text in CLOSING and not is_argument
     goes_on = after.text == "," and second.kind == "number" and not second.spaced
     is_number = FIRST_GROUP.fullmatch(tokens[start].text) and end > start + 1 and not in_brackets and not goes_on
     return end if is_number else 0

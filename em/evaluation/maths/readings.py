@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from em.evaluation.maths import words
-from em.evaluation.maths.numerals import grouped, with_decimal_comma, with_exponents, with_units
+from em.evaluation.maths.numerals import grouped, with_bases, with_decimal_comma, with_exponents, with_units
 from em.evaluation.maths.reader import Reader
 from em.evaluation.maths.sameness import same
 from em.evaluation.maths.tokens import Token, UnreadableError, tokens
 from em.evaluation.maths.values import EMPTY, Text, UndecidedError, Value, symbols
 
+REALS = r"(-\infty,\infty)"
 FUNCTIONS = frozenset("fgh")  # letters that are functions before a bracket though they stand without one elsewhere
 
 
@@ -41,7 +42,8 @@ def equal(answer: str, gold: str) -> bool:
 @lru_cache(4096)
 def _tokens(latex: str) -> list[Token] | None:
     try:
-        return _french(words.without_phrases(with_units(with_exponents(tokens(latex)))))
+        found = words.without_phrases(with_units(with_bases(with_exponents(tokens(latex)))))
+        return tokens(REALS) if words.are_all_reals(found) else _french(found)
     except UnreadableError:
         return None
 

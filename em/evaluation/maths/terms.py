@@ -18,7 +18,7 @@ RELATIONS = {  # by token: how a side is related to the next
 SEPARATORS = listed(r", ; and or lor land & \\")
 ENDS_OF_UNIT = frozenset([*RELATIONS, *SEPARATORS, ")", "]", r"\}", "}", ":"])
 UNIT_COMMANDS = listed("frac mu Omega AA circ")  # that may begin a unit
-BEFORE_NUMBER = listed("^ ! sqrt root")  # 2^6 3^5, but not 2 3 and not x 2
+BEFORE_NUMBER = listed("^ ! sqrt root i pi")  # 2^6 3^5 and i 2\pi, but not 2 3 and not x 2
 ORDINALS = listed("th st nd rd")
 
 
@@ -112,7 +112,11 @@ class Terms(Names):
             return False
         if token.kind == "letters" and len(token.text) == 1 and not (self.letters_are_units and token.spaced):
             return False
-        if token.text in FUNCTIONS and (token.text != "min" or self.peek(ahead + 1) in ("(", "{", "[")):
+        following = self.tokens[self.at + ahead + 1 :][:1]
+        is_time = token.text in ("min", "sec") and not any(
+            each.kind == "letters" or each.text in ("(", "{", "[") for each in following
+        )
+        if token.text in FUNCTIONS and not is_time:
             return False
         at, self.at = self.at, self.at + ahead
         unit = self.unit(before)

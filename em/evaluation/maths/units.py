@@ -4,7 +4,7 @@ Conversions are pint's.  No number word, and no word that changes what is said (
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -34,6 +34,7 @@ NO_UNITS = listed(  # names of pint that are constants, numbers, or no unit to a
 )
 UNUSUAL = listed("quecto ronto yocto zepto ronna quetta yotta zetta exa peta deca deka hecto")  # prefixes
 SHAPES = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+COUNTABLE = listed("roots primes zeros points times")  # though the singular says something else
 WORD = re.compile(r"[a-zA-Z]{3,}")
 
 
@@ -50,7 +51,7 @@ def named(name: str) -> Unit | None:
     if name.lower() in OTHERS:
         return OTHERS[name.lower()]
     spelt = SPELT.get(name, name)
-    is_word = len(spelt) > 2 and spelt.lower() in FUNCTION_WORDS - {"rad", "radian", "radians"}
+    is_word = len(name) > 2 and name not in SPELT and name.lower() in FUNCTION_WORDS - {"rad", "radian", "radians"}
     if not spelt or spelt in NO_UNITS or is_word:
         return None
     if len(spelt) > 3 and spelt[1:].islower():
@@ -73,7 +74,10 @@ def noun(words: list[str]) -> Unit | None:
     while len(words) > 1 and words[0].lower() in ADJECTIVES:
         words = words[1:]
     lower = [word.lower() for word in words]
-    fit = all(WORD.fullmatch(word) and not {word, word.removesuffix("s")} & FUNCTION_WORDS for word in lower)
+    fit = all(
+        WORD.fullmatch(word) and (word in COUNTABLE or not {word, word.removesuffix("s")} & FUNCTION_WORDS)
+        for word in lower
+    )
     return COUNTED if fit and 0 < len(words) <= 4 else None
 
 
@@ -98,6 +102,9 @@ class UnitReader:
 
     def read(self) -> Unit | None:
         """The unit that all tokens are; None where they are none."""
+        for at, token in enumerate(self.tokens):
+            if token.text == "second" and self.tokens[at - 1].text in ("per", "/"):  # else it is an ordinal
+                self.tokens[at] = replace(token, text="sec")
         words = [token.text for token in self.tokens]
         if all(token.kind in ("word", "letters") for token in self.tokens):
             if any(word not in SHAPES and word != "per" and not named(word) for word in words):

@@ -75,7 +75,9 @@ FUNCTION_WORDS = (
         "quadrupled quintuple kilo mega upward upwards onward onwards inclusive exclusive bound excluded fails "
         "refuted contradiction wrongly nope wait guess doubtful uncertain ish plenty short upto thru backward "
         "backwards ternary octet doubling halving negated inverted conjugated complement opposite transposed "
-        "logarithm sine cosine squareroot exponent modulus lakhs crores pairs pair ppm ppb points"
+        "logarithm sine cosine squareroot exponent modulus lakhs crores pairs pair ppm ppb couple fold light "
+        "rejected discarded eliminated omitted excluded extraneous falsified disproved disproven contradictory failing "
+        "failed dropped ignored dismissed inadmissible unacceptable ruled unproven spurious negligible constant"
     )
 )
 
@@ -94,6 +96,14 @@ def without_phrases(tokens: list[Token]) -> list[Token]:
         tokens = tokens[1:]
     opening = _opening_of_last(tokens)
     return tokens[:opening] if opening > 0 and is_qualifier(tokens[opening + 1 : -1]) else tokens
+
+
+def are_all_reals(tokens: list[Token]) -> bool:
+    r"""Whether that is what an answer says: \mathbb{R}, x \in \mathbb{R}, "all real numbers"."""
+    texts = [token.text.lower() for token in tokens if token.text not in ("{", "}")]
+    if len(texts) == 4 and texts[1] == "in":
+        texts = texts[2:]
+    return texts == ["mathbb", "r"] or "".join(texts) in ("allreals", "allrealnumbers", "allrealx")
 
 
 def _introduces(token: Token) -> bool:
