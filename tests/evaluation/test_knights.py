@@ -171,6 +171,17 @@ def test_right_in_other_words(text):
         "She is a knight, and he is a knave.",
         "Someone is a knight, and nobody is a knave.",
         "Iris tells the truth.",
+        "Exactly one of Iris and Marlon is a knave.",
+        "None of Iris, Marlon is a knave.",
+        "We reject that Iris is a knave.",
+        "We can rule out that Iris is a knave.",
+        "This disproves that Iris is a knight.",
+        "Let Iris be a knight.",
+        "Were Iris a knight, Marlon is a knave.",
+        "Iris is a knave (incorrect).",
+        "Iris is a knave when Marlon is a knight.",
+        "Marlon's claim is that Iris is a knave.",
+        "Iris, Marlon and Quentin are a knight and a knave, respectively.",
     ],
 )
 def test_what_is_supposed_reported_denied_or_asked_is_not_stated(text):
@@ -193,6 +204,12 @@ def test_what_is_supposed_reported_denied_or_asked_is_not_stated(text):
         ("IRIS is a KNIGHT, marlon: knave", "IRIS knight, marlon knave"),
         ("Iris is a knight. Iris is a knave.", "Iris knight, Iris knave"),
         ("A knight is Iris", "Iris knight"),
+        ("Consequently, Iris and Marlon are knaves.", "Iris knave, Marlon knave"),
+        ("Similarly, Iris must be a knight.", "Iris knight"),
+        ("Zed and Iris are knights.", "Zed knight, Iris knight"),
+        ("Iris and Marlon are a knight and a knave, respectively.", "Iris knight, Marlon knave"),
+        ("Marlon's claim is false, so Marlon is a knave.", "Marlon knave"),
+        ("Only one of them, Iris, is a knight.", "Iris knight"),
         ("Then Iris is a knight. Thus Marlon is a knave.", "Marlon knave"),
     ],
 )
@@ -217,6 +234,8 @@ def test_without_people_nothing_is_said_of_all():
         ("Zoey is a knave.\nNow for the other one.\nOliver is a knight.", False),
         ("Zoey is a knave and Oliver is a knight." + " No doubt." * 9 + "\n\nSo Zoey is a knave.", False),
         ("Knights:\nOliver\n\nKnaves:\nZoey", True),
+        ("1. Zoey is a knave\n   - She calls Oliver a liar.\n2. Oliver is a knight\n   - He says so.", True),
+        ("Zoey is a knave\nShe calls Oliver a liar.\nOliver is a knight", False),
     ],
 )
 def test_without_a_heading_the_last_lines_count(text, correct):

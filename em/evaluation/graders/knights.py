@@ -19,6 +19,7 @@ ANSWER = re.compile(r"<(/?)answer>", re.IGNORECASE)
 CONCLUSION = re.compile("conclusion", re.IGNORECASE)
 DECORATION = re.compile(r"\\[a-zA-Z]+ ?|[*_`$\\{}]|<[^<>\n]{0,20}>")  # of Markdown, LaTeX and HTML
 ASIDE = re.compile(r"\([^()\nA-Z]{0,60}\)")  # (1), (the liar): without a name
+ASIDE_THAT_COUNTS = re.compile(r"kn|false|wrong|incorrect|contradict|impossible|reject", re.IGNORECASE)
 QUOTED = re.compile(r"\"[^\"\n]*\"|“[^“”\n]*”")
 TOKEN = re.compile(r"[^\W\d_][\w'’]*(?:-[^\W\d_][\w'’]*)*|[-=]>|\n|[^\w\s]")
 ENDS = ".;!?\n"
@@ -41,13 +42,14 @@ FILLERS = _words(
 JOINTS = _words(", and & + nor")
 BREAKS = _words(", and because since as so then but therefore thus hence while whereas")  # between clauses
 SUPPOSING = _words(
-    "suppose supposing supposed assume assuming assumed assumption imagine whether whenever when consider considering "
+    "suppose supposing supposed assume assuming assumed assumption imagine whether consider considering let try trying "
     "hypothetically hypothesis case scenario option possibility would otherwise either"
 )
-CONDITIONS = _words("if unless provided")
+CONDITIONS = _words("if unless provided when whenever")
 DOUBTING = _words(
     "may might could should perhaps maybe possibly possible probably likely unlikely seems appears unknown unclear "
-    "uncertain undetermined doubt doubtful wonder guess"
+    "uncertain undetermined doubt doubtful wonder guess reject rejects rejecting disproves disprove disproving refutes "
+    "refute excludes exclude excluding"
 )
 REPORTING = _words(
     "says said say saying states stated stating claims claimed claiming asserts asserted declares declared remarks "
@@ -58,6 +60,7 @@ REPORTING_THAT = _words("claim statement assertion remark words tells told telli
 LISTENERS = _words("that : , us me you him her them")
 FALSITY = _words("false untrue impossible wrong incorrect contradiction contradictory contradicts contradicted")
 TURNS = _words("so but therefore thus hence yet however meaning which")
+UNNAMED = _words("one any some none two three most half")  # "one of Ava and Ben" is neither of them
 PARTLY = _words("both all necessarily always only")  # with "not", no role is denied of anybody
 NO_NAMES = _words(
     "i he she it they we you this that these those who whose which one ones someone anyone nobody no none neither not "
@@ -114,7 +117,7 @@ def _last_lines(text: str, people: tuple[str, ...]) -> Statements:
     for line in range(first - 1, -1, -1):
         if line in stating and (line == first - 1 or len(lines[line]) <= SHORT >= len(lines[first])):
             first = line
-        elif lines[line].strip():
+        elif lines[line].strip() and not lines[line][0].isspace():  # what is indented explains the line before
             break
     return list(dict.fromkeys((name, role) for name, role, line in stated if line >= first))
 
@@ -131,7 +134,7 @@ class _Reader:
         """(name, role, line) of each statement."""
         plain = DECORATION.sub("", text)
         plain = QUOTED.sub(lambda quote: "" if " " in quote[0] else quote[0][1:-1], plain)
-        plain = ASIDE.sub(lambda aside: aside[0] if "kn" in aside[0] else "", plain)
+        plain = ASIDE.sub(lambda aside: aside[0] if ASIDE_THAT_COUNTS.search(aside[0]) else "", plain)
         stated: list[tuple[str, str, int]] = []
         line, sentence, heading = 0, [], None
         for token in [*TOKEN.findall(plain), "\n"]:
@@ -159,13 +162,29 @@ class _Reader:
             return token == "A" and (following in JOINTS or following in LINKS)
         return token[0].isupper() and word not in SPECIAL
 
+    def _withholds(self, tokens: list[str]) -> bool:
+        """Whether the first of these words reports, doubts, or speaks of one of several."""
+        word, following, after = [*(token.lower() for token in tokens), "", ""][:3]
+        if word in REPORTING_THAT:
+            return following in LISTENERS or (following, after) == ("is", "that")
+        unnamed = word in UNNAMED and following == "of" and self._is_name(*[*tokens[2:], "", ""][:2])
+        return word in DOUBTING or word in REPORTING or unnamed
+
     def _only_names(self, tokens: list[str], role: str) -> Statements:
         """Of a line under a heading; nothing where there is more than names on it."""
         names = [token for token in tokens if self._is_name(token, ",")]
         return [(name, role) for name in names] if all(t in names or t in "-,&•" or t == "and" for t in tokens) else []
 
+    def _respectively(self, tokens: list[str]) -> Statements:
+        """Of "Ava and Ben are a knight and a knave, respectively"."""
+        names = [token for token in tokens if token.lower() in self.people]
+        roles = [ROLES[token.lower()] for token in tokens if token.lower() in ROLES]
+        return [*zip(names, roles, strict=True)] if len(names) == len(roles) else []
+
     def _sentence(self, tokens: list[str]) -> tuple[Statements, str | None]:
         """(statements, some of words for several people; the role with which it ends as a heading)."""
+        if tokens[-1].lower() == "respectively":
+            return self._respectively(tokens), None
         found: Statements = []
         subject: list[str] = []  # names, or a word that stands for some
         clause = before = 0  # where in `found` this clause begins, and the one before it
@@ -189,6 +208,8 @@ class _Reader:
                 name = token[: len(named)]
                 if role:
                     found.append((name, role))
+                elif place == 2 and joint == "," and self.people and subject[0].lower() not in self.people:
+                    subject = [name]  # behind "Consequently,"
                 elif subject and joint and not linked:
                     subject.append(name)
                 else:
@@ -204,9 +225,13 @@ class _Reader:
                 found += [(name, OPPOSITE[stated] if denied or neither else stated) for name in whom]
                 role = stated if not subject and following in LINKS - {")"} else None
                 judged, subject, linked, denied, neither, joint = bool(whom), [], False, False, False, ""
-            elif word in SUPPOSING:
+            elif (
+                word in SUPPOSING
+                or (word == "were" and place == 0)
+                or (word == "out" and previous in ("rule", "ruled"))
+            ):
                 silent = "sentence"
-            elif word in DOUBTING or word in REPORTING or (word in REPORTING_THAT and following in LISTENERS):
+            elif self._withholds(tokens[place : place + 4]):
                 silent, subject, role = "turn", [], None
             elif word in FALSITY and (judged or following in ("that", "to", "for")):
                 silent, subject, role = "turn", [], None

@@ -50,6 +50,7 @@ def extract(text: str, wanted: Collection[str] = ()) -> str | None:
     several parts that end in [DONE] it is the first that binds a wanted name (base models go on with a next problem),
     else the first.
     """
+    text = text.removeprefix("\ufeff")
     parts = text.split("[DONE]", PARTS)[:PARTS]
     first = None
     ended = text.count("[DONE]")
