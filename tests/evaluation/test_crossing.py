@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from em.evaluation import sandbox
-from em.evaluation.sandbox import Limits, UnfitError, Verdict, bailiff, watch
+from em.evaluation.sandbox import Limits, UnfitError, Verdict, judges, watch
 from tests.evaluation.sandboxing import needs_sandbox
 
 pytestmark = needs_sandbox
@@ -165,7 +165,7 @@ def test_an_answer_is_judged_as_if_it_were_the_first(tests: str):
 def test_a_judge_that_is_killed_makes_no_answer_wrong():
     tests = "assert f(1) == 2"
     assert sandbox.run(NEXT, tests) == PASS
-    judge = next(judge for prefix, judge in bailiff._judges.items() if prefix)
+    judge = next(judge for prefix, judge in judges._judges.items() if prefix)
     _, _, _, *children = watch.tree(judge.process.pid)  # bubblewrap twice, the judge, and its children
 
     def send(number: int) -> None:
