@@ -2,8 +2,8 @@
 
 import os
 import signal
-import threading
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -162,7 +162,7 @@ def test_an_answer_is_judged_as_if_it_were_the_first(tests: str):
     assert verdicts == [PASS, wrongs, Verdict("exited", "0"), PASS, PASS, wrongs, PASS]
 
 
-def test_a_judge_that_is_killed_makes_no_answer_wrong():
+def test_a_judge_that_is_killed_makes_no_answer_wrong(monkeypatch: pytest.MonkeyPatch):
     tests = "assert f(1) == 2"
     assert sandbox.run(NEXT, tests) == PASS
     judge = next(judge for prefix, judge in judges._judges.items() if prefix)
@@ -173,10 +173,18 @@ def test_a_judge_that_is_killed_makes_no_answer_wrong():
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
-    send(signal.SIGSTOP)  # they cannot take the next answer any more
-    threading.Timer(0.5, send, [signal.SIGKILL]).start()
+    take = judges.Judge.take
+
+    def kill(*arguments: Any) -> Any:
+        child = take(*arguments)
+        send(signal.SIGKILL)
+        return child
+
+    send(signal.SIGSTOP)  # they are sent the next answer, and do not take it any more
+    monkeypatch.setattr(judges.Judge, "take", kill)
     with pytest.raises(sandbox.SandboxError, match="the judge has ended"):
         sandbox.run(NEXT, tests)
+    monkeypatch.undo()
     assert sandbox.run(NEXT, tests) == PASS
 
 
