@@ -5,7 +5,7 @@ A program begins with a line `## name`, which may name what it starts from.
 
 from pathlib import Path
 
-# "caught" is of tests that swallow what a program raises: what the judge has to say must not get lost in there.
+# "caught" asks for any exception of a program: what the judge itself raises in there must not pass for one.
 SCRIPTS = {
     "asserts": """
 from math import isclose
@@ -19,12 +19,12 @@ assert 9 < solve(3) < 11 and 10 in [solve(3)]
     "one": "assert solve(3) == 10",
     "caught": """
 for wrong in ("x", None):
+    raised = None
     try:
         solve(wrong)
-    except Exception:
-        pass
-    else:
-        assert False
+    except Exception as error:
+        raised = error
+    assert raised is not None
 try:
     assert solve(3) == 10
 except (ValueError, TypeError):
