@@ -8,6 +8,7 @@ from typing import TypeVar
 from em.errors import InputError, require
 from em.evaluation import graders
 from em.evaluation.problems import problems
+from em.model.files import Checkpoint
 from em.store.files import Files, PosixFiles
 from em.trial.checkpoint import cache_folder
 from em.trial.config import Config
@@ -43,8 +44,7 @@ def resolve_model(model: Model) -> Model:
     folder = Path(model.path).expanduser()
     if model.pretrain is not None or not (folder.is_dir() or looks_local(model.path)):
         return model
-    if not (folder / "config.json").is_file():
-        raise InputError(f"model.path={model.path}: not a Hugging Face checkpoint folder (it has no config.json)")
+    Checkpoint(folder, f"model.path={model.path}").check()
     digest = folder_digest(folder, PosixFiles(cache_folder() / "digests"))
     return replace(model, path=str(folder.resolve()), digest=digest)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from em.model.loading import refused
 from em.rollout.engine import FINGERPRINT_PROMPT, Completion, Engine, Request, Sampler
 from em.trial.model import Precision
 from em.trial.rollout import EngineConfig, EngineName
@@ -12,12 +13,16 @@ __all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "Sampler", "
 
 
 def open_engine(folder: Path, engine: EngineConfig, precision: Precision) -> Engine:
-    """The engine that `rollout.engine` names, loaded with the checkpoint in `folder`."""
+    """The engine that `rollout.engine` names, for the checkpoint in `folder`; its weights have to be pushed.
+
+    Raises InputError where the engine has no use for such a model.
+    """
     dtype = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[precision]
-    if engine.engine is EngineName.vllm:
-        from em.rollout.vllm import VllmEngine
+    if engine.engine is EngineName.transformers:
+        from em.rollout.transformers import TransformersEngine
 
+        return TransformersEngine(folder, engine, dtype)
+    from em.rollout.vllm import VllmEngine
+
+    with refused(f"rollout.engine=vllm: cannot run {folder.name} here; take rollout=transformers"):
         return VllmEngine(folder, engine, dtype)
-    from em.rollout.transformers import TransformersEngine
-
-    return TransformersEngine(folder, engine, dtype)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
-from transformers import AutoConfig, GenerationConfig
+from transformers import AutoConfig
 
 from em.trial.rollout import EngineConfig
 
@@ -60,11 +60,11 @@ class Sampler(ABC):
 
 
 class Engine(Sampler):
-    """A loaded model that samples.  Its weights are the base model's until `push`."""
+    """The architecture of a checkpoint, ready to sample.  Whoever opens it pushes weights before anything else."""
 
     @abstractmethod
     def push(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace every weight by the tensor of its Hugging Face name; nothing of the old ones stays, cached or not.
+        """Replace every weight by the tensor of its name in the model's state_dict; nothing of the old ones stays.
 
         Raises ValueError where names are missing or unknown: a partial push would leave wrong weights, silently.
         """
@@ -85,15 +85,6 @@ def context(folder: Path, engine: EngineConfig) -> int:
 
 def own_context(folder: Path) -> int:
     return AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings
-
-
-def end_ids(folder: Path) -> set[int]:
-    """The ids that end an answer: those of generation_config.json, else of config.json; both engines stop at these."""
-    try:
-        ids = GenerationConfig.from_pretrained(folder).eos_token_id
-    except OSError:
-        ids = AutoConfig.from_pretrained(folder).get_text_config().eos_token_id
-    return {ids} if isinstance(ids, int) else set(ids or ())
 
 
 def check_names(pushed: Mapping[str, Tensor], expected: set[str]) -> None:

@@ -4,9 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
-
 from em.errors import InputError
+from em.model.loading import load_tokenizer, refused, vocabulary
 from em.rollout.engine import own_context
 from em.trial.evaluation import Benchmark, Chat
 from em.trial.model import Model
@@ -16,8 +15,17 @@ class Reader:
     """From texts to the token ids that the model reads, and back."""
 
     def __init__(self, folder: Path, model: Model, context: int) -> None:
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = load_tokenizer(folder)
         self.model, self.context, self.own_context = model, context, own_context(folder)
+        self.vocabulary = vocabulary(folder)
+        added: dict[str, int] = self.tokenizer.get_added_vocab()  # type: ignore[operator]
+        ids = (id_ for text, id_ in self.tokenizer.get_vocab().items() if text not in added)
+        ordinary = max(ids, default=0)
+        if ordinary >= self.vocabulary:
+            raise InputError(
+                f"model.path={folder}: its tokenizer has ids up to {ordinary}, its embedding {self.vocabulary} rows; "
+                "take the tokenizer that the model was trained with"
+            )
         if model.chat_template and not self.tokenizer.chat_template:
             raise InputError(f"model.chat_template=true: the tokenizer of {model.label} has none; set it to false")
 
@@ -26,21 +34,33 @@ class Reader:
     ) -> list[int]:
         """Token ids of a user's message, with what comes before it and how the answer begins.
 
-        Raises InputError where the context leaves no room for the answer.
+        Raises InputError where the model cannot read it, or its context leaves no room for the answer.
         """
+        start = f"the prompt {text[:30]!r}..."
         templated = chat is Chat.model and self.model.chat_template
+        remedy = " after a system message; set the benchmark's system='', or eval.chat=chatml" if system else ""
         messages = [{"role": role, "content": said} for role, said in (("system", system), ("user", text)) if said]
         if templated:
-            text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            with refused(f"model.chat_template=true: the template of {self.model.label} refuses {start}{remedy}"):
+                text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         elif chat is Chat.chatml:
             turns = [f"<|im_start|>{turn['role']}\n{turn['content']}<|im_end|>\n" for turn in messages]
             text = "".join([*turns, "<|im_start|>assistant\n"])
         elif system:
             text = f"{system}\n\n{text}"
-        ids = list(self.tokenizer(text + prefill, add_special_tokens=not templated)["input_ids"])
+        with refused(f"{start} is no text that a tokenizer reads"):  # half of a surrogate pair, for one
+            ids = list(self.tokenizer(text + prefill, add_special_tokens=not templated)["input_ids"])
+        if not ids:
+            raise InputError(f"{start} has no tokens; give a text")
+        if max(ids) >= self.vocabulary:
+            token = self.tokenizer.convert_ids_to_tokens(max(ids))
+            raise InputError(
+                f"{start} has the token {token!r} with id {max(ids)}, and the embedding of {self.model.label} has "
+                f"{self.vocabulary} rows; leave it out"
+            )
         if len(ids) + max_new_tokens > self.context:
             raise InputError(
-                f"max_new_tokens={max_new_tokens}: the prompt {text[:30]!r}... has {len(ids)} tokens and "
+                f"max_new_tokens={max_new_tokens}: {start} has {len(ids)} tokens and "
                 f"{self.model.label} reads {self.context} in all; at most {self.context - len(ids)} are left"
             )
         return ids

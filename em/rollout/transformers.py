@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import GenerationConfig
 from transformers.generation.logits_process import (
     LogitsProcessor,
     LogitsProcessorList,
@@ -17,22 +17,23 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
-from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
+from em.model.loading import end_ids, load, load_tokenizer, vocabulary
+from em.rollout.engine import Completion, Engine, Request, check_names, context
 from em.trial.rollout import EngineConfig
 
 
 class TransformersEngine(Engine):
     def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype) -> None:
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.tokenizer = load_tokenizer(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        self.model: Any = load(folder, dtype)
         self.model.to(device)
         self.model.generation_config = GenerationConfig()  # generate would mix in the checkpoint's sampling defaults
         self.context = context(folder, engine)
         self.max_num_seqs = engine.max_num_seqs
-        self.end_ids = end_ids(folder)
-        pad = self.tokenizer.pad_token_id
-        self.pad_id: int = pad if pad is not None else min(self.end_ids, default=0)
+        self.end_ids = end_ids(folder, self.tokenizer)
+        pad: Any = self.tokenizer.pad_token_id
+        self.pad_id: int = pad if pad is not None and pad < vocabulary(folder) else min(self.end_ids, default=0)
 
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         """Requests that sample alike are decoded together, at most `rollout.max_num_seqs` at a time."""

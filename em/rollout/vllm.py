@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.core_model_loading import revert_weight_conversion
 
-from em.rollout.engine import Completion, Engine, Request, check_names, context, end_ids
+from em.model.loading import end_ids, load_tokenizer
+from em.rollout.engine import Completion, Engine, Request, check_names, context
 from em.trial.rollout import EngineConfig
 
 CPU_BATCH_TOKENS = 1 << 18  # see __init__
@@ -18,13 +20,14 @@ SETTINGS = {  # read by vLLM when it is imported
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process: weights are pushed without copies between two
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # several lanes share the cores; vLLM would bind all to the same
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",  # a kernel for each batch size, .25 MB each; 1,024 unless told
+    "TRITON_F32_DEFAULT": "ieee",  # fp32 attention on a GPU is Triton's, which would round its factors to TF32
 }
 
 
 class VllmEngine(Engine):
     def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype) -> None:
         os.environ.update(SETTINGS)
-        on_cpu = not torch.cuda.is_available()
+        self.on_cpu = on_cpu = not torch.cuda.is_available()
         if on_cpu:  # vLLM compiles its log-probability kernel with torch.compile, which needs a C++ compiler
             os.environ["TORCHDYNAMO_DISABLE"] = "1"
         from vllm import LLM
@@ -42,6 +45,9 @@ class VllmEngine(Engine):
             del limits["gpu_memory_utilization"]
         self.llm = LLM(
             model=str(folder),
+            config_format="hf",  # a folder may hold Mistral's own format too
+            tokenizer_mode="hf",
+            load_format="dummy",  # all weights are pushed, in whatever files they lie
             dtype=str(dtype).removeprefix("torch."),  # type: ignore[arg-type]
             max_model_len=self.context,
             generation_config="vllm",  # not the checkpoint's: sampling is what the trial says and nothing else
@@ -51,8 +57,13 @@ class VllmEngine(Engine):
             seed=0,
             **limits,
         )
-        self.names = checkpoint_names(folder)
-        self.end_ids = sorted(end_ids(folder))
+        self.end_ids = sorted(end_ids(folder, load_tokenizer(folder)))
+        with torch.device("meta"):
+            self.skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+        own = self.llm.collective_rpc(prepare)[0]
+        # A tied head is pushed all the same where vLLM keeps a packed copy of it, and is unknown to it elsewhere.
+        self.without = set(self.skeleton.all_tied_weights_keys or ()) - own
+        self.is_empty = True
 
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         from vllm import SamplingParams
@@ -86,8 +97,21 @@ class VllmEngine(Engine):
                 engine.abort_request(list(waiting))
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
-        check_names(weights, self.names)
-        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(weights.items())})
+        check_names(weights, set(self.skeleton.state_dict()))
+        # By the names of files, in which a mixture's experts lie apart.
+        named = revert_weight_conversion(
+            self.skeleton, {name: tensor for name, tensor in weights.items() if name not in self.without}
+        )
+        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named.items())})
+        if self.on_cpu:
+            self.llm.collective_rpc(pack_experts)
+        if self.is_empty:
+            kept = self.llm.collective_rpc(unfilled)[0]
+            if kept:
+                raise ValueError(
+                    f"push: vLLM found no weights for {', '.join(kept[:3])}; it names this model otherwise"
+                )
+            self.is_empty = False
         self._forget_prefixes()
 
     def clear_cache(self) -> None:
@@ -116,13 +140,27 @@ def zero_kv_caches(worker: Any) -> None:
         cache.zero_()
 
 
-def checkpoint_names(folder: Path) -> set[str]:
-    """The tensors of a checkpoint by their Hugging Face names, and always `lm_head.weight`.
+def prepare(worker: Any) -> set[str]:
+    """Fill all weights with NaN, which the first push has to replace; returns their names."""
+    model = worker.get_model()
+    for module in model.modules():
+        if type(module).__module__.startswith("transformers."):
+            # What vLLM has no model of its own for is run by transformers' classes, which it patches: the trainer's
+            # instances of them have no attributes of vLLM's.
+            type(module).do_not_compile = True
+    with torch.inference_mode():
+        for tensor in model.parameters():
+            tensor.fill_(torch.nan)
+    return {name for name, _ in model.named_parameters(remove_duplicate=False)}
 
-    A checkpoint with tied embeddings leaves the head out; vLLM packs it apart, and would keep the old one.
-    """
-    names = {"lm_head.weight"}
-    for file in folder.glob("*.safetensors"):
-        with safe_open(file, "pt") as tensors:
-            names |= set(tensors.keys())
-    return names
+
+def unfilled(worker: Any) -> list[str]:
+    return [name for name, tensor in worker.get_model().named_parameters() if tensor.isnan().any()]
+
+
+def pack_experts(worker: Any) -> None:
+    """What vLLM 0.32 does when it loads a mixture of experts on a CPU, and forgets when it loads its weights again."""
+    for module in worker.get_model().modules():
+        kernel = getattr(getattr(module, "quant_method", None), "moe_kernel", None)
+        if kernel is not None:
+            kernel.fused_experts.process_weights_after_loading(module)

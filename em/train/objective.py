@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from em.model.head import Head
 from em.trial.method import Method, Tokens
 
 LOGITS_BYTES = 256 << 20  # fp32 logits of one chunk: 1,700 tokens at V = 152k; backward takes a few times as much
@@ -23,23 +25,31 @@ Terms = Callable[[Tensor, Tensor, slice], Tensor]  # entropies and log-probabili
 class _TokenLoss(torch.autograd.Function):
     """The sum of terms f(H_n, log p_n), its gradient computed in the forward pass, while each chunk's logits exist.
 
-    For z = hidden @ head.T / temperature and p = softmax(z):  dH/dz_v = -p_v (log p_v + H)  and, of the target t,
-    d log p_t/dz_v = [v = t] - p_v.
+    For logits z / temperature and p = softmax(z / temperature):  dH/dz_v = -p_v (log p_v + H) / temperature  and, of
+    the target t,  d log p_t/dz_v = ([v = t] - p_v) / temperature.
     Recomputing the logits in backward instead was measured at 1.55 times the time.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_NH: Tensor, head_VH: Tensor, target_N: Tensor, terms: Terms, temperature: float
+        ctx: Any,
+        hidden_NH: Tensor,
+        head_VH: Tensor,
+        bias_V: Tensor | None,
+        head: Head,
+        target_N: Tensor,
+        terms: Terms,
+        temperature: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         chunk = max(1, LOGITS_BYTES // (4 * len(head_VH)))
         total = hidden_NH.new_zeros((), dtype=torch.float32)
         entropies, logprobs, grad_hidden = [], [], []
         grad_head_VH = torch.zeros_like(head_VH, dtype=torch.float32)
+        grad_bias_V = None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32)
         for start in range(0, max(1, len(hidden_NH)), chunk):  # also where no token counts
             span = slice(start, start + chunk)
             hidden, target = hidden_NH[span], target_N[span, None]
-            logits = (hidden @ head_VH.T).float()
+            logits = head.logits(hidden)
             logp = logits.log_softmax(-1)
             logprob = logp.gather(-1, target)[:, 0]
             p, plogp, entropy = entropy_terms(logp)
@@ -55,18 +65,22 @@ class _TokenLoss(torch.autograd.Function):
             if by_logprob is not None:
                 slope = (by_logprob / temperature)[:, None]
                 grad = (grad - p * slope).scatter_add_(-1, target, slope)
+            grad = head.slope(grad, logits)
+            if grad_bias_V is not None:
+                grad_bias_V += grad.sum(0)
             grad = grad.to(hidden.dtype)
             grad_hidden.append(grad @ head_VH)
             grad_head_VH += (grad.T @ hidden).float()
-        ctx.save_for_backward(torch.cat(grad_hidden), grad_head_VH.to(head_VH.dtype))
+        ctx.save_for_backward(torch.cat(grad_hidden), grad_head_VH.to(head_VH.dtype), grad_bias_V)
         entropy_N, logprob_N = torch.cat(entropies), torch.cat(logprobs)
         ctx.mark_non_differentiable(entropy_N, logprob_N)
         return total, entropy_N, logprob_N
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        grad_hidden_NH, grad_head_VH = ctx.saved_tensors
-        return grads[0] * grad_hidden_NH, grads[0] * grad_head_VH, None, None, None
+        grad_hidden_NH, grad_head_VH, grad_bias_V = ctx.saved_tensors
+        grad_bias_V = None if grad_bias_V is None else grads[0] * grad_bias_V
+        return grads[0] * grad_hidden_NH, grads[0] * grad_head_VH, grad_bias_V, None, None, None, None
 
 
 def slopes(terms: Terms, entropy: Tensor, logprob: Tensor, span: slice) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -86,7 +100,7 @@ def entropy_terms(logp_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def token_loss(
-    hidden_NH: Tensor, head_VH: Tensor, target_N: Tensor, terms: Terms, temperature: float = 1.0
+    hidden_NH: Tensor, head: Head, target_N: Tensor, terms: Terms, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The sum of `terms` (a scalar with gradient), and detached, [N]: entropies and the targets' log-probabilities.
 
@@ -94,13 +108,14 @@ def token_loss(
     Entropies weighted by 1 / (tokens in the WHOLE step) give eq. 3 under any micro-batching.  Never holds more than
     LOGITS_BYTES of logits.
     """
-    return _TokenLoss.apply(hidden_NH, head_VH, target_N, terms, temperature)  # type: ignore[return-value]
+    weight_VH, bias_V = head.weight_VH, head.bias_V
+    return _TokenLoss.apply(hidden_NH, weight_VH, bias_V, head, target_N, terms, temperature)  # type: ignore[return-value]
 
 
 class Objective(nn.Module):
     """A causal language model whose forward pass is the loss: what Accelerate prepares."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
 
@@ -116,8 +131,7 @@ class Objective(nn.Module):
 
         Sequences are padded on the right, so that causal attention needs no mask.
         """
-        hidden_BTH = self.model.model(input_BT, use_cache=False).last_hidden_state  # type: ignore[operator]
-        head_VH = self.model.get_output_embeddings().weight  # type: ignore[operator]
+        hidden_BTH = self.model.base_model(input_BT, use_cache=False).last_hidden_state
         target_BT = input_BT.roll(-1, dims=1)  # what position t predicts is the token at t + 1
         weight_N = weight_BT[predicts_BT]
         sampled_N = None if sampled_logprob_BT is None else sampled_logprob_BT[predicts_BT]
@@ -127,4 +141,6 @@ class Objective(nn.Module):
                 Tokens(entropy, logprob, weight_N[span], None if sampled_N is None else sampled_N[span])
             )
 
-        return token_loss(hidden_BTH[predicts_BT], head_VH, target_BT[predicts_BT], terms, method.temperature)
+        return token_loss(
+            hidden_BTH[predicts_BT], Head.of(self.model), target_BT[predicts_BT], terms, method.temperature
+        )

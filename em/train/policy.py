@@ -10,18 +10,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from em.errors import require
-from em.rollout import FINGERPRINT_PROMPT, Completion, Request, Sampler, open_engine
-from em.train import weights
+from em.model.loading import load
+from em.rollout import Completion, Request, Sampler, open_engine
+from em.train import agreement, weights
 from em.train.batching import micro_batches
 from em.train.objective import Objective
-from em.trial.method import Method, default_method
+from em.trial.method import Method
 from em.trial.model import Model, Precision
 from em.trial.optimizer import Optimizer
 from em.trial.rollout import EngineConfig
 from em.trial.sample import Sample
 
-AGREEMENT_NATS = 0.5  # a wrong head or position is off by nats, bf16 by hundredths
 MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
 
 
@@ -88,7 +87,7 @@ class LocalPolicy(Policy):
         on_cpu = not torch.cuda.is_available()
         if on_cpu:
             torch.set_num_threads(model.cpu_threads)
-        self.model = weights.load(folder)
+        self.model = load(folder, torch.float32)
         self.base = weights.copy_of(self.model)
         self.engine = open_engine(folder, engine, model.precision)
         self.context = self.engine.context
@@ -97,23 +96,9 @@ class LocalPolicy(Policy):
         self.device = f"cpu {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name()
         optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)
         self.objective, self.optimizer = self.accelerator.prepare(Objective(self.model), optimizer)
-        self._check_agreement(model.label)
-
-    @torch.no_grad()
-    def _check_agreement(self, label: str) -> None:
-        """Raise InputError where model and engine disagree on the fingerprint: heads with a bias, scaled logits, ..."""
-        ids, logprobs = self.engine.fingerprint()
-        sample = Sample(step=0, prompt=0, token_ids=list(ids), truncated=True)
-        [batch] = micro_batches([FINGERPRINT_PROMPT], [sample], [0.0], max_tokens=1)
-        device = self.model.device
-        places = batch.input_BT.to(device), batch.predicts_BT.to(device), batch.weight_BT.to(device)
-        _, _, own = self.objective(default_method(), *places)
-        apart = float((own.cpu() - torch.tensor(logprobs)).abs().max())
-        remedy = (
-            f"the log-probabilities of trainer and engine are {apart:.2f} nats apart; "
-            "its logits are more than hidden states times output head, which is not supported"
-        )
-        require(apart < AGREEMENT_NATS, "model", label, remedy)
+        self.push()
+        with torch.no_grad():
+            agreement.check(self.objective, self.model, self.engine, agreement.prompts(folder, self.context), model)
 
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         return self.engine.stream(requests, logprobs)

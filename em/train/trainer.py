@@ -12,6 +12,7 @@ from functools import partial
 
 from em.errors import InputError, require
 from em.evaluation.evaluate import Evaluator, Measured
+from em.model.loading import refused
 from em.rollout import Request
 from em.rollout.reader import Reader
 from em.store.record import Metric, Record, Status, StepMetrics, StepSeconds, WeightDigest
@@ -56,11 +57,12 @@ class Trainer:
 
     def __init__(self, model: Model, engine: EngineConfig, policy: Policy | None = None) -> None:
         folder = checkpoint_folder(model)
-        self.policy = policy or LocalPolicy(folder, model, engine)
+        with refused(f"model.path={folder}: cannot be trained as it is"):
+            self.policy = policy or LocalPolicy(folder, model, engine)
+            self.reader = Reader(folder, model, self.policy.context)
+            self.fingerprint = self.policy.fingerprint()
         self.device = self.policy.device
-        self.reader = Reader(folder, model, self.policy.context)
         self.evaluator = Evaluator(self.policy, self.reader)
-        self.fingerprint = self.policy.fingerprint()
         self.is_base = True
 
     def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:

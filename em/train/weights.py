@@ -1,16 +1,9 @@
 """A model's weights as a whole: their digest, whether they are finite, copies to go back to."""
 
 import hashlib
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
-
-
-def load(folder: Path) -> PreTrainedModel:
-    """The model of a checkpoint folder with fp32 master weights; in eval mode, since dropout adds noise to the loss."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 def digest(model: nn.Module) -> str:

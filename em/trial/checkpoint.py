@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 from em.errors import InputError
+from em.model.files import Checkpoint
 from em.tiny import recipe
 from em.trial.model import Model
 
-HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+HUB_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 
 
 def cache_folder() -> Path:
@@ -28,10 +29,17 @@ def checkpoint_folder(model: Model, show_progress: bool = False) -> Path:
         return Path(model.path)
     from huggingface_hub import snapshot_download
 
+    def download(kind: str) -> Path:
+        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=[*HUB_FILES, kind]))
+
     try:
-        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=HUB_FILES))
+        folder = download("model*.safetensors")  # not Mistral's own format beside it
+        if not any(folder.glob("*.safetensors")):
+            folder = download("pytorch_model*.bin")
     except (OSError, ValueError) as error:  # what the hub's own errors derive from
         reason = str(error).splitlines()[0]
         raise InputError(
             f"model.path={model.path}: no such folder, and not to be had from the hub ({reason})"
         ) from None
+    Checkpoint(folder, f"model.path={model.path}").check()
+    return folder

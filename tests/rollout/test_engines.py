@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from em.model.loading import load
 from em.rollout import Completion, Engine, Request, open_engine
 from em.tiny.corpus import EOS, PAD
 from em.train.batching import micro_batches
@@ -44,7 +45,9 @@ def start(request: pytest.FixtureRequest, keep: Callable[[Engine], Engine]) -> C
         pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
 
     def open_(folder: Path, precision: Precision = Precision.fp32) -> Engine:
-        return keep(open_engine(folder, EngineConfig(engine=EngineName(request.param), max_num_seqs=64), precision))
+        engine = keep(open_engine(folder, EngineConfig(engine=EngineName(request.param), max_num_seqs=64), precision))
+        engine.push(load(folder, torch.float32).state_dict())
+        return engine
 
     return open_
 

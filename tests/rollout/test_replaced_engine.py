@@ -3,7 +3,9 @@
 import gc
 
 import pytest
+import torch
 
+from em.model.loading import load
 from em.rollout import open_engine
 from em.trial.model import Precision
 from em.trial.rollout import EngineConfig, EngineName
@@ -16,6 +18,7 @@ def test_an_engine_may_follow_a_closed_one(checkpoint):
     fingerprints = []
     for tied in (True, False):
         engine = open_engine(checkpoint(tied), rollout, Precision.fp32)
+        engine.push(load(checkpoint(tied), torch.float32).state_dict())
         gc.collect()
         fingerprints.append(engine.fingerprint())
         engine.close()

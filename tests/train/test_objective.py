@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from em.model.head import Head
 from em.train import objective
 from em.train.batching import micro_batches
 from em.train.entropy import EntropyMinimisation
@@ -24,7 +25,9 @@ def weighted_entropy(
     hidden_NH: Tensor, head_VH: Tensor, weight_N: Tensor, target_N: Tensor, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What entropy minimisation asks of `token_loss`."""
-    return token_loss(hidden_NH, head_VH, target_N, lambda entropy, _, span: weight_N[span] * entropy, temperature)
+    return token_loss(
+        hidden_NH, Head(head_VH), target_N, lambda entropy, _, span: weight_N[span] * entropy, temperature
+    )
 
 
 def test_the_gradient_of_any_terms_is_that_of_autograd():
@@ -44,12 +47,37 @@ def test_the_gradient_of_any_terms_is_that_of_autograd():
         whole = torch.autograd.grad(expected, inputs)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(objective, "LOGITS_BYTES", 4 * 7 * 2)
-            loss, _, recorded_N = token_loss(*inputs, target_N, terms, temperature)
+            loss, _, recorded_N = token_loss(inputs[0], Head(inputs[1]), target_N, terms, temperature)
             for gradient, wanted in zip(torch.autograd.grad(loss, inputs), whole, strict=True):
                 torch.testing.assert_close(gradient, wanted, rtol=1e-5, atol=1e-6)
         assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
         plain_NV = (hidden_NH @ head_VH.T).log_softmax(-1)
         torch.testing.assert_close(recorded_N.double(), plain_NV[torch.arange(5), target_N], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.125])
+@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("biased", [False, True])
+def test_bias_scale_and_cap_are_differentiated_too(biased, cap, scale):
+    """Against autograd on the formula, chunk by chunk; the sampled token's log-probability enters as well."""
+    generator = torch.Generator().manual_seed(4)
+    hidden_NH, weight_VH, bias_V = (2 * torch.randn(*shape, generator=generator) for shape in ((5, 4), (7, 4), (7,)))
+    target_N = torch.tensor([1, 0, 6, 3, 3])
+    inputs = [tensor.requires_grad_() for tensor in (hidden_NH, weight_VH, *([bias_V] if biased else []))]
+    logits_NV = scale * (hidden_NH @ weight_VH.T + (bias_V if biased else 0))
+    logits_NV = logits_NV if cap is None else cap * torch.tanh(logits_NV / cap)
+    logp_NV = (logits_NV / 0.7).log_softmax(-1)
+    entropy_N, logprob_N = -(logp_NV.exp() * logp_NV).sum(-1), logp_NV[torch.arange(5), target_N]
+    expected = (entropy_N + 0.3 * logprob_N).sum()
+    head = Head(weight_VH, bias_V if biased else None, scale, cap)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objective, "LOGITS_BYTES", 4 * 7 * 2)
+        loss, entropies_N, _ = token_loss(hidden_NH, head, target_N, lambda h, p, _: h + 0.3 * p, 0.7)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    plain_NV = logits_NV.log_softmax(-1)
+    torch.testing.assert_close(entropies_N, -(plain_NV.exp() * plain_NV).sum(-1))
+    for gradient, wanted in zip(torch.autograd.grad(loss, inputs), torch.autograd.grad(expected, inputs), strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
 
 
 def plain_loss(logits_NV: Tensor, weight_N: Tensor, temperature: float = 1.0) -> Tensor:
@@ -224,7 +252,9 @@ class Markov(nn.Module):
         self.head = nn.Linear(len(logits_VV), len(logits_VV), bias=False)
         self.head.weight.data = logits_VV.T.contiguous()
 
-    def model(self, input_BT: Tensor, use_cache: bool) -> SimpleNamespace:
+    config = SimpleNamespace(get_text_config=SimpleNamespace)  # plain logits
+
+    def base_model(self, input_BT: Tensor, use_cache: bool) -> SimpleNamespace:
         assert not use_cache
         return SimpleNamespace(last_hidden_state=self.embedding(input_BT))
 

@@ -1,0 +1,1 @@
+"""The base model: which checkpoints can be trained, and how one is read."""
