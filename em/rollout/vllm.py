@@ -43,6 +43,8 @@ class VllmEngine(Engine):
             limits["max_num_batched_tokens"] = limits["max_num_seqs"] * self.context
             limits["kv_cache_memory_bytes"] = CPU_CACHE_BYTES
             del limits["gpu_memory_utilization"]
+        with torch.device("meta"):  # before vLLM changes its class
+            self.skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
         self.llm = LLM(
             model=str(folder),
             config_format="hf",  # a folder may hold Mistral's own format too
@@ -58,8 +60,6 @@ class VllmEngine(Engine):
             **limits,
         )
         self.end_ids = sorted(end_ids(folder, load_tokenizer(folder)))
-        with torch.device("meta"):
-            self.skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
         own = self.llm.collective_rpc(prepare)[0]
         # A tied head is pushed all the same where vLLM keeps a packed copy of it, and is unknown to it elsewhere.
         self.without = set(self.skeleton.all_tied_weights_keys or ()) - own
