@@ -12,11 +12,11 @@ import pytest
 from em.evaluation.evaluate import Evaluator
 from em.rollout import Completion, Request, Sampler
 from em.tiny import tasks
-from em.train.selection import GRADER, PROBLEMS, SAMPLES, SUITES, Candidate, Selector, ranked
+from em.train.selection import GRADER, PROBLEMS, SAMPLES, SUITE, Candidate, Selector, ranked
 from em.trial.prompts import Prompts, Select
 
 SELECTED = Prompts(select=Select.variance)
-POOL = [problem for suite in SUITES for problem in tasks.problems(suite, "train", PROBLEMS)]
+POOL = tasks.problems(SUITE, "train", PROBLEMS)
 CUSP = 17  # place in the pool of the prompt that the scripted model gets right half the time
 
 
