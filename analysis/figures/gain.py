@@ -6,6 +6,7 @@ B base models.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 from numpy.random import Generator
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Page
 
+BESIDE = 1.12  # where the interval of the gain stands, EM being at 1
 OWN = ("own_temperature", "own_base_temperature", "own_base_score")  # of a base model, the same in all its seeds
 
 
@@ -52,35 +54,35 @@ def numbers(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.Data
 
 
 def draw(page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> None:
-    """Two panels with one scale; in per cent.  Base models without both scores are left out, and counted."""
+    """Two panels on one scale, in per cent.  A base model that lacks a score is left out."""
     left, right = page.subplots(1, 2, sharey=True)
-    seeds_of = numbers["n"].max()
-    slopes(left, numbers, "base_score", "mean")
-    slopes(right, numbers, "own_base_score", "own_mean")
-    left.set_title(f"at temperature {figure.headline.temperature:g}")
-    right.set_title("each at its own best temperature")
-    left.set_ylabel(f"accuracy on test problems, %\n(base models; mean of {seeds_of} EM seeds)")
+    slopes(left, f"at temperature {figure.headline.temperature:g}", numbers, "base_score", "mean")
+    slopes(right, "each at its best temperature", numbers, "own_base_score", "own_mean")
+    low, high = right.get_ylim()
+    right.set_ylim(low, min(high, 101))  # an interval may go on beyond
+    left.set_ylabel(f"accuracy on test problems, %\n(EM: mean of {numbers['n'].max()} seeds)")
 
 
-def slopes(ax: "Axes", numbers: pl.DataFrame, base: str, trained: str) -> None:
-    """A line for each base model, losers named, and the mean of all with its interval and numbers."""
+def slopes(ax: "Axes", name: str, numbers: pl.DataFrame, base: str, trained: str) -> None:
+    """A line for each base model, with the names of those that lose; the mean, and beside it the interval of its gain.
+
+    In the title the gain in points, with its interval over base models, and how many lose.
+    """
     shown = numbers.drop_nulls([base, trained])
-    base_B, trained_B = (100 * shown[name].to_numpy() for name in (base, trained))
+    base_B, trained_B = (100 * shown[column].to_numpy() for column in (base, trained))
     for model, before, after in zip(shown["model"], base_B, trained_B, strict=True):
         loses = after < before
-        colour, name = (style.VERMILION, "base model that loses") if loses else (style.SKY, "base model")
-        ax.plot([0, 1], [before, after], "o-", color=colour, linewidth=1, markersize=3, zorder=2 + loses, label=name)
+        colour, label = (style.VERMILION, "base model that loses") if loses else (style.SKY, "base model")
+        ax.plot([0, 1], [before, after], "o-", color=colour, linewidth=1, markersize=3, zorder=2 + loses, label=label)
         if loses:
-            ax.annotate(model, (1, after), (5, 0), textcoords="offset points", va="center", color=colour, fontsize=7.5)
-    said = gain.over_models(trained_B - base_B)
-    start, end = base_B.mean(), trained_B.mean()
-    error = [[said.mean - said.low], [said.high - said.mean]]
-    ax.plot([0, 1], [start, end], color=style.INK, linewidth=2, zorder=5, label="mean")
-    ax.errorbar(
-        1, end, error, fmt="o", color=style.INK, markersize=4, capsize=3, zorder=5, label="95% interval of its gain"
-    )
-    text = f"{said.mean:+.1f} points ({said.low:.1f} to {said.high:.1f})\n{said.losing} of {said.models} lose"
-    ax.text(0.5, 0.02, text, transform=ax.transAxes, ha="center", va="bottom", fontsize=8)
+            ax.annotate(model, (BESIDE, after), (5, 0), textcoords="offset points", va="center", color=colour)
+    gains = gain.over_models(trained_B - base_B)
+    start, end = (float(np.mean(scores_B)) for scores_B in (base_B, trained_B))
+    error = [[gains.mean - gains.low], [gains.high - gains.mean]]
+    ax.plot([0, 1], [start, end], "o-", color=style.BLUE, linewidth=2, markersize=4, zorder=5, label="mean")
+    look = {"color": style.BLUE, "markersize": 4, "linewidth": 1.2, "capsize": 3}
+    ax.errorbar(BESIDE, end, error, fmt="o", zorder=5, label="95% interval of its gain", **look)
+    said = f"{gains.mean:+.1f} points ({gains.low:.1f} to {gains.high:.1f}), {gains.losing} of {gains.models} lose"
+    ax.set_title(f"{name}\n{said}", fontsize=8.5)
     ax.set_xticks([0, 1], ["base", "EM"])
-    ax.set_xlim(-0.25, 1.35)
-    ax.margins(y=0.12)
+    ax.set_xlim(-0.15, 1.5)
