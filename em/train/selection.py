@@ -23,7 +23,7 @@ from em.trial.identity import content_id
 from em.trial.prompts import Prompts, Select
 from em.trial.seeds import stream
 
-SUITE, PROBLEMS = "sum", 48  # the pool, of the split `train`; LOG.md says what others came to
+SUITE, PROBLEMS = "sum", 48  # the pool, of the split `train`; docs/design.md says why sums
 SAMPLES = 16  # K
 MAX_NEW_TOKENS = 24
 GRADER = "tiny"
