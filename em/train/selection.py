@@ -65,7 +65,7 @@ class Selector:
         """
         if prompts.texts or prompts.select is Select.none:
             return prompts
-        key = content_id([self.base_id, prompts])
+        key = content_id([self.base_id, prompts, SUITE, PROBLEMS, SAMPLES, MAX_NEW_TOKENS])
         if key not in self.selected:
             self.selected[key] = self._kept(key, prompts.template, alive)
         chosen = self.selected[key]

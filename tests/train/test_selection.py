@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,14 @@ def test_what_was_selected_is_kept_for_the_base_model_and_the_template(tmp_path:
     other, sampler = selector(tmp_path, "another base")
     other.resolved(SELECTED)
     assert len(sampler.requests) == len(POOL)
+
+
+def test_of_two_lanes_that_start_at_once_one_selects(tmp_path: Path):
+    lanes = [selector(tmp_path), selector(tmp_path)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda lane: lane[0].resolved(SELECTED), lanes)
+    assert first == second
+    assert sorted(len(sampler.requests) for _, sampler in lanes) == [0, len(POOL)]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"best": []}', '{"best": [{"text": "1?"}]}', "\udcff"])
