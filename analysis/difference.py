@@ -164,7 +164,7 @@ def alike(a: Sequence[Any], b: Sequence[Any]) -> int:
 def acting(place: Place) -> tuple[str, ...]:
     """The fields of a trial's config that can make a difference in a place when everything before it is the same."""
     if place.phase == "prompts":
-        return "model", "prompts"
+        return "model", "prompts", *ENGINE  # one that is selected is so by the engine's samples
     if place.phase == "answers":
         return "model", *ENGINE
     if place.phase == "weights":

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis import load, style
-from analysis.figures import Figure, check, kind_of
+from analysis.figures import Figure, check, kind_of, scored
 from analysis.summary import LOST
 from em.errors import InputError
 from em.store import Store
@@ -39,10 +39,11 @@ def draw_figures(store: Store, figures: Sequence[Figure], cells: pl.DataFrame, c
         check(figure, cells)
     records = load.records(store, {*cells["trial_id"], *cells["base_id"]})
     scores, diverged, failed = load.scores(records), load.diverged(records), load.failed(store)
-    return [
-        draw_figure(store, figure, load.seeds(cells, scores, figure.headline, diverged, failed), console)
-        for figure in figures
-    ]
+    drawn = []
+    for figure in figures:
+        seeds = load.seeds(cells, scores, figure.headline, diverged, failed)
+        drawn.append(draw_figure(store, figure, scored(figure, seeds, scores), console))
+    return drawn
 
 
 def draw_figure(store: Store, figure: Figure, seeds: pl.DataFrame, console: Console) -> Drawn:

@@ -1,7 +1,8 @@
-"""What EM gains over the base model it started from, each at the evaluation temperature that suits it best.
+"""What EM gains over the base models that it started from, at one temperature, and each at the one that suits it best.
 
-The temperature is chosen on validation problems and the gain is measured on test problems: one that is chosen on the
-problems it is reported on comes out too good.  S seeds, P problems.
+The best evaluation temperature is chosen on validation problems and the gain is measured on test problems: one that is
+chosen on the problems it is reported on comes out too good.  B base models: they are the unit, since another base model
+is what a reader would try.
 """
 
 from collections.abc import Sequence
@@ -9,94 +10,87 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.random import Generator
 from numpy.typing import NDArray
 
-from analysis import stats
-from em.errors import InputError
-from em.store import Store
+from analysis import load, stats
+from analysis.load import Headline
 from em.trial.evaluation import Evaluation
 
-ANSWERS = ("step", "evaluation_id", "benchmark", "temperature", "problems", "samples", "correct")
+VALIDATION = "validation"  # split of the benchmarks that serve a choice
 
 
-class Gain(NamedTuple):
-    """Accuracies in [0, 1], on test problems."""
+class Gains(NamedTuple):
+    """Over base models, in the unit of the gains."""
 
-    temperature: float  # of EM's answers
-    base_temperature: float
-    em: float  # mean over seeds
-    base: float
-    low: float  # 95% interval of em - base, over seeds and problems
+    models: int
+    mean: float
+    low: float  # 95% interval of the mean, Student's t
     high: float
-    seeds: int
+    worst: float
+    losing: int
 
-    @property
-    def gain(self) -> float:
-        return self.em - self.base
+    def __str__(self) -> str:
+        """Of gains in points."""
+        return (
+            f"{self.mean:+.1f} points (95% interval over {self.models} base models {self.low:.1f} to {self.high:.1f}), "
+            f"the worst {self.worst:+.1f}, {self.losing} of {self.models} lose"
+        )
 
 
-def problem_scores(
-    store: Store, trial_ids: Sequence[str], evaluations: Sequence[Evaluation], step: int
+def over_models(gains_B: NDArray) -> Gains:
+    low, high = stats.student_interval(gains_B)
+    return Gains(len(gains_B), stats.mean(gains_B), low, high, float(np.min(gains_B)), int((gains_B < 0).sum()))
+
+
+def divided(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[Evaluation]]:
+    """Those on validation problems, and the others."""
+    chosen = [item for item in evaluations if item.benchmark.split == VALIDATION]
+    return chosen, [item for item in evaluations if item.benchmark.split != VALIDATION]
+
+
+def compared(
+    seeds: pl.DataFrame, scores: pl.DataFrame, evaluations: Sequence[Evaluation], headline: Headline
 ) -> pl.DataFrame:
-    """One row per (trial, benchmark, temperature): `accuracy`, a list with an entry per problem.
+    """`seeds` (of `analysis.load.seeds`) with scores on test problems alone, null where one is not measured.
 
-    Raises InputError where one of the evaluations is not recorded for one of the trials.
+    `score` and `base_score` at the headline's temperature; `own_score` and `own_base_score` each at its own best one,
+    `own_temperature` and `own_base_temperature`: with the highest mean on validation problems, of EM's trials on a base
+    model and of that model; of equal ones the lowest.
     """
-    columns = ["trial_id", *(f"evaluations.list.element.{name}" for name in ANSWERS)]
-    wanted = {evaluation.id for evaluation in evaluations}
-    accuracies = {}
-    for record in store.leaves(store.units_of(trial_ids), columns):
-        for result in record["evaluations"]:
-            if result["step"] == step and result["evaluation_id"] in wanted:
-                correct_PK = np.array(result["correct"], float).reshape(result["problems"], result["samples"])
-                accuracies[record["trial_id"], result["benchmark"], result["temperature"]] = correct_PK.mean(1).tolist()
-    if len(accuracies) < len(trial_ids) * len(wanted):
-        complete = f"{len(accuracies)} of {len(trial_ids) * len(wanted)} measurements"
-        raise InputError(f"store={store.root}: holds {complete} after step {step}; run the sweep to its end first")
-    rows = [(*key, accuracy) for key, accuracy in accuracies.items()]
-    return pl.DataFrame(rows, schema=["trial_id", "benchmark", "temperature", "accuracy"], orient="row")
+    base_of = seeds.select("trial_id", "base_id")
+
+    def trained_and_bases(of: Sequence[Evaluation]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        measured = load.headlines(scores, of).drop_nulls("score").select("trial_id", "step", "temperature", "score")
+        trained = measured.filter(pl.col("step") == headline.step).join(base_of, on="trial_id").drop("step")
+        bases = measured.filter(pl.col("step") == 0).drop("step").rename({"trial_id": "base_id"})
+        return trained, bases.filter(pl.col("base_id").is_in(base_of["base_id"].to_list()))
+
+    (trained_chosen, bases_chosen), (trained, bases) = map(trained_and_bases, divided(evaluations))
+    at = pl.col("temperature") == headline.temperature
+    own = best_temperatures(trained_chosen).rename({"temperature": "own_temperature"})
+    own_base = best_temperatures(bases_chosen).rename({"temperature": "own_base_temperature"})
+    columns = [
+        (trained.filter(at).select("trial_id", "score"), ["trial_id"]),
+        (bases.filter(at).select("base_id", base_score="score"), ["base_id"]),
+        (own, ["base_id"]),
+        (own_base, ["base_id"]),
+        (
+            trained.select("trial_id", own_temperature="temperature", own_score="score"),
+            ["trial_id", "own_temperature"],
+        ),
+        (
+            bases.select("base_id", own_base_temperature="temperature", own_base_score="score"),
+            ["base_id", "own_base_temperature"],
+        ),
+    ]
+    seeds = seeds.drop("score", "base_score")
+    for frame, keys in columns:
+        seeds = seeds.join(frame, on=keys, how="left", maintain_order="left")
+    return seeds
 
 
-def mean_scores(scores: pl.DataFrame) -> dict[float, float]:
-    """Evaluation temperature -> mean over benchmarks of the mean over trials and problems."""
-    by_benchmark = scores.group_by("temperature", "benchmark").agg(pl.col("accuracy").list.mean().mean())
-    means = by_benchmark.group_by("temperature").agg(pl.col("accuracy").mean()).sort("temperature")
-    return dict(means.select("temperature", "accuracy").iter_rows())
-
-
-def best_temperature(scores: pl.DataFrame) -> float:
-    """The evaluation temperature with the highest mean score; of equal ones the lowest."""
-    means = mean_scores(scores)
-    return max(means, key=lambda temperature: (means[temperature], -temperature))
-
-
-def difference(em: pl.DataFrame, base: pl.DataFrame, rng: Generator) -> tuple[float, float]:
-    """The 95% interval of the mean over benchmarks of EM minus base, paired problem by problem; one temperature each.
-
-    Seeds and, within each benchmark, problems are resampled: other seeds and other problems would have served as well.
-    """
-    benchmarks = sorted(em["benchmark"].unique())
-    return stats.crossed_interval(rng, *(problem_matrix(em, name) - problem_matrix(base, name) for name in benchmarks))
-
-
-def problem_matrix(scores: pl.DataFrame, benchmark: str) -> NDArray:
-    """Accuracy of each trial on each problem of a benchmark, [S, P], trials in the order of their ids."""
-    rows = scores.filter(pl.col("benchmark") == benchmark).sort("trial_id")
-    return np.array(rows["accuracy"].to_list())
-
-
-def gain(em: pl.DataFrame, base: pl.DataFrame, validation: Sequence[str], test: Sequence[str], rng: Generator) -> Gain:
-    """EM against base on the test benchmarks, each at its best temperature on the validation benchmarks."""
-    for_choice, for_report = pl.col("benchmark").is_in(list(validation)), pl.col("benchmark").is_in(list(test))
-    chosen, base_chosen = best_temperature(em.filter(for_choice)), best_temperature(base.filter(for_choice))
-    em_test = em.filter(for_report, pl.col("temperature") == chosen)
-    base_test = base.filter(for_report, pl.col("temperature") == base_chosen)
-    return Gain(
-        chosen,
-        base_chosen,
-        mean_scores(em_test)[chosen],
-        mean_scores(base_test)[base_chosen],
-        *difference(em_test, base_test, rng),
-        seeds=em_test["trial_id"].n_unique(),
-    )
+def best_temperatures(measured: pl.DataFrame) -> pl.DataFrame:
+    """For each `base_id` the `temperature` with the highest mean score; of equal ones the lowest."""
+    means = measured.group_by("base_id", "temperature").agg(pl.col("score").mean().round(12))
+    ordered = means.sort("base_id", "score", "temperature", descending=[False, True, False])
+    return ordered.unique("base_id", keep="first", maintain_order=True).drop("score")

@@ -58,18 +58,14 @@ def interval(rng: Generator, *strata_S: NDArray) -> tuple[float, float]:
     return float(ends.low), float(ends.high)
 
 
-def crossed_interval(rng: Generator, *scores_SP: NDArray) -> tuple[float, float]:
-    """95% bootstrap interval of the mean of the matrices' means, S seeds by P problems each (the seeds are the same).
+def student_interval(scores_S: NDArray) -> tuple[float, float]:
+    """Low and high end of Student's 95% interval of the mean; nan for fewer than two.
 
-    Seeds are resampled together for all matrices, problems within each: what the mean would be with others of both.
+    For few units whose scores are about normal, such as base models: there the bootstrap is too short.
     """
-    seeds = len(scores_SP[0])
-    drawn_RS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES) / seeds
-    means_R = np.zeros(RESAMPLES)
-    for matrix_SP in scores_SP:
-        problems = matrix_SP.shape[1]
-        drawn_RP = rng.multinomial(problems, np.full(problems, 1 / problems), RESAMPLES) / problems
-        means_R += ((drawn_RS @ matrix_SP) * drawn_RP).sum(axis=1) / len(scores_SP)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means_R, [tail, 1 - tail])
-    return float(low), float(high)
+    if len(scores_S) < 2:
+        return float("nan"), float("nan")
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + CONFIDENCE) / 2, len(scores_S) - 1)) * deviation(scores_S) / len(scores_S) ** 0.5
+    return mean(scores_S) - half, mean(scores_S) + half

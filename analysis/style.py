@@ -3,7 +3,11 @@
 from contextlib import AbstractContextManager
 from typing import Any
 
-LABELS = {"rollout.temperature": "training temperature", "optimizer.lr": "learning rate"}
+LABELS = {
+    "rollout.temperature": "training temperature",
+    "optimizer.lr": "learning rate",
+    "model.pretrain.seed": "base model",
+}
 LOGARITHMIC = {"optimizer.lr"}
 
 # Okabe and Ito's palette

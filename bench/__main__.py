@@ -3,8 +3,9 @@
     python -m bench [speed] [gain] [memory]      all three where none is named
     python -m bench sweep|wandb [TRIALS]         of 13,440 near-empty trials, unless said otherwise
     EM_BENCHMARK_DATA=FOLDER python -m bench evaluation
+    EM_BENCHMARK_STORE=FOLDER python -m bench gain
 
-Everything lies in a temporary folder, caches too.
+Everything lies in a temporary folder, caches too, unless a folder is named.
 """
 
 import sys

@@ -1,46 +1,45 @@
-"""What EM gains on three base models that no choice was made on, 16 seeds on each."""
+"""What EM gains on twelve base models that no choice was made on, 16 seeds on each: the sweep `gain` and its figure.
+
+EM_BENCHMARK_STORE names a folder of records to go on from, and to find the figure in; the base models are then those of
+the user's cache.
+"""
 
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from analysis import gain
 from bench.processes import command_seconds
 from bench.rows import Row, at_least
-from em.store import Store
-from sweeps import expand
-from sweeps.config import compose_launch
 
-FRESH_BASES = (5, 6, 7)  # pretraining seeds
-RANDOM = 0
+POINTS = 8.0  # that EM has to gain on average, best against best
+COMPARED = {  # columns of the figure's numbers: base model, EM
+    "at temperature 1": ("base_score", "mean"),
+    "best against best": ("own_base_score", "own_mean"),
+}
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    store = Store(folder / "results")
-    environment = os.environ | {"XDG_CACHE_HOME": str(folder / "cache")}
-    for base_seed in FRESH_BASES:
-        words = ["sweep=gain", f"model.pretrain.seed={base_seed}", f"store={store.root}"]
-        command_seconds(sys.executable, "-m", "sweeps", *words, environment=environment)
-        config = compose_launch(words)
-        trials = expand.trials(config)
-        step = max(config.eval.steps)
-        em = gain.problem_scores(store, [trial.id for trial in trials], config.evaluations, step)
-        base = gain.problem_scores(store, [trials[0].base.id], config.evaluations, 0)
-        validation = [name for name in config.benchmarks if name.endswith("_validation")]
-        test = [name for name in config.benchmarks if name not in validation]
-        at_one = (pl.col("temperature") == 1.0) & pl.col("benchmark").is_in(test)
-        em_at_one, base_at_one = (gain.mean_scores(scores.filter(at_one))[1.0] for scores in (em, base))
-        print(f"base {base_seed}: {100 * base_at_one:.1f} -> {100 * em_at_one:.1f} at temperature 1")
-        name = f"base {base_seed}: EM over base at temperature 1"
-        yield Row(name, 100 * (em_at_one - base_at_one), "points", at_least(8))
-        best = gain.gain(em, base, validation, test, np.random.default_rng(RANDOM))
-        print(
-            f"base {base_seed}: {100 * best.base:.1f} at its best temperature {best.base_temperature:g} -> "
-            f"{100 * best.em:.1f} at {best.temperature:g}, gain {100 * best.gain:.1f} "
-            f"({100 * best.low:.1f} to {100 * best.high:.1f}), {best.seeds} seeds"
+    store = Path(os.environ.get("EM_BENCHMARK_STORE") or folder / "results")
+    cache = {} if store != folder / "results" else {"XDG_CACHE_HOME": str(folder / "cache")}
+    command_seconds(sys.executable, "-m", "sweeps", "sweep=gain", f"store={store}", environment=os.environ | cache)
+    yield from verdicts(pl.read_csv(store / "figures" / "gain.csv"))
+
+
+def verdicts(models: pl.DataFrame) -> Iterator[Row]:
+    """The numbers of the figure, one row per base model, printed and held to their bars."""
+    for model in models.iter_rows(named=True):
+        at_one, own = (
+            f"{100 * model[base]:.1f} -> {100 * model[em]:.1f} ({100 * (model[em] - model[base]):+.1f})"
+            for base, em in COMPARED.values()
         )
-        yield Row(f"base {base_seed}: best against best, low end", 100 * best.low, "points", at_least(0))
+        temperatures = f"at {model['own_base_temperature']:g} and {model['own_temperature']:g}"
+        print(f"{model['model']}: {at_one} at temperature 1; {own} {temperatures}; {model['n']} seeds")
+    for name, (base, em) in COMPARED.items():
+        gains = gain.over_models(100 * (models[em] - models[base]).to_numpy())
+        print(f"{name}: {gains}")
+        yield Row(f"{name}: mean gain", gains.mean, "points", at_least(POINTS))
+        yield Row(f"{name}: low end over base models", gains.low, "points", at_least(0))

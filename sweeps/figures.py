@@ -50,6 +50,7 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
             item.kind,
             item.axes or axes,
             config.headline(item.step, item.temperature),
+            config.evaluations,
         )
         for place, item in enumerate(sweep.figures)
     ]

@@ -15,7 +15,7 @@ from rich.console import Console
 from em.errors import InputError
 from em.quiet import SETTINGS, quiet_libraries
 from em.store import Store
-from em.trial.checkpoint import checkpoint_folder
+from sweeps import checkpoints
 from sweeps.board import Board
 from sweeps.config import Cluster, Launch
 from sweeps.plan import Plan
@@ -54,8 +54,7 @@ def launch(
     """
     quiet_libraries()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
-    for model in {unit.trial.base.id: unit.trial.model for unit in planned.todo}.values():
-        checkpoint_folder(model, show_progress=True)  # pretrained or downloaded once, before lanes ask for it
+    checkpoints.prepare({unit.trial.base.id: unit.trial.model for unit in planned.todo}.values(), console)
     console.print("starting Ray and lanes", style="dim")
     cluster = config.cluster
     board = Board(store, config.sweep.name, arguments)

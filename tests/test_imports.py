@@ -22,7 +22,11 @@ LIGHT = [
         "em.rerun",
     ),
     *("sweeps.plan", "sweeps.status", "sweeps.steer", "sweeps.failures"),
-    *("analysis.figures.axis", "analysis.figures.heatmap"),  # a launch checks its figures before it trains
+    *(
+        "analysis.figures.axis",
+        "analysis.figures.gain",
+        "analysis.figures.heatmap",
+    ),  # a launch checks its figures before it trains
 ]
 BY_LIBRARIES = {"_RJEM_MALLOC_CONF"}  # what others set when they are imported: Polars its allocator
 

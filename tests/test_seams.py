@@ -45,7 +45,7 @@ def small(checkpoint: Callable[..., Path], store: Path, *overrides: str) -> Conf
         [
             *("model=checkpoint", f"model.path={checkpoint(tied=True)}", "rollout=transformers"),
             *("rollout.samples=8", "rollout.max_new_tokens=8", "rollout.temperature=1.0", "optimizer.lr=1e-3"),
-            *("benchmark=tiny", "eval.samples=2", "eval.steps=[2]", f"store={store}"),
+            *("prompts.texts=['1+0M7*5?']", "benchmark=tiny", "eval.samples=2", "eval.steps=[2]", f"store={store}"),
             *(f"benchmarks.{suite}.limit=1" for suite in ("sum", "difference", "product", "max", "bit", "mixed")),
             *overrides,
         ]
@@ -312,7 +312,7 @@ def test_the_documented_method_and_phases_are_complete(tmp_path, monkeypatch):
     (tmp_path / "documented.py").write_text(blocks[0].split("```")[0])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(method.METHODS, "reinforce", "documented:Reinforce")
-    words = ["objective=reinforce", "objective.baseline=0.2", "prompts.answers=[8]", "prompts.grader=tiny"]
+    words = ["objective=reinforce", "objective.baseline=0.2"]  # the selected prompt has its reference
     objective = compose_trial(words).objective
     samples = [Sample(step=1, prompt=0, token_ids=[1] * n, truncated=False, reward=float(n == 2)) for n in (2, 3)]
     assert objective.weights(samples) == pytest.approx([0.8 / 5, -0.2 / 5])

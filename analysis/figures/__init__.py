@@ -15,6 +15,7 @@ from numpy.random import Generator
 
 from analysis.load import Headline
 from em.errors import InputError, require, require_known
+from em.trial.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Page
@@ -28,6 +29,7 @@ class Figure:
     kind: str
     axes: Sequence[str]  # dotted paths of what it shows the score against
     headline: Headline  # the score
+    measured: Sequence[Evaluation] = ()  # everything that the sweep measures, at all temperatures
 
 
 class Kind(Protocol):
@@ -35,6 +37,9 @@ class Kind(Protocol):
 
     `seeds` are made by `analysis.load.seeds`: one row per wanted trial, with its value on every axis, `seed`, `score`
     in [0, 1] (null: none), `outcome` and `base_score`.  They are sorted by the figure's axes and the seed.
+
+    A kind that shows more than this one score holds a fourth, `scored(figure, seeds, scores)`: the seeds with other
+    scores or more columns, made of all that is recorded of them (`analysis.load.scores`).
     """
 
     def check(self, figure: Figure, cells: pl.DataFrame) -> None:
@@ -72,6 +77,12 @@ def check(figure: Figure, cells: pl.DataFrame) -> None:
     if cells.select(*figure.axes, "seed").is_duplicated().any():
         shown = ", ".join([*figure.axes, "the seed"])
         raise InputError(f"figure {figure.name}: the sweep varies more than {shown}; fix the rest")
+
+
+def scored(figure: Figure, seeds: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
+    """The seeds with the scores that the figure shows."""
+    own = getattr(kind_of(figure.kind), "scored", None)
+    return own(figure, seeds, scores) if own else seeds
 
 
 def require_axes(figure: Figure, number: int) -> None:

@@ -16,7 +16,7 @@ from em.trial.evaluation import Benchmark
 from em.trial.identity import content_id
 from em.trial.jsonl import rows
 from em.trial.model import Model
-from em.trial.prompts import Prompts
+from em.trial.prompts import Prompts, Select
 from em.trial.trial import Trial
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -96,9 +96,13 @@ def looks_local(path: str) -> bool:
 
 
 def resolve_prompts(prompts: Prompts) -> Prompts:
+    """`prompts` with their file read; only where there is neither a file nor a text are they left to a selection."""
+    if not prompts.path and not prompts.texts:
+        remedy = "give prompts, a file of them with prompts=jsonl prompts.path=..., or prompts.select=variance"
+        require(prompts.select is not Select.none, "prompts.texts", [], remedy)
+        return prompts
+    prompts = replace(prompts, select=Select.none)
     if not prompts.path:
-        if not prompts.texts:
-            raise InputError("prompts.texts=[]: give prompts, or a file of them with prompts=jsonl prompts.path=...")
         return prompts
     texts = [row.text(prompts.text_field) for row in rows(prompts.path, "prompts.path")]
     for row in prompts.rows:

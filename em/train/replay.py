@@ -20,6 +20,7 @@ class Replay:
     rollouts: dict[int, list[Sample]] = field(default_factory=dict)  # by step, from 1
     steps: dict[int, StepMetrics] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)  # of the weights after a step; 0: of those it starts from
+    prompts: list[list[int]] = field(default_factory=list)  # token ids
 
     @classmethod
     def of(cls, record: Record | None) -> "Replay":
@@ -33,6 +34,7 @@ class Replay:
             rollouts=dict(rollouts),
             steps={metrics.step: metrics for metrics in record.steps},
             digests={digest.step: digest.sha256 for digest in record.digests},
+            prompts=record.prompts,
         )
 
     def checked_after(self, step: int) -> int:

@@ -8,6 +8,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from em.errors import InputError, require
@@ -18,8 +19,9 @@ from em.rollout.reader import Reader
 from em.store.record import Metric, Record, Status, StepMetrics, StepSeconds, WeightDigest
 from em.train.policy import LocalPolicy, Policy
 from em.train.replay import DriftedError, Replay
+from em.train.selection import Selector
 from em.train.trajectory import Finished, Trajectory
-from em.trial.checkpoint import checkpoint_folder
+from em.trial.checkpoint import cache_folder, checkpoint_folder
 from em.trial.method import Need
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
@@ -63,6 +65,8 @@ class Trainer:
             self.fingerprint = self.policy.fingerprint()
         self.device = self.policy.device
         self.evaluator = Evaluator(self.policy, self.reader)
+        base = Trial(model=model, engine=engine)
+        self.selector = Selector(base.id, self.evaluator, cache_folder() / "selections")
         self.is_base = True
 
     def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
@@ -96,6 +100,9 @@ class Trainer:
         """Fill `trajectory` and `measured`: earlier phases to their ends, then the last one to its last measurement."""
         for measurement in unit.measurements:  # what cannot be measured is said before anything is trained
             self.evaluator.prepare(measurement.evaluation)
+        for trial, _ in (*unit.trial.path, (unit.trial, 0)):  # while the engine still holds the base weights
+            if trial.phase is not None:
+                self.selector.resolved(trial.phase.prompts, paced(partial(on_step, 0)))
         for trial, steps in unit.trial.path:
             self._train(trial, steps, Trajectory(), Replay.of(recorded.get(trial.id)), on_step)
         replay = Replay.of(recorded.get(unit.trial.id))
@@ -119,7 +126,9 @@ class Trainer:
         phase = trial.phase
         require(phase is not None or last_step == 0, "eval.steps", last_step, "a base model is measured at step 0")
         if phase is not None:
+            phase = replace(phase, prompts=self.selector.resolved(phase.prompts))
             trajectory.prompts = [self._encode(phase, text) for text in phase.prompts.texts]
+            replay.check(trajectory.prompts, replay.prompts or trajectory.prompts)
             self.policy.begin(phase.optimizer)
         last_step = replay.checked_after(last_step)
         for step in range(last_step + 1):

@@ -1,14 +1,28 @@
 """What is trained on."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from em.errors import require
 from em.trial.identity import added, not_identity
 
 
+class Select(Enum):
+    """How the prompt is chosen where no text is given: a rule of em.train.selection, which says what it draws from.
+
+    A rule's name is part of a trial's id.  One that would choose otherwise gets another name.
+    """
+
+    none = "none"
+    variance = "variance"  # of the tiny world's pool the one whose answers' scores vary most (the paper, 2.2)
+
+
 @dataclass(kw_only=True)
 class Prompts:
-    """The unlabelled prompts that are trained on: one (the paper), or several (its multi-shot rows)."""
+    """The unlabelled prompts that are trained on: one (the paper), or several (its multi-shot rows).
+
+    They are given, as texts or in a file, or one is selected for the base model; what is given wins.
+    """
 
     texts: list[str] = field(default_factory=list)  # read from `path` when the config is composed
     path: str = not_identity(default="")  # JSONL file, one prompt a line
@@ -17,6 +31,7 @@ class Prompts:
     template: str = "{problem}"  # what the model reads; {problem} stands for the text
     answers: list[str] = added(default_factory=list)  # the reference of each text, for methods that need rewards ...
     grader: str = added(default="")  # ... and who compares, a name in em.evaluation.graders
+    select: Select = added(default=Select.none)
 
     def __post_init__(self) -> None:
         require("{problem}" in self.template, "prompts.template", repr(self.template), "must contain {problem}")

@@ -11,7 +11,7 @@ from em.trial.identity import content_id, fields_off_default
 from em.trial.method import Method, Need, default_method
 from em.trial.model import Model
 from em.trial.optimizer import Optimizer
-from em.trial.prompts import Prompts
+from em.trial.prompts import Prompts, Select
 from em.trial.rollout import EngineConfig, Rollout
 
 
@@ -25,8 +25,10 @@ class Phase:
     rollout: Rollout = field(default_factory=Rollout)
 
     def __post_init__(self) -> None:
-        require(bool(self.prompts.texts), "prompts.texts", [], "a phase of training needs at least one prompt")
-        rewarded = bool(self.prompts.answers) or Need.rewards not in self.objective.needs
+        selected = self.prompts.select is not Select.none
+        some = bool(self.prompts.texts) or selected
+        require(some, "prompts.texts", [], "a phase of training needs at least one prompt")
+        rewarded = bool(self.prompts.answers) or selected or Need.rewards not in self.objective.needs
         require(rewarded, "prompts.answers", [], f"objective {self.objective.name} needs an answer to each prompt")
 
 

@@ -84,6 +84,6 @@ def trial_from(written: Mapping[str, Any]) -> Trial:
     hints = typing.get_type_hints(Trial)
     return Trial(
         engine=config_of(EngineConfig, engine),
-        phase=config_of(Phase, phase) if written["prompts"]["texts"] else None,
+        phase=config_of(Phase, phase) if written["prompts"]["texts"] or "select" in written["prompts"] else None,
         **{name: config_of(hints[name], value) for name, value in outside.items()},
     )

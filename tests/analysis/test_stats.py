@@ -57,24 +57,13 @@ def test_missing_scores_are_refused():
         stats.interval(default_rng(0), np.array([0.1, np.nan]))
 
 
-def test_the_crossed_interval_holds_what_seeds_and_problems_share():
-    same_SP = np.full((16, 30), 0.05)
-    assert stats.crossed_interval(default_rng(0), same_SP, same_SP) == pytest.approx((0.05, 0.05))
+def test_students_interval_of_known_scores():
+    low, high = stats.student_interval(np.array([1.0, 2.0, 3.0]))  # t(2 degrees, 97.5%) = 4.302653
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), rel=1e-6)
+    assert np.isnan(stats.student_interval(np.array([1.0]))).all()
 
 
-@pytest.mark.parametrize("axis", [0, 1], ids=["seeds", "problems"])
-def test_the_crossed_interval_widens_with_the_spread_of(axis):
-    effects = default_rng(1).normal(0.1, 0.05, 16)
-    scores_SP = np.repeat(np.expand_dims(effects, 1 - axis), 40, axis=1 - axis)
-    low, high = stats.crossed_interval(default_rng(0), scores_SP)
-    alone = stats.interval(default_rng(0), effects)
-    assert (low, high) == pytest.approx(alone, abs=0.003)
-
-
-def test_the_crossed_interval_holds_the_truth_about_as_often_as_it_says():
-    rng, held = default_rng(2), 0
-    for _ in range(60):
-        seeds_S1, problems_1P = rng.normal(0, 0.05, (16, 1)), rng.normal(0, 0.2, (1, 40))
-        low, high = stats.crossed_interval(rng, seeds_S1 + problems_1P + rng.normal(0, 0.3, (16, 40)))
-        held += low <= 0 <= high
-    assert 51 <= held <= 60  # of 60: 85% to 100%
+def test_students_interval_holds_the_true_mean_as_often_as_it_says():
+    rng = default_rng(0)
+    ends = [stats.student_interval(rng.normal(0.5, 0.1, size=12)) for _ in range(1000)]
+    assert 0.935 <= np.mean([low <= 0.5 <= high for low, high in ends]) <= 0.965

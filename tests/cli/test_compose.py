@@ -183,7 +183,10 @@ MISTAKES = [
     ("eval.temperatures=[]", "eval.temperatures=[]: name at least one"),
     ("eval.temperatures=[1,2.5]", "2.5: the engines sample between 0 (greedy) and 2"),
     ("eval.samples=0", "eval.samples=0: must be a number greater than 0"),
-    ("prompts.texts=[]", "prompts.texts=[]: give prompts, or a file of them with prompts=jsonl prompts.path=..."),
+    (
+        "prompts.select=none",
+        "prompts.texts=[]: give prompts, a file of them with prompts=jsonl prompts.path=..., or prompts.select=",
+    ),
     ("prompts.template=x", "prompts.template='x': must contain {problem}"),
     ("prompts=jsonl", "prompts.path=..."),
     (

@@ -74,4 +74,4 @@ def test_the_sweep_of_the_heat_map_can_be_drawn() -> None:
 
 def test_a_sweep_without_a_figure_says_so() -> None:
     with pytest.raises(InputError, match="sweep gain has no figure"):
-        main(["sweep=gain"])
+        main(["sweep=gain", "sweep.figures=[]"])

@@ -6,10 +6,12 @@ N tokens, V vocabulary, H hidden width, B sequences, T positions.
 import math
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from em.model.head import Head
 from em.train import objective
@@ -277,7 +279,7 @@ def run(
     model: nn.Module, prompts: list[list[int]], answers: list[list[int]], max_tokens: int = 10_000, first: bool = True
 ) -> tuple[float, list[float], list[float], list[Tensor]]:
     """Loss, entropies and log-probabilities (sorted: batches reorder samples), gradients of a whole step."""
-    loss_of, method = Objective(model), EntropyMinimisation(first_token=first)
+    loss_of, method = Objective(cast(PreTrainedModel, model)), EntropyMinimisation(first_token=first)
     samples = rollouts(answers)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     loss, entropies, logprobs = 0.0, [], []

@@ -17,16 +17,17 @@ from em.train import weights
 from em.train.entropy import EntropyMinimisation
 from em.train.objective import Objective
 from em.train.policy import LocalPolicy
+from em.train.selection import PROBLEMS, Selector
 from em.train.trainer import EngineCorruptError, Trainer, paced
 from em.trial.evaluation import Benchmark, Evaluation, Texts
 from em.trial.fields import with_value
 from em.trial.model import Model, Precision
 from em.trial.optimizer import Optimizer
-from em.trial.prompts import Prompts
+from em.trial.prompts import Prompts, Select
 from em.trial.rollout import EngineConfig, EngineName, Rollout
-from em.trial.trial import Phase, Trial
+from em.trial.trial import Earlier, Phase, Trial
 from em.trial.unit import Measurement, Unit
-from tests.trials import NOT_REPRODUCED, one_phase, run
+from tests.trials import NOT_REPRODUCED, one_phase, phase_of, run
 
 SUM = resolve_benchmark(Benchmark(name="sum", suite="sum", limit=3, max_new_tokens=8, grader="tiny"))
 EVALUATION = Evaluation(benchmark=SUM, temperature=1.0, top_p=1.0, samples=2, seed=0)
@@ -351,7 +352,7 @@ def test_a_model_whose_logits_the_trainer_gets_wrong_is_refused(fresh, trial, mo
         return loss, entropy_N, logprob_N / 2
 
     monkeypatch.setattr(Objective, "forward", scaled)
-    with pytest.raises(InputError, match="the loss would be .* nats from that of the model's own logits"):
+    with pytest.raises(InputError, match=r"the loss would be .* nats from that of the model's own logits"):
         fresh()
 
 
@@ -424,6 +425,53 @@ def test_a_replay_that_leads_elsewhere_is_measured_whole_and_anew(trainer, trial
     whole = Unit(trial, short.measurements + more.measurements)
     assert made.provenance.replayed is None
     assert reproduced(made) == reproduced(run(trainer, whole))
+
+
+@pytest.fixture
+def selecting(trainer: Trainer, trial: Trial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """The trial on a selected prompt, by a trainer that has selected none yet."""
+    monkeypatch.setattr(trainer, "selector", Selector(trial.base.id, trainer.evaluator, tmp_path))
+    return with_phase(trial, prompts=Prompts(select=Select.variance))
+
+
+def test_a_base_model_selects_once_whatever_is_trained(trainer, trial, selecting, tmp_path, monkeypatch):
+    calls = []
+    generate = trainer.policy.stream
+    monkeypatch.setattr(trainer.policy, "stream", lambda *a, **k: calls.append(len(a[0])) or generate(*a, **k))
+    first = run(trainer, unit(selecting, 1))
+    assert calls.count(PROBLEMS) == 1
+    other = with_phase(with_value(selecting, "seed", 1), optimizer=Optimizer(lr=3e-3))
+    assert run(trainer, unit(other, 1)).prompts == first.prompts
+    monkeypatch.setattr(trainer, "selector", Selector(trial.base.id, trainer.evaluator, tmp_path))
+    assert reproduced(run(trainer, unit(selecting, 1))) == reproduced(first)
+    assert calls.count(PROBLEMS) == 1
+    given = with_phase(trial, prompts=Prompts(texts=[bytes(first.prompts[0]).decode()]))
+    alone = run(trainer, unit(given, 1))
+    assert (alone.rollouts, alone.steps, shas(alone)) == (first.rollouts, first.steps, shas(first))
+    assert alone.trial_id != first.trial_id
+
+
+def test_a_later_phase_selects_from_the_base_weights_too(trainer, trial, selecting):
+    """Its own template is other prompts, which nothing before has selected from."""
+    later = Prompts(select=Select.variance, template="Q{problem}")
+    first = phase_of(with_phase(selecting, optimizer=Optimizer(lr=3e-2)))
+    both = dataclasses.replace(with_phase(trial, prompts=later), before=(Earlier(phase=first, steps=2),))
+    record = run(trainer, unit(both, 1))
+    assert record.status is Status.done
+    alone = Selector("alone", trainer.evaluator, trainer.selector.folder)
+    trainer.reset()
+    [text] = alone.resolved(later).texts
+    assert record.prompts == [list(f"Q{text}".encode())]
+
+
+def test_a_replay_whose_prompt_another_machine_selected_is_made_anew(trainer, trial, selecting):
+    short, more = unit(selecting, 1), unit(selecting, 2)
+    recorded = run(trainer, short)
+    assert run(trainer, extension(selecting, short, more), recorded=recorded).provenance.replayed is not None
+    recorded.prompts = [list(b"1+1+1+1?")]
+    made = run(trainer, extension(selecting, short, more), recorded=recorded)
+    assert made.provenance.replayed is None
+    assert made.prompts != recorded.prompts
 
 
 def test_texts_are_kept_as_the_config_says(trainer, trial):

@@ -20,10 +20,11 @@ from em.trial.fields import with_value
 from em.trial.identity import content_id, not_identity
 from em.trial.model import Model, Precision
 from em.trial.optimizer import Optimizer
-from em.trial.prompts import Prompts
+from em.trial.prompts import Prompts, Select
 from em.trial.rollout import Rollout
 from em.trial.trial import Earlier, Trial
 from em.trial.unit import Measurement, Unit
+from em.trial.written import plain, trial_from
 from tests.trials import one_phase
 
 
@@ -37,16 +38,20 @@ def evaluation(**changes: Any) -> Evaluation:
     return Evaluation(**{**settings, **changes})
 
 
+GIVEN = "prompts.texts=['1+0M7*5?']"  # the default, before prompts were selected
 GOLDEN = {
-    "defaults": [],
-    "seed": ["seed=1"],
-    "temperature": ["rollout.temperature=1.0"],
-    "transformers": ["rollout=transformers"],
-    "reference_code": ["objective=reference_code"],
-    "paper_7b": ["model=qwen2.5-math-7b"],
-    "reference_code_7b": ["model=qwen2.5-math-7b", "objective=reference_code"],
-    "hub_model": ["model=checkpoint", "model.path=owner/model"],
+    "defaults": [GIVEN],
+    "seed": [GIVEN, "seed=1"],
+    "temperature": [GIVEN, "rollout.temperature=1.0"],
+    "transformers": [GIVEN, "rollout=transformers"],
+    "reference_code": [GIVEN, "objective=reference_code"],
+    "paper_7b": [GIVEN, "model=qwen2.5-math-7b"],
+    "reference_code_7b": [GIVEN, "model=qwen2.5-math-7b", "objective=reference_code"],
+    "hub_model": [GIVEN, "model=checkpoint", "model.path=owner/model"],
     "two_prompts": ["prompts.texts=['1+1+1+1?','2+2+2+2?']"],
+    "selected": [],
+    "selected, seed": ["seed=1"],
+    "selected, transformers": ["rollout=transformers"],
 }
 
 
@@ -319,3 +324,19 @@ def test_what_came_before_is_a_trial_of_its_own_shared_by_all_that_follow():
     assert trial().path == ()
     with pytest.raises(InputError, match="before=1: needs a phase that follows"):
         Trial(model=Model(path="owner/model"), before=before[:1])
+
+
+def test_given_texts_win_over_a_selection_and_are_the_trial_that_they_always_were(tmp_path):
+    """The rule identifies a trial, and not what it selects: planning needs no model."""
+    given = compose_trial([GIVEN])
+    assert given.prompts == Prompts(texts=["1+0M7*5?"])
+    assert given.trial.id == "f89a03b229bc14c3"
+    assert compose_trial(["prompts.texts=['1+2+3+4?']"]).prompts.texts == ["1+2+3+4?"]
+    selected = compose_trial([])
+    assert selected.prompts == Prompts(select=Select.variance)
+    assert selected.trial.id != compose_trial([GIVEN]).trial.id
+    assert "select" not in plain(given.trial)["prompts"]
+    assert trial_from(json.loads(json.dumps(plain(selected.trial)))) == selected.trial
+    (tmp_path / "prompts.jsonl").write_text('{"problem": "1+1?"}\n')
+    file = compose_trial([f"prompts.path={tmp_path}/prompts.jsonl"]).prompts
+    assert (file.texts, file.select) == (["1+1?"], Select.none)

@@ -1,0 +1,27 @@
+"""The checkpoints of a sweep's base models, before lanes ask for them: pretrained, several at once, or downloaded."""
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from rich.console import Console
+
+from em.quiet import quiet_libraries
+from em.tiny import recipe
+from em.trial.checkpoint import cache_folder, checkpoint_folder
+from em.trial.model import Model
+
+
+def prepare(models: Iterable[Model], console: Console) -> None:
+    """One that is to be pretrained alone shows a bar; of several each has a line when it is done."""
+    models = list(models)
+    missing = [model for model in models if model.pretrain and not recipe.path(model.pretrain, cache_folder()).exists()]
+    if len(missing) > 1:
+        processes = min(len(missing), os.cpu_count() or 1)
+        console.print(f"pretraining {len(missing)} base models (once), {processes} at a time", style="dim")
+        with ProcessPoolExecutor(processes, get_context("spawn"), initializer=quiet_libraries) as pool:
+            for model, _ in zip(missing, pool.map(checkpoint_folder, missing), strict=True):
+                console.print(f"pretrained {model.label}", style="dim")
+    for model in models:
+        checkpoint_folder(model, show_progress=True)
