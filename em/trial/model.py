@@ -20,7 +20,7 @@ class Model:
     path: str = ""  # hub id ("Qwen/Qwen2.5-Math-7B") or folder; unused when `pretrain` is set
     revision: str = "main"  # of a hub id; pin a commit for a result that should mean the same next year
     pretrain: Recipe | None = None  # set: the project pretrains this model itself, once, and caches it
-    precision: Precision = Precision.fp32  # of rollouts and forward passes; master weights stay fp32
+    precision: Precision = Precision.fp32  # of rollouts and forward passes (fp32: no TF32); master weights stay fp32
     chat_template: bool = False  # prompts and problems go through the tokenizer's chat template
     cpu_threads: int = not_identity(default=1)  # torch threads of one trial on a CPU
     digest: str = not_identity(default="")  # of a local folder's files, filled in when the config is composed

@@ -20,7 +20,7 @@ from em.trial.model import Precision
 from em.trial.rollout import EngineConfig, EngineName
 from em.trial.sample import Sample
 
-ROUNDING = 1e-4  # nats: what two float32 implementations of one model may differ by
+ROUNDING = 1e-3 if torch.cuda.is_available() else 1e-4  # nats: what two fp32 implementations may differ by
 PROMPT = list(b"3+8+5+2?")
 LONG = [(7 * i * i + 3 * i) % 256 for i in range(400)]  # several blocks of a prefix cache (128 tokens on a CPU)
 OTHERS = [list(b"1"), list(b"What is the area?"), LONG[:150]]
