@@ -7,16 +7,30 @@ from collections.abc import Iterable
 CHOICES = 50  # names that an error lists
 
 
+LONGEST = 2000  # characters of an error
+
+
 class InputError(ValueError):
     """Something that was asked for cannot be; the message is one line and names what to do."""
+
+    def __init__(self, message: str) -> None:
+        line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that is most like it, whatever its capitals."""
+    small = {item.lower(): item for item in valid}
+    near = difflib.get_close_matches(name.lower(), small, n=1)
+    return small[near[0]] if near else None
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """The error for a name that is not among the valid ones; it suggests the nearest."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = nearest(name, names)
     choice = ", ".join(names[:CHOICES]) + ", ..." * (len(names) > CHOICES)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {choice}"
+    hint = f"did you mean {near!r}?" if near else f"choose from {choice}"
     return InputError(f"unknown {kind} {name!r}: {hint}")
 
 

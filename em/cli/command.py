@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from em.cli.compose import Root
 from em.cli.flags import answer_flags
 from em.cli.help import describe
+from em.cli.words import unquoted
 from em.errors import InputError, require_known
 
 
@@ -28,11 +29,12 @@ def run_command(command: Callable[[list[str]], None], usage: str | None, root: R
 
 
 def read_words(words: Sequence[str], options: Collection[str] | None = None) -> tuple[list[str], dict[str, str]]:
-    """The words that name something, and the values of the `name=value` ones; a prefix of Hydra's (+, ~) is left out.
+    """The words that name something, and the values of the `name=value` ones, without Hydra's prefixes and quotes.
 
     Raises InputError for a name that is not among the options, where these are given.
     """
-    given = dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word)
+    pairs = (word.lstrip("+~").partition("=") for word in words if "=" in word)
+    given = {name: unquoted(value) for name, _, value in pairs}
     if options is not None:
         for name in given:
             require_known("option", name, options)

@@ -41,7 +41,7 @@ class Store:
     """
 
     def __init__(self, root: str | Path, files: Files | None = None) -> None:
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.files = files or PosixFiles(self.root)
         self.unindexed: list[pl.DataFrame] = []  # rows of records that this process has committed
 

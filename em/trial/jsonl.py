@@ -81,6 +81,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8 and read by everything: no half of a surrogate pair, no NUL."""
+    return not any("\ud800" <= letter <= "\udfff" or letter == "\0" for letter in text)
+
+
 def _integer(digits: str) -> int | NoNumber:
     return int(digits) if len(digits) <= LONGEST_NUMBER else NoNumber(digits)
 
