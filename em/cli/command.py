@@ -3,11 +3,13 @@
 import sys
 from collections.abc import Callable, Collection, Sequence
 
+from em import temporary
 from em.cli.compose import Root
 from em.cli.flags import answer_flags
 from em.cli.help import describe
 from em.cli.words import unquoted
 from em.errors import InputError, require_known
+from em.paths import one_line
 
 
 def run_command(command: Callable[[list[str]], None], usage: str | None, root: Root | None = None) -> None:
@@ -20,7 +22,9 @@ def run_command(command: Callable[[list[str]], None], usage: str | None, root: R
         if {"-h", "--help"} & set(words):
             print(describe(usage or "", root, [word for word in words if word not in ("-h", "--help")]))
         elif not answer_flags(words, root):
-            command(words)
+            temporary.settle()
+            with one_line():
+                command(words)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

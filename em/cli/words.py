@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,6 +10,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString, Tran
 from hydra.errors import HydraException
 
 from em.errors import InputError
+from em.paths import expanded
 from em.trial.fields import literal
 
 PIECE = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\$\{[^}]*\}|[^,()\[\]{}'"]+""", re.DOTALL)
@@ -65,8 +65,8 @@ def unreadable(word: str, name: str, value: str, error: Exception) -> InputError
 def there_is(value: str) -> str:
     """What speaks for a value that is meant as it stands."""
     try:
-        return ", there is a file of that name" if Path(value).expanduser().exists() else ""
-    except (OSError, ValueError, RuntimeError):
+        return ", there is a file of that name" if expanded(value).exists() else ""
+    except (OSError, ValueError):
         return ""
 
 

@@ -32,6 +32,7 @@ from sweeps.config import Cluster, compose_launch
 from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
 from sweeps.doctor.checks import Facts, look
 from sweeps.doctor.verdicts import Node, Row, judge_all
+from sweeps.join import address_of
 from sweeps.launch import connected, termination_interrupts
 from sweeps.plan import plan
 from sweeps.protocol import last_line
@@ -133,6 +134,7 @@ def main(arguments: list[str]) -> None:
     store, console = Store(config.store), Console()
     planned = plan(config, store)
     unit = canary_of(planned.wanted)
+    address_of(config.cluster.address)
     needed = {"store": len(planned.todo) * record_bytes(planned.wanted[-1]), "temp": TEMP_BYTES}
     with own_folder(store) as folder, termination_interrupts():
         here = look(folder, unit.trial.model)
