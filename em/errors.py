@@ -8,6 +8,7 @@ CHOICES = 50  # names that an error lists
 
 
 LONGEST = 2000  # characters of an error
+LONGEST_NAME = 100  # bytes, of 255 that a file's may have and 128 that W&B takes
 
 
 class InputError(ValueError):
@@ -50,3 +51,10 @@ def require_known(kind: str, name: str, valid: Iterable[str]) -> None:
     names = list(valid)
     if name not in names:
         raise unknown_name(kind, name, names)
+
+
+def require_file_name(field_path: str, name: str) -> None:
+    """Raise InputError unless files, and W&B's runs and projects, can be called so, with what is put behind it."""
+    fits = 0 < len(name.encode(errors="replace")) <= LONGEST_NAME and name.isprintable() and name.strip() == name
+    remedy = f"give a name that can be a file's: at most {LONGEST_NAME} bytes, none of them '/', not '.' or '-' first"
+    require(fits and "/" not in name and name[0] not in ".-", field_path, repr(name), remedy)

@@ -8,7 +8,8 @@ from omegaconf import ListConfig, OmegaConf
 
 from em.cli.overrides import VARIED, Choices, remedy, values_of
 from em.cli.words import in_quotes, text, there_is
-from em.errors import InputError
+from em.errors import LONGEST_NAME, InputError
+from em.trial.identity import content_id
 
 Axes = dict[str, list[object]]  # values by field or group
 
@@ -43,9 +44,14 @@ def split(overrides: Sequence[Override], groups: Choices, is_text: Callable[[str
         for override in overrides
     ]
     if axes and "sweep" not in named:
-        name = "-".join(axes).replace(".", "_")
+        name = short("-".join(axes).replace(".", "_"))
         words = [f"sweep={UNNAMED}", *([] if "sweep.name" in named else [f"sweep.name={name}"]), *words]
     return words, axes
+
+
+def short(name: str) -> str:
+    """A name that a sweep can have."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{content_id(name)[:8]}"
 
 
 def plain(listed: ListConfig) -> Axes:

@@ -13,7 +13,7 @@ from analysis.load import Headline
 from em.cli import inputs
 from em.cli.compose import Root
 from em.cli.overrides import VALUES, VARIED, choices, parse
-from em.errors import require, require_known, require_positive
+from em.errors import require, require_file_name, require_known, require_positive
 from em.trial.config import Config
 from sweeps import axes
 
@@ -68,7 +68,8 @@ class FigureConfig:
     temperature: float | None = None  # of eval.temperatures; None: the first
 
     def __post_init__(self) -> None:
-        require("/" not in self.name, "sweep.figures.name", repr(self.name), "give a name that can be a file's")
+        if self.name:
+            require_file_name("sweep.figures.name", self.name)
 
 
 @dataclass(kw_only=True)
@@ -84,8 +85,7 @@ class Sweep:
     def __post_init__(self) -> None:
         require_positive("sweep", seeds=self.seeds, max_attempts=self.max_attempts)
         require(self.seeds <= VALUES, "sweep.seeds", self.seeds, f"must be at most {VALUES:,}")
-        named = bool(self.name) and "/" not in self.name
-        require(named, "sweep.name", repr(self.name), "give a name that can be a file's: its figure is saved under it")
+        require_file_name("sweep.name", self.name)
         fields = [axis.field for axis in self.axes]
         require(len(fields) == len(set(fields)), "sweep.axes", fields, "name each field once")
         for figure in self.figures or []:

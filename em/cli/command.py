@@ -2,6 +2,9 @@
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from rich.console import Console
 
 from em import temporary
 from em.cli.compose import Root
@@ -30,6 +33,11 @@ def run_command(command: Callable[[list[str]], None], usage: str | None, root: R
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def terminal(**options: Any) -> Console:
+    """The terminal, on which names and values are shown as they are, whatever brackets and colons they hold."""
+    return Console(markup=False, emoji=False, **options)
 
 
 def read_words(words: Sequence[str], options: Collection[str] | None = None) -> tuple[list[str], dict[str, str]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from em.errors import InputError, require
+from em.errors import InputError, require, require_file_name
 from em.evaluation import graders
 from em.evaluation.problems import problems
 from em.paths import expanded, one_line
@@ -114,6 +114,7 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
 
 def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:
     """`data` is a folder whose <benchmark>.jsonl stands in for the hub."""
+    require_file_name(f"benchmarks.{benchmark.name}.name", benchmark.name)
     graders.check(benchmark.grader)
     if data and not expanded(data).is_dir():
         raise InputError(f"eval.data={data}: no such folder")

@@ -13,11 +13,10 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from em.cli.command import read_words, run_command
+from em.cli.command import read_words, run_command, terminal
 from em.errors import InputError, require, require_known
 from em.evaluation import graders
 from em.evaluation.graders import GRADERS, TIMEOUT, Grade
@@ -155,7 +154,7 @@ def main(arguments: list[str]) -> None:
     names, words = read_words(arguments, ["store", "benchmark", "trial", "data"])
     if names:
         raise InputError(f"cannot read {names[0]!r}: options are written name=value")
-    store, console, data = Store(words.get("store", "results")), Console(), words.get("data", "")
+    store, console, data = Store(words.get("store", "results")), terminal(), words.get("data", "")
     require(not data or expanded(data).is_dir(), "data", data, "no such folder")
     trials = store.recorded_trials()
     if "trial" in words:

@@ -17,11 +17,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.errors import InputError, require
 from em.evaluation.problems import problems
 from em.store import Store
@@ -131,7 +130,7 @@ def named(names: Sequence[str], of: int, verdict: str) -> str:
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    store, console = Store(config.store), Console()
+    store, console = Store(config.store), terminal()
     planned = plan(config, store)
     unit = canary_of(planned.wanted)
     address_of(config.cluster.address)
