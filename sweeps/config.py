@@ -54,7 +54,7 @@ class Axis:
         require(bool(self.values), f"sweep.axes[{self.field}].values", self.values, "give at least one value")
         varied = self.field.partition(".")[0] in VARIED
         values = ",".join(map(str, self.values))
-        require(varied, self.field, values, "is no part of a trial; set it beside sweep.axes, not among them")
+        require(varied, self.field, values, "is no part of a trial; give it one value, not among sweep.axes")
 
 
 @dataclass(kw_only=True)
