@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
+from warnings import catch_warnings, filterwarnings
 
 import polars as pl
 from matplotlib.figure import Figure as Page
@@ -77,14 +78,16 @@ def save(store: Store, name: str, page: Page, numbers: pl.DataFrame, seeds: pl.D
 
 def picture(page: Page, suffix: str) -> bytes:
     content = BytesIO()
-    page.savefig(content, format=suffix, metadata=UNDATED[suffix])
+    with catch_warnings():
+        filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box
+        page.savefig(content, format=suffix, metadata=UNDATED[suffix])
     return content.getvalue()
 
 
 def title(figure: Figure, seeds: pl.DataFrame) -> str:
     models, scored = seeds["model"].unique(), seeds["score"].count()
     of = f"{scored} trials" if scored == len(seeds) else f"{scored} of {len(seeds)} trials"
-    who = models[0] if len(models) == 1 else f"{len(models)} models"
+    who = style.line(models[0]) if len(models) == 1 else f"{len(models)} models"
     return f"{who} after step {figure.headline.step} of entropy minimisation, {of}"
 
 

@@ -19,6 +19,7 @@ INK = "#222222"
 GREY = "#6E6E6E"
 PALE = "#D0D0D0"
 
+ROOM = 40  # characters of a value
 WIDTH_INCHES = 5.5  # the text width of a NeurIPS or ICML paper
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
@@ -50,6 +51,7 @@ SETTINGS: dict[Any, Any] = {
     "grid.linewidth": 0.7,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "text.parse_math": False,  # a $ in a prompt or a name is a $
     "savefig.dpi": 300,
     "pdf.fonttype": 42,  # TrueType: text stays text, as publishers ask
 }
@@ -70,8 +72,14 @@ def label(axis: str) -> str:
 def written(axis: str, value: object) -> str:
     """A value on the axis as people write it: 0.5, 2e-5."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return line(str(value))
     if axis not in LOGARITHMIC:
         return f"{value:g}"
     mantissa, exponent = f"{value:.6e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def line(text: str) -> str:
+    """A text in one line that has room on an axis."""
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return shown if len(shown) <= ROOM else f"{shown[: ROOM - 3]}..."

@@ -10,10 +10,8 @@ taken, of these the latest.
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from analysis.difference import PHASES, Change, Difference, Place, acting, alike, compare
-from em.cli.command import read_words, run_command
+from em.cli.command import read_words, run_command, terminal
 from em.errors import require
 from em.store import Store
 from em.store.record import Record
@@ -111,7 +109,7 @@ def main(arguments: list[str]) -> None:
     store = Store(options.get("store", "results"))
     a, b = (resolve(store, name, word) for name, word in zip("AB", words, strict=True))
     require(a.provenance != b.provenance, "B", words[1], f"is the same attempt as A, at {a.unit_id}")
-    console = Console()
+    console = terminal()
     for line in report(a, b):
         style = "bold" if line and not line.startswith(" ") else None
         console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -4,10 +4,9 @@ python -m em model=tiny seed=3 rollout.temperature=1.0
 """
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table
 
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.cli.compose import TRIAL, compose_trial
 from em.cli.local import run
 from em.errors import InputError
@@ -19,7 +18,7 @@ def main(arguments: list[str]) -> None:
     config = compose_trial(arguments)
     trial = config.trial
     store = Store(config.store)
-    console = Console()
+    console = terminal()
     console.print(
         f"trial {trial.id}: {trial.model.label}, seed {trial.seed}, records in {store.where('records')}", soft_wrap=True
     )

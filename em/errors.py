@@ -7,16 +7,31 @@ from collections.abc import Iterable
 CHOICES = 50  # names that an error lists
 
 
+LONGEST = 2000  # characters of an error
+LONGEST_NAME = 100  # bytes, of 255 that a file's may have and 128 that W&B takes
+
+
 class InputError(ValueError):
     """Something that was asked for cannot be; the message is one line and names what to do."""
+
+    def __init__(self, message: str) -> None:
+        line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that is most like it, whatever its capitals."""
+    small = {item.lower(): item for item in valid}
+    near = difflib.get_close_matches(name.lower(), small, n=1)
+    return small[near[0]] if near else None
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
     """The error for a name that is not among the valid ones; it suggests the nearest."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1)
+    near = nearest(name, names)
     choice = ", ".join(names[:CHOICES]) + ", ..." * (len(names) > CHOICES)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {choice}"
+    hint = f"did you mean {near!r}?" if near else f"choose from {choice}"
     return InputError(f"unknown {kind} {name!r}: {hint}")
 
 
@@ -36,3 +51,10 @@ def require_known(kind: str, name: str, valid: Iterable[str]) -> None:
     names = list(valid)
     if name not in names:
         raise unknown_name(kind, name, names)
+
+
+def require_file_name(field_path: str, name: str) -> None:
+    """Raise InputError unless files, and W&B's runs and projects, can be called so, with what is put behind it."""
+    fits = 0 < len(name.encode(errors="replace")) <= LONGEST_NAME and name.isprintable() and name.strip() == name
+    remedy = f"give a name that can be a file's: at most {LONGEST_NAME} bytes, none of them '/', not '.' or '-' first"
+    require(fits and "/" not in name and name[0] not in ".-", field_path, repr(name), remedy)

@@ -6,9 +6,7 @@ python -m em.rerun UNIT_ID [store=results]
 import sys
 from dataclasses import replace
 
-from rich.console import Console
-
-from em.cli.command import read_words, run_command
+from em.cli.command import read_words, run_command, terminal
 from em.cli.inputs import with_weights
 from em.cli.local import run
 from em.errors import InputError
@@ -30,7 +28,7 @@ def main(arguments: list[str]) -> None:
     if store.is_recorded(unit.id):
         sys.exit(f"{unit.id}: has succeeded since, in {store.where('records')}")
     unit = replace(unit, trial=with_weights(unit.trial))
-    run([unit], store, Console())
+    run([unit], store, terminal())
     print(f"{unit.id}: recorded in {store.where('records')}")
 
 

@@ -10,9 +10,7 @@ The same command again goes on where it was stopped, and ends at once where noth
 import sys
 from collections.abc import Callable
 
-from rich.console import Console
-
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.store import Store
 from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
@@ -24,7 +22,7 @@ from sweeps.source import Source, source_of
 
 def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Launch], Source] = source_of) -> None:
     config = compose_launch(arguments)
-    store, console, source = Store(config.store), Console(), source_of(config)
+    store, console, source = Store(config.store), terminal(), source_of(config)
     planned = plan(config, store, source)
     console.print(describe(config, planned, store), highlight=False, soft_wrap=True)
     if planned.todo:

@@ -1,21 +1,23 @@
 """Axes as a command line gives them: several values of one name, in any of Hydra's ways to write them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import ListConfig, OmegaConf
 
-from em.cli.overrides import LISTS, Choices, remedy, text, values_of
-from em.errors import InputError
+from em.cli.overrides import VARIED, Choices, remedy, values_of
+from em.cli.words import in_quotes, text, there_is
+from em.errors import LONGEST_NAME, InputError
+from em.trial.identity import content_id
 
 Axes = dict[str, list[object]]  # values by field or group
 
 UNNAMED = "command_line"  # the sweep of axes that are given without a sweep
 
 
-def split(overrides: Sequence[Override], groups: Choices) -> tuple[list[str], Axes]:
-    """The words with the first value of each axis, and the axes.
+def split(overrides: Sequence[Override], groups: Choices, is_text: Callable[[str], bool]) -> tuple[list[str], Axes]:
+    """The words with the first value of each axis, and the axes; `is_text` says whether a field holds a text.
 
     Axes without a sweep are a sweep of their own, named after them.
     """
@@ -24,12 +26,17 @@ def split(overrides: Sequence[Override], groups: Choices) -> tuple[list[str], Ax
         for override in overrides
         if override.is_sweep_override()
     }
-    named = {override.key_or_group: override.input_line for override in overrides}
+    named = {override.key_or_group: override for override in overrides}
     for name, values in axes.items():
-        if name in LISTS:
-            raise InputError(f"{named[name]}: is no part of a trial; {remedy(name, values)}")
+        word = str(named[name].input_line)
+        if name.partition(".")[0] not in VARIED:
+            raise InputError(f"{word}: is no part of a trial; {remedy(named[name], values, is_text(name))}")
+        whole, parts = word.partition("=")[2], [str(value) for value in values]
+        if is_text(name) and there_is(whole) and not all(map(there_is, parts)):
+            raise InputError(f"{word}: there is a file of that name; put it in quotes: {in_quotes(f'{name}=', whole)}")
     if "seed" in axes and "sweep.seeds" in named:
-        raise InputError(f"{named['sweep.seeds']}: {named['seed']} names the seeds; leave one of the two out")
+        seeds, seed = (named[name].input_line for name in ("sweep.seeds", "seed"))
+        raise InputError(f"{seeds}: {seed} names the seeds; leave one of the two out")
     words = [
         f"{override.get_key_element()}={text(quoted(axes[override.key_or_group][0]))}"
         if override.is_sweep_override()
@@ -37,9 +44,14 @@ def split(overrides: Sequence[Override], groups: Choices) -> tuple[list[str], Ax
         for override in overrides
     ]
     if axes and "sweep" not in named:
-        name = "-".join(axes).replace(".", "_")
+        name = short("-".join(axes).replace(".", "_"))
         words = [f"sweep={UNNAMED}", *([] if "sweep.name" in named else [f"sweep.name={name}"]), *words]
     return words, axes
+
+
+def short(name: str) -> str:
+    """A name that a sweep can have."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{content_id(name)[:8]}"
 
 
 def plain(listed: ListConfig) -> Axes:

@@ -12,8 +12,8 @@ from omegaconf import MISSING, DictConfig
 from analysis.load import Headline
 from em.cli import inputs
 from em.cli.compose import Root
-from em.cli.overrides import VARIED, choices, parse, remedy
-from em.errors import require, require_known, require_positive
+from em.cli.overrides import VALUES, VARIED, choices, parse
+from em.errors import require, require_file_name, require_known, require_positive
 from em.trial.config import Config
 from sweeps import axes
 
@@ -54,7 +54,7 @@ class Axis:
         require(bool(self.values), f"sweep.axes[{self.field}].values", self.values, "give at least one value")
         varied = self.field.partition(".")[0] in VARIED
         values = ",".join(map(str, self.values))
-        require(varied, self.field, values, f"is no part of a trial; {remedy(self.field, self.values)}")
+        require(varied, self.field, values, "is no part of a trial; give it one value, not among sweep.axes")
 
 
 @dataclass(kw_only=True)
@@ -68,7 +68,8 @@ class FigureConfig:
     temperature: float | None = None  # of eval.temperatures; None: the first
 
     def __post_init__(self) -> None:
-        require("/" not in self.name, "sweep.figures.name", repr(self.name), "give a name that can be a file's")
+        if self.name:
+            require_file_name("sweep.figures.name", self.name)
 
 
 @dataclass(kw_only=True)
@@ -83,8 +84,8 @@ class Sweep:
 
     def __post_init__(self) -> None:
         require_positive("sweep", seeds=self.seeds, max_attempts=self.max_attempts)
-        named = bool(self.name) and "/" not in self.name
-        require(named, "sweep.name", repr(self.name), "give a name that can be a file's: its figure is saved under it")
+        require(self.seeds <= VALUES, "sweep.seeds", self.seeds, f"must be at most {VALUES:,}")
+        require_file_name("sweep.name", self.name)
         fields = [axis.field for axis in self.axes]
         require(len(fields) == len(set(fields)), "sweep.axes", fields, "name each field once")
         for figure in self.figures or []:
@@ -237,7 +238,7 @@ def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig]:
     """These words as Hydra composes them, all axes in one `sweep.axes=[...]`, and what they compose to."""
     groups = choices()
     overrides = parse(arguments, groups)
-    words, given = axes.split(overrides, groups)
+    words, given = axes.split(overrides, groups, LAUNCH.is_text)
     composed = LAUNCH.compose(words)
     in_file = axes.plain(composed.sweep.axes)
     fixed = {item.key_or_group: [item.value()] for item in overrides if item.key_or_group in in_file.keys() - given}

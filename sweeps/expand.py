@@ -1,5 +1,6 @@
 """From axes to trials: the cells of a sweep, each with its seeds."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from itertools import product
@@ -8,10 +9,13 @@ import polars as pl
 
 from analysis import load
 from em.cli.inputs import resolve_trial
+from em.errors import require
 from em.trial.fields import typed_value, with_value
 from em.trial.trial import Trial
 from em.trial.unit import Unit
 from sweeps.config import Launch
+
+TRIALS = 200_000  # of a sweep, at most: its plan takes seconds then
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ def expanded(launch: Launch) -> list[Cell]:
     Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
     """
     seeds = launch.seeds
+    asked = len(seeds) * math.prod(len(axis.values) for axis in launch.axes)
+    require(asked <= TRIALS, "sweep", launch.sweep.name, f"is {asked:,} trials, plan at most {TRIALS:,} at once")
     made: dict[str, Cell] = {}
     for variant in launch.variants:
         fields = [axis.field for axis in launch.axes if axis.field not in variant.choices]

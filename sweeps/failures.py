@@ -6,9 +6,8 @@ python -m sweeps.failures store=results
 from collections.abc import Sequence
 
 import polars as pl
-from rich.console import Console
 
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.protocol import cause, last_line
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
     store = Store(config.store)
     words = [f"store={config.store}"] if config.store != "results" else []
-    Console(soft_wrap=True).print(describe(store, attempts(store), words), highlight=False, markup=False)
+    terminal(soft_wrap=True).print(describe(store, attempts(store), words), highlight=False, markup=False)
 
 
 if __name__ == "__main__":

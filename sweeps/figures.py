@@ -10,7 +10,7 @@ from rich.console import Console
 
 from analysis import figures
 from analysis.figures import Figure
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.errors import InputError, require
 from em.store import Store
 from sweeps import expand
@@ -54,8 +54,8 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
         )
         for place, item in enumerate(sweep.figures)
     ]
-    names = [figure.name for figure in shown]
-    require(len(names) == len(set(names)), "sweep.figures", names, "give each a name of its own")
+    names = [f"{figure.name}{suffix}" for figure in shown for suffix in ("", "-seeds")]  # of files
+    require(len(names) == len(set(names)), "sweep.figures", names[::2], "give each a name of its own")
     return shown
 
 
@@ -69,7 +69,7 @@ def fits(figure: Figure, cells: pl.DataFrame) -> bool:
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    if not draw(config, expand.frame(config), Store(config.store), Console()):
+    if not draw(config, expand.frame(config), Store(config.store), terminal()):
         name, remedy = config.sweep.name, "name one, or an axis that a figure can show"
         raise InputError(f"sweep.figures=[]: sweep {name} has no figure; {remedy}")
 

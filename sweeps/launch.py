@@ -18,6 +18,7 @@ from em.store import Store
 from sweeps import checkpoints
 from sweeps.board import Board
 from sweeps.config import Cluster, Launch
+from sweeps.join import address_of
 from sweeps.plan import Plan
 from sweeps.progress import Display
 from sweeps.protocol import TRAINER, Setup
@@ -53,6 +54,7 @@ def launch(
     trial can succeed.
     """
     quiet_libraries()
+    address_of(config.cluster.address)  # a mistake is said before minutes of pretraining or downloading
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
     checkpoints.prepare({unit.trial.base.id: unit.trial.model for unit in planned.todo}.values(), console)
     console.print("starting Ray and lanes", style="dim")
@@ -106,16 +108,17 @@ def connected(cluster: Cluster) -> Iterator[None]:
     quiet_libraries()
     import ray
 
+    address = address_of(cluster.address)
     threading.Thread(target=import_module, args=["ray.tune"], daemon=True).start()  # while Ray's processes start
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:
         with children_ignore_interrupts():
-            if cluster.address:
-                ray.init(cluster.address, runtime_env={"env_vars": SETTINGS | RAY_SETTINGS}, **quiet)
+            if address:
+                ray.init(address, runtime_env={"env_vars": SETTINGS | RAY_SETTINGS}, **quiet)
             else:
                 ray.init("local", include_dashboard=False, **quiet)
-    except ConnectionError as error:
-        said = str(error).splitlines()[0]
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(f"cluster.address={cluster.address}: no Ray to join; `ray start --head` ({said})") from None
     try:
         yield

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
 
 from analysis import load
+from em.cli.command import terminal
 from em.errors import InputError
 from em.store import Store
 from sweeps import expand, figures
@@ -79,7 +79,7 @@ class Observer:
         if not self.drawable:
             return []
         try:
-            return figures.draw(self.config, self.wanted, self.store, Console(quiet=True))
+            return figures.draw(self.config, self.wanted, self.store, terminal(quiet=True))
         except InputError:  # nothing is scored yet, or a figure cannot show the sweep
             return []
         except OSError:

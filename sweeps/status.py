@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.load import Outcome
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from sweeps.board import Notice
 from sweeps.config import compose_launch
 from sweeps.plan import describe
@@ -200,7 +200,7 @@ def watch(sweep: Observer, console: Console) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    console = Console()
+    console = terminal()
     if arguments[:1] == ["watch"]:
         watch(Observer(compose_launch(arguments[1:])), console)
     else:

@@ -2,11 +2,17 @@
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
+from rich.console import Console
+
+from em import temporary
 from em.cli.compose import Root
 from em.cli.flags import answer_flags
 from em.cli.help import describe
+from em.cli.words import unquoted
 from em.errors import InputError, require_known
+from em.paths import one_line
 
 
 def run_command(command: Callable[[list[str]], None], usage: str | None, root: Root | None = None) -> None:
@@ -19,7 +25,9 @@ def run_command(command: Callable[[list[str]], None], usage: str | None, root: R
         if {"-h", "--help"} & set(words):
             print(describe(usage or "", root, [word for word in words if word not in ("-h", "--help")]))
         elif not answer_flags(words, root):
-            command(words)
+            temporary.settle()
+            with one_line():
+                command(words)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -27,12 +35,18 @@ def run_command(command: Callable[[list[str]], None], usage: str | None, root: R
         sys.exit(130)
 
 
+def terminal(**options: Any) -> Console:
+    """The terminal, on which names and values are shown as they are, whatever brackets and colons they hold."""
+    return Console(markup=False, emoji=False, **options)
+
+
 def read_words(words: Sequence[str], options: Collection[str] | None = None) -> tuple[list[str], dict[str, str]]:
-    """The words that name something, and the values of the `name=value` ones; a prefix of Hydra's (+, ~) is left out.
+    """The words that name something, and the values of the `name=value` ones, without Hydra's prefixes and quotes.
 
     Raises InputError for a name that is not among the options, where these are given.
     """
-    given = dict(word.lstrip("+~").split("=", 1) for word in words if "=" in word)
+    pairs = (word.lstrip("+~").partition("=") for word in words if "=" in word)
+    given = {name: unquoted(value) for name, _, value in pairs}
     if options is not None:
         for name in given:
             require_known("option", name, options)

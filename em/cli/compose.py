@@ -1,26 +1,33 @@
 """From the words of a command line to a checked config: Hydra composes conf/, every mistake becomes one line."""
 
 import dataclasses
-import difflib
-import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from hydra import compose as hydra_compose
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 
 from em.cli import inputs
-from em.cli.overrides import VARIED, Choices, choices, open_conf, parse, remedy, values_of
-from em.errors import InputError, require_known, unknown_name
+from em.cli.overrides import choices, open_conf, parse, several_values
+from em.cli.words import in_quotes
+from em.errors import InputError, nearest, require, require_known, unknown_name
 from em.trial.config import Config
+from em.trial.fields import expected, type_of
+from em.trial.jsonl import is_unicode, shown
 from em.trial.method import METHODS, method_class
 
+LARGEST = 2**63  # of whole numbers: records hold 64 bits
+
 ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def spelled(overrides: Sequence[Override]) -> list[str]:
+    return [str(override.input_line) for override in overrides]
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Root(Generic[ConfigT]):
 
     name: str
     schema: type[ConfigT]
-    words: Callable[[Sequence[str]], list[str]] = list  # the words of a command line as Hydra composes them
+    words: Callable[[Sequence[str]], list[str]] = lambda arguments: spelled(parse(arguments, choices()))  # for Hydra
 
     def register(self) -> None:
         """Let Hydra find the dataclass where the file names it."""
@@ -45,16 +52,35 @@ class Root(Generic[ConfigT]):
         overrides = parse(words, groups)
         for override in overrides:
             if override.is_sweep_override():
-                raise several_values(override, groups)
+                self.require_known(override)
+                raise several_values(override, groups, self.is_text(override.key_or_group))
         try:
-            with open_conf():
-                return hydra_compose(self.name, list(words))
-        except (HydraException, OmegaConfBaseException) as error:
+            return self.composed(overrides)
+        except Exception as error:  # Hydra and OmegaConf raise much
             own = self.chosen()
             for override in overrides:
                 if override.key_or_group in groups:
                     require_known("group", override.key_or_group, own)
-            raise explain(error, overrides, {*self.fields(overrides, own), *own}) from None
+            at_fault = next(item for count, item in enumerate(overrides) if not self.composes(overrides[: count + 1]))
+            raise self.explain(error, overrides, at_fault, {*self.fields(overrides), *own}) from None
+
+    def composed(self, overrides: Sequence[Override]) -> DictConfig:
+        with open_conf():
+            return hydra_compose(self.name, spelled(overrides))
+
+    def composes(self, overrides: Sequence[Override]) -> bool:
+        with suppress(Exception):
+            return bool(self.composed(overrides))
+        return False
+
+    def is_text(self, name: str) -> bool:
+        return type_of(self.schema, name) is str
+
+    def require_known(self, override: Override) -> None:
+        """Raise InputError, with the nearest name, for a word whose name is no field and no group."""
+        name, valid = override.key_or_group, {*self.fields([override]), *self.chosen()}
+        if name not in valid and type_of(self.schema, name) is None and override.package is None:
+            raise unknown_option(name, valid)
 
     def chosen(self, words: Sequence[str] = ()) -> dict[str, object]:
         """The choice of each group that the file has."""
@@ -63,23 +89,73 @@ class Root(Generic[ConfigT]):
             runtime = hydra_compose(self.name, list(words), return_hydra_config=True).hydra.runtime
         return {str(group): name for group, name in runtime.choices.items() if not str(group).startswith("hydra/")}
 
-    def fields(self, overrides: Sequence[Override], groups: Collection[str]) -> set[str]:
+    def fields(self, overrides: Sequence[Override]) -> set[str]:
         """Every field, where the choices among these overrides are made."""
-        made = [item for item in overrides if item.key_or_group in groups and item.package is None]
-        with open_conf():
-            names = [str(item.input_line) for item in made if isinstance(item.value(), str | list)]
-            return keys(hydra_compose(self.name, names))
+        groups = choices()
+        made = [item for item in overrides if item.key_or_group in groups and not item.is_sweep_override()]
+        return keys(self.composed(made if self.composes(made) else []))
 
     def config(self, composed: DictConfig, words: Sequence[str]) -> ConfigT:
         """The dataclass, its fields checked, its data files not read yet; `words` are what it was composed from."""
+        self.check_values(composed)
         try:
             config = OmegaConf.to_object(composed)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, parse(words, {})) from None
+        except InputError:
+            raise
+        except Exception as error:
+            raise self.explain(error, parse(words, {})) from None
         assert isinstance(config, self.schema)
         for name in unread(config):
             raise unknown_option(name, keys(composed) - {name})
         return config
+
+    def check_values(self, composed: DictConfig) -> None:
+        """Raise InputError for values that OmegaConf takes, and nothing else would."""
+        left: list[tuple[str, Any]] = [("", OmegaConf.to_container(composed))]
+        while left:
+            name, value = left.pop()
+            if isinstance(value, dict):
+                left += [(f"{name}.{key}".lstrip("."), item) for key, item in value.items()]
+            elif isinstance(value, list):
+                flat = type_of(self.schema, name) not in (list[int], list[float], list[str])
+                flat = flat or not any(isinstance(item, list | dict) for item in value)
+                require(flat, name, shown(value), "each item is one value, give a list of them")
+                left += [(name, item) for item in value]
+            elif isinstance(value, int):
+                require(-LARGEST <= value < LARGEST, name, value, "give a number of at most 64 bits")
+            elif isinstance(value, str):
+                require(is_unicode(value), name, shown(value), "holds no Unicode text; write it in UTF-8, without NUL")
+
+    def explain(
+        self,
+        error: Exception,
+        overrides: Sequence[Override],
+        at_fault: Override | None = None,
+        valid: Collection[str] | None = None,
+    ) -> InputError:
+        """What Hydra or OmegaConf refused, as one line that names the override and the nearest of the valid names."""
+        for override in overrides:
+            name, word = override.key_or_group, str(override.input_line)
+            if valid and name not in valid:
+                return unknown_option(name, valid)
+            if override.is_add():
+                return InputError(f"{word}: write {word.lstrip('+')}")
+            if override.is_delete():
+                return InputError(f"{word}: a field is not left out; give it a value")
+        cause = error.__cause__ or error
+        if isinstance(error, MissingMandatoryValue):
+            return InputError(f"{error.full_key}=???: has no default, give it a value")
+        field = str(getattr(cause, "full_key", None) or "")
+        if valid and isinstance(cause, ConfigKeyError | ConfigAttributeError) and field not in valid:
+            return unknown_option(field, valid)
+        named = [item for item in overrides if field == item.key_or_group]
+        words = " ".join(str(item.input_line) for item in named or ([at_fault] if at_fault else overrides))
+        field = field.partition("[")[0] or (at_fault.key_or_group if at_fault else "")
+        remedy = expected(type_of(self.schema, field), field)
+        if words.count("${") and len(named or [at_fault]) == 1:
+            name, _, value = words.partition("=")
+            remedy = f"a text is put in quotes: {in_quotes(f'{name}=', value)}"
+        return InputError(f"{words}: {str(cause).splitlines()[0]}; {remedy}")
 
 
 TRIAL = Root("trial", Config)
@@ -105,38 +181,11 @@ def unread(config: Any, prefix: str = "") -> Iterator[str]:
 
 def unknown_option(name: str, valid: Collection[str]) -> InputError:
     """The nearest of all valid paths or, where none is near, those beside it."""
-    if difflib.get_close_matches(name, valid, n=1):
+    if nearest(name, valid):
         return unknown_name("option", name, valid)
     owner = name.rpartition(".")[0]
     beside = [path for path in valid if path.rpartition(".")[0] == owner]
     return unknown_name("option", name, beside or [path for path in valid if "." not in path])
-
-
-def several_values(override: Override, groups: Choices) -> InputError:
-    """The error for a word with several values where one trial is composed."""
-    name, word = override.key_or_group, str(override.input_line)
-    values = values_of(override, groups.get(name, ()))
-    if name.partition(".")[0] in VARIED:
-        return InputError(f"{word}: several values are a sweep: python -m sweeps {shlex.quote(word)}")
-    return InputError(f"{word}: {remedy(name, values)}")
-
-
-def explain(error: Exception, overrides: Sequence[Override], valid: Collection[str] | None = None) -> InputError:
-    """What Hydra or OmegaConf refused, as one line that names the override and the nearest of the valid names."""
-    for override in overrides:
-        name, word = override.key_or_group, str(override.input_line)
-        if valid and name not in valid:
-            return unknown_option(name, valid)
-        if override.is_add():
-            return InputError(f"{word}: write {word.lstrip('+')}")
-        if override.is_delete():
-            return InputError(f"{word}: a field is not left out; give it a value")
-    if isinstance(error, MissingMandatoryValue):
-        return InputError(f"{error.full_key}=???: has no default, give it a value")
-    cause = error.__cause__ or error
-    at_fault = [item for item in overrides if item.key_or_group == getattr(cause, "full_key", None)] or overrides
-    words = " ".join(str(override.input_line) for override in at_fault)
-    return InputError(f"{words}: {str(cause).splitlines()[0]}")
 
 
 def keys(composed: DictConfig) -> set[str]:

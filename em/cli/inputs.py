@@ -5,16 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from em.errors import InputError, require
+from em.errors import InputError, require, require_file_name
 from em.evaluation import graders
 from em.evaluation.problems import problems
 from em.model.files import Checkpoint
+from em.paths import expanded, one_line
 from em.store.files import Files, PosixFiles
 from em.trial.checkpoint import cache_folder
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark
 from em.trial.identity import content_id
-from em.trial.jsonl import rows
+from em.trial.jsonl import require_question, rows
 from em.trial.model import Model
 from em.trial.prompts import Prompts, Select
 from em.trial.trial import Trial
@@ -29,10 +30,11 @@ def resolve(config: ConfigT) -> ConfigT:
     """
     if not config.benchmarks:
         raise InputError("benchmark=[]: name at least one benchmark")
-    return replace(
-        resolve_trial(config),
-        benchmarks={name: resolve_benchmark(item, config.eval.data) for name, item in config.benchmarks.items()},
-    )
+    with one_line():
+        return replace(
+            resolve_trial(config),
+            benchmarks={name: resolve_benchmark(item, config.eval.data) for name, item in config.benchmarks.items()},
+        )
 
 
 def resolve_trial(config: ConfigT) -> ConfigT:
@@ -41,7 +43,7 @@ def resolve_trial(config: ConfigT) -> ConfigT:
 
 
 def resolve_model(model: Model) -> Model:
-    folder = Path(model.path).expanduser()
+    folder = expanded(model.path)
     if model.pretrain is not None or not (folder.is_dir() or looks_local(model.path)):
         return model
     Checkpoint(folder, f"model.path={model.path}").check()
@@ -103,21 +105,24 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
         return prompts
     prompts = replace(prompts, select=Select.none)
     if not prompts.path:
+        for text in prompts.texts:
+            require_question(text, "prompts.texts")
         return prompts
-    texts = [row.text(prompts.text_field) for row in rows(prompts.path, "prompts.path")]
+    texts = [row.question([prompts.text_field]) for row in rows(prompts.path, "prompts.path")]
     for row in prompts.rows:
         if not 0 <= row < len(texts):
             raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(texts) - 1}")
     chosen = [texts[row] for row in prompts.rows] if prompts.rows else texts
-    return replace(prompts, texts=chosen, path=str(Path(prompts.path).expanduser().resolve()), rows=[])
+    return replace(prompts, texts=chosen, path=str(expanded(prompts.path).resolve()), rows=[])
 
 
 def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:
     """`data` is a folder whose <benchmark>.jsonl stands in for the hub."""
+    require_file_name(f"benchmarks.{benchmark.name}.name", benchmark.name)
     graders.check(benchmark.grader)
-    if data and not Path(data).expanduser().is_dir():
+    if data and not expanded(data).is_dir():
         raise InputError(f"eval.data={data}: no such folder")
-    local = Path(data).expanduser() / f"{benchmark.name}.jsonl"
+    local = expanded(data) / f"{benchmark.name}.jsonl"
     if data and benchmark.hub and not benchmark.path and local.is_file():
         benchmark = replace(benchmark, path=str(local))
     try:
@@ -125,5 +130,5 @@ def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:
     except InputError as error:
         from_hub = data and benchmark.hub and not benchmark.path
         raise InputError(f"eval.data={data}: has no {local.name}, and {error}") if from_hub else error from None
-    path = str(Path(benchmark.path).expanduser().resolve()) if benchmark.path else ""
+    path = str(expanded(benchmark.path).resolve()) if benchmark.path else ""
     return replace(benchmark, path=path, digest=digest)

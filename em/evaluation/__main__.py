@@ -11,9 +11,7 @@ import dataclasses
 from functools import reduce
 from typing import Any
 
-from rich.console import Console
-
-from em.cli.command import read_words, run_command
+from em.cli.command import read_words, run_command, terminal
 from em.cli.compose import compose_trial
 from em.cli.inputs import with_weights
 from em.cli.local import run
@@ -54,7 +52,7 @@ def main(arguments: list[str]) -> None:
         require("step" not in given, "step", given.get("step"), "a step is of a recorded trial: name it with trial=...")
         config = compose_trial(arguments)
         trial, step = config.trial.base, 0
-    store, console = Store(config.store), Console()
+    store, console = Store(config.store), terminal()
     recorded_table, damaged = store.records()
     store.set_aside(damaged)
     unit = Unit(trial, config.measurements([step]))

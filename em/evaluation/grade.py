@@ -12,19 +12,18 @@ of their grader had graded, and a few of those with another verdict, each with i
 from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from em.cli.command import read_words, run_command
+from em.cli.command import read_words, run_command, terminal
 from em.errors import InputError, require, require_known
 from em.evaluation import graders
 from em.evaluation.graders import GRADERS, TIMEOUT, Grade
 from em.evaluation.graders.boxed import last_boxed
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
+from em.paths import expanded
 from em.store import Store
 from em.store.provenance import code_version
 from em.store.record import EvaluationResult, GradeKey, Record, Regrade, grades
@@ -123,7 +122,7 @@ class Regrader:
         """Raises InputError where these are not to be had, or are not of the problems that were answered."""
         if benchmark.digest not in self.references:
             graders.require_ready(benchmark)
-            local = Path(self.data).expanduser() / f"{benchmark.name}.jsonl"
+            local = expanded(self.data) / f"{benchmark.name}.jsonl"
             if self.data and local.is_file():
                 benchmark = replace(benchmark, path=str(local))
             self.references[benchmark.digest] = [reference for _, reference in digested_problems(benchmark)]
@@ -155,8 +154,8 @@ def main(arguments: list[str]) -> None:
     names, words = read_words(arguments, ["store", "benchmark", "trial", "data"])
     if names:
         raise InputError(f"cannot read {names[0]!r}: options are written name=value")
-    store, console, data = Store(words.get("store", "results")), Console(), words.get("data", "")
-    require(not data or Path(data).expanduser().is_dir(), "data", data, "no such folder")
+    store, console, data = Store(words.get("store", "results")), terminal(), words.get("data", "")
+    require(not data or expanded(data).is_dir(), "data", data, "no such folder")
     trials = store.recorded_trials()
     if "trial" in words:
         require_known("trial", words["trial"], trials)

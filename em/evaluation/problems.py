@@ -15,7 +15,7 @@ from em.evaluation.graders.knights import identities
 from em.tiny import tasks
 from em.trial.evaluation import Benchmark
 from em.trial.identity import content_id
-from em.trial.jsonl import Row, is_number, rows, shown
+from em.trial.jsonl import Row, is_number, is_unicode, rows, shown
 
 SUITE_PROBLEMS = 100  # of a suite without a limit
 LONGEST_REFERENCE, DEEPEST_REFERENCE = 20_000, 100  # characters, and brackets within brackets
@@ -34,7 +34,7 @@ def problems(benchmark: Benchmark) -> list[tuple[str, str]]:
     owner = f"benchmarks.{benchmark.name}"
     source = rows(benchmark.path, f"{owner}.path") if benchmark.path else hub_rows(benchmark)
     pairs = [
-        ("\n".join(row.text(name) for name in benchmark.problem_fields), reference(row, benchmark))
+        (row.question(benchmark.problem_fields), reference(row, benchmark))
         for row in source
         if all(first <= row.number(name) <= last for name, (first, last) in benchmark.keep.items())
     ]
@@ -76,7 +76,10 @@ def reference(row: Row, benchmark: Benchmark) -> str:
     need(whole or not grader.text, f"must be one text or number for grader={benchmark.grader}")
     need(_is_plain(value), "must be text, numbers, and lists or objects of these")
     text = row.text(names) if whole else json.dumps(fields)
-    need(_is_unicode(text), "must be of whole characters, without half of a surrogate pair")
+    need(
+        is_unicode(text) and is_unicode(json.dumps(fields, ensure_ascii=False)),
+        "must be of whole characters, without half of a surrogate pair",
+    )
     if grader.text or grader.latex:
         need(len(text) <= LONGEST_REFERENCE, f"must have at most {LONGEST_REFERENCE:,} characters")
     if grader.latex:
@@ -98,10 +101,6 @@ def _is_plain(value: Any, depth: int = 20) -> bool:
         case dict():
             return depth > 0 and all(isinstance(k, str) and _is_plain(v, depth - 1) for k, v in value.items())
     return is_number(value)
-
-
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _says_something(latex: str) -> bool:

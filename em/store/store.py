@@ -24,6 +24,7 @@ from typing import Any
 import polars as pl
 
 from em.errors import InputError
+from em.paths import expanded
 from em.store import claims, index, schema
 from em.store.files import Files, PosixFiles
 from em.store.record import EvaluationResult, GradeKey, Record, Regrade, Status
@@ -41,7 +42,7 @@ class Store:
     """
 
     def __init__(self, root: str | Path, files: Files | None = None) -> None:
-        self.root = Path(root)
+        self.root = expanded(root)
         self.files = files or PosixFiles(self.root)
         self.unindexed: list[pl.DataFrame] = []  # rows of records that this process has committed
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from omegaconf import MISSING
 
 from em.errors import require
+from em.paths import expanded
 from em.trial.evaluation import Benchmark, Chat, Eval, Evaluation
 from em.trial.method import Method
 from em.trial.model import Model
@@ -34,6 +35,8 @@ class Config:
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "must be 0 or greater")
         require(bool(self.store), "store", repr(self.store), "name the folder of the records")
+        unknown = str(expanded(self.store)).startswith("~")
+        require(not unknown, "store", repr(self.store), "there is no such user; write the folder's whole path")
         plain = self.eval.chat is Chat.model and not self.model.chat_template
         require(not plain, "eval.chat", "model", "would be plain text: set model.chat_template=true, or leave it out")
         names = [benchmark.name for benchmark in self.benchmarks.values()]

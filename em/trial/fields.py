@@ -1,7 +1,10 @@
 """Fields of a config by their dotted paths: how an axis of a sweep varies a trial."""
 
 import dataclasses
-from typing import Any
+import re
+from enum import Enum
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -32,7 +35,44 @@ def typed_value(config: Any, path: str, value: Any) -> Any:
     require(kind is Prompts or name not in capacity_fields(kind), path, value, "it changes nothing of what a trial is")
     node: Any = OmegaConf.structured(kind)
     try:
-        node[name] = value
+        node[name] = literal(value)
         return OmegaConf.to_object(node[name]) if OmegaConf.is_config(node[name]) else node[name]
     except OmegaConfBaseException as error:
         raise InputError(f"{path}={value}: {str(error).splitlines()[0]}") from None
+
+
+def literal(value: Any) -> Any:
+    """A value for OmegaConf, which takes `${` in a text for an interpolation."""
+    match value:
+        case str():
+            return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+        case list():
+            return [literal(item) for item in value]
+        case dict():
+            return {key: literal(item) for key, item in value.items()}
+    return value
+
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def type_of(kind: Any, path: str) -> Any:
+    """The type of the field at a dotted path of a dataclass, without its None; None where there is no such field."""
+    for name in path.split("."):
+        if dataclasses.is_dataclass(kind):
+            kind = get_type_hints(kind).get(name)
+        else:
+            kind = get_args(kind)[1] if get_origin(kind) is dict else None
+        kind = next((item for item in get_args(kind) if NoneType in get_args(kind) and item is not NoneType), kind)
+    return kind
+
+
+def expected(kind: Any, path: str) -> str:
+    """What to give a field of this type."""
+    if kind in WORDS:
+        return f"give {WORDS[kind]}"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return f"choose from {', '.join(item.name for item in kind)}"
+    if get_origin(kind) is list:
+        return f"give a list, {path}=[...]"
+    return f"give its fields one by one, {path}.NAME=VALUE" if path else "python -m em -h lists what can be given"

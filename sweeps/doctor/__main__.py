@@ -17,11 +17,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.errors import InputError, require
 from em.evaluation.problems import problems
 from em.store import Store
@@ -32,6 +31,7 @@ from sweeps.config import Cluster, compose_launch
 from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
 from sweeps.doctor.checks import Facts, look
 from sweeps.doctor.verdicts import Node, Row, judge_all
+from sweeps.join import address_of
 from sweeps.launch import connected, termination_interrupts
 from sweeps.plan import plan
 from sweeps.protocol import last_line
@@ -130,9 +130,10 @@ def named(names: Sequence[str], of: int, verdict: str) -> str:
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    store, console = Store(config.store), Console()
+    store, console = Store(config.store), terminal()
     planned = plan(config, store)
     unit = canary_of(planned.wanted)
+    address_of(config.cluster.address)
     needed = {"store": len(planned.todo) * record_bytes(planned.wanted[-1]), "temp": TEMP_BYTES}
     with own_folder(store) as folder, termination_interrupts():
         here = look(folder, unit.trial.model)

@@ -18,7 +18,7 @@ from dataclasses import replace
 import polars as pl
 from rich.console import Console
 
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.errors import InputError
 from sweeps.board import Notice, notices
 from sweeps.config import Launch, compose_launch
@@ -107,7 +107,7 @@ def is_live(notice: Notice) -> bool:
 
 def main(arguments: list[str]) -> None:
     action = arguments[0] if arguments and arguments[0] in ("sync", "dashboard") else ""
-    mirror = Mirror(arguments[bool(action) :], Console())
+    mirror = Mirror(arguments[bool(action) :], terminal())
     if action == "sync":
         mirror.say(sync.sync(mirror.config, mirror.folder))
     elif action == "dashboard":

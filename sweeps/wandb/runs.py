@@ -22,6 +22,9 @@ CURRENT, SUPERSEDED = "current", "superseded"  # tags
 Rows = Mapping[str, list[Any]]  # "columns" and "rows" of what W&B shows as a table
 
 
+TAG = 64  # characters, of W&B's tags
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     id: str
@@ -137,7 +140,7 @@ def trial_run(view: View, run_id: str, cell: Cell, batch: Batch, version: int) -
         job_type="base" if trial.is_base else "trial",
         name=cell.label if trial.is_base else f"{cell.label} seed {trial.seed}",
         version=version,
-        tags=[CURRENT, view.config.sweep.name, *([status] if status != Status.done else [])],
+        tags=[CURRENT, view.config.sweep.name[:TAG], *([status] if status != Status.done else [])],
         config=named(view, cell) | about,
         history=batch.histories.get(cell.key, []),
         summary={"status": status} | failure(view, cell),

@@ -25,6 +25,7 @@ from sweeps.wandb.values import longest, word
 
 KEY_CHARACTERS = 10  # hexadecimal, of what a W&B run is of: a cell or a trial
 VERSION_CHARACTERS = 8
+LABEL = 80  # characters; a run's name holds more beside it, and W&B takes 128
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Cell:
     def label(self) -> str:
         """`temperature=0.5 lr=0.001`"""
         shown = ((path, f"{value:g}" if isinstance(value, float) else value) for path, value in self.axes.items())
-        return " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in shown) or self.seeds[0].model.label
+        label = " ".join(f"{path.rpartition('.')[2]}={value}" for path, value in shown) or self.seeds[0].model.label
+        fits = len(label) <= LABEL and label.isprintable()
+        return label if fits else f"{''.join(filter(str.isprintable, label))[:LABEL]}... {self.key}"
 
     @property
     def config(self) -> dict[str, object]:
