@@ -7,9 +7,9 @@ from multiprocessing import get_context
 
 from rich.console import Console
 
+from em.model.checkpoint import cache_folder, checkpoint_folder
 from em.quiet import quiet_libraries
 from em.tiny import recipe
-from em.trial.checkpoint import cache_folder, checkpoint_folder
 from em.trial.model import Model
 
 

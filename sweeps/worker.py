@@ -23,13 +23,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from em.errors import InputError
+from em.model.checkpoint import cache_folder
 from em.quiet import quiet_libraries
 from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import Record, Status
 from em.store.schema import DamagedError
 from em.train.trajectory import Runner
-from em.trial.checkpoint import cache_folder
 from em.trial.unit import Unit
 from sweeps.protocol import Doing, Result, Setup, T, insist, last_line, tail
 

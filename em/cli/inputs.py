@@ -8,10 +8,10 @@ from typing import TypeVar
 from em.errors import InputError, require, require_file_name
 from em.evaluation import graders
 from em.evaluation.problems import problems
+from em.model.checkpoint import cache_folder
 from em.model.files import Checkpoint
 from em.paths import expanded, one_line
 from em.store.files import Files, PosixFiles
-from em.trial.checkpoint import cache_folder
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark
 from em.trial.identity import content_id

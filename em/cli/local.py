@@ -7,11 +7,11 @@ from functools import partial
 import rich.status
 from rich.console import Console
 
+from em.model.checkpoint import checkpoint_folder
 from em.quiet import quiet_libraries
 from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import Record, Status
-from em.trial.checkpoint import checkpoint_folder
 from em.trial.unit import Unit
 
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from em.errors import InputError, require
 from em.evaluation.evaluate import Evaluator, Measured
+from em.model.checkpoint import cache_folder, checkpoint_folder
 from em.model.loading import refused
 from em.rollout import Request
 from em.rollout.reader import Reader
@@ -21,7 +22,6 @@ from em.train.policy import LocalPolicy, Policy
 from em.train.replay import DriftedError, Replay
 from em.train.selection import Selector
 from em.train.trajectory import Finished, Trajectory
-from em.trial.checkpoint import cache_folder, checkpoint_folder
 from em.trial.method import Need
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig

@@ -23,8 +23,8 @@ from rich.text import Text
 from em.cli.command import run_command, terminal
 from em.errors import InputError, require
 from em.evaluation.problems import problems
+from em.model.checkpoint import checkpoint_folder
 from em.store import Store
-from em.trial.checkpoint import checkpoint_folder
 from em.trial.rollout import Rollout
 from em.trial.unit import Unit
 from sweeps.config import Cluster, compose_launch

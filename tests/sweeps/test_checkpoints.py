@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from em.model.checkpoint import cache_folder
 from em.tiny.recipe import Recipe, path
-from em.trial.checkpoint import cache_folder
 from em.trial.model import Model
 from sweeps import checkpoints
 

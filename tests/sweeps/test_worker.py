@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from em.model.checkpoint import cache_folder
 from em.store import Store
 from em.store.record import Status
-from em.trial.checkpoint import cache_folder
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
