@@ -8,15 +8,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from tests.cli.test_compose import ROWS
-from tests.processes import end_all, finished, started, wait_for
+from tests.processes import finished, started, wait_for
 from tests.test_real_input import qwen2_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,13 +150,12 @@ def test_every_command_of_the_documents(copy, environment):
 def test_every_command_for_a_running_launch(copy, environment):
     order = {word: place for place, start in enumerate(LAUNCHED) for word in documented() if word.startswith(start)}
     assert sorted(order.values()) == list(range(len(LAUNCHED)))
+    launch = started(["bash", "-c", f"cd {copy} && make sweep-grid ARGS=sweep.seeds=3000"], environment)
     try:
-        launch = started(["bash", "-c", f"cd {copy} && make sweep-grid ARGS=sweep.seeds=3000"], environment)
-        wait_for(
-            lambda: "recorded" in (said := run("make status SWEEP=grid", copy, environment)) and " running" in said
-        )
+        wait_for(lambda: re.search(r"\d of \d+ done", run("make status SWEEP=grid", copy, environment)) is not None)
         for command in sorted(order, key=lambda word: order[word]):
             run(f"{filled(command, {})} SWEEP=grid", copy, environment)
         assert "the same command goes on" in finished(launch, status=2)  # make's
     finally:
-        end_all()
+        with suppress(ProcessLookupError):
+            os.killpg(launch.pid, signal.SIGKILL)
