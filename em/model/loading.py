@@ -16,6 +16,8 @@ from transformers import (
 
 from em.errors import InputError
 
+CONSTANTS = ("rotary_emb.inv_freq", "attn.bias", "masked_bias")  # tables that old versions of transformers saved
+
 
 @contextmanager
 def refused(said: str) -> Iterator[None]:
@@ -44,12 +46,10 @@ def load(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
             folder, dtype=dtype, attn_implementation="eager" if capped else None, output_loading_info=True
         )
-    for kind, where in (
-        ("missing_keys", "not in its files"),
-        ("unexpected_keys", "in its files but not in it"),
-    ):
-        if names := sorted(found[kind]):
-            shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+    unknown = [name for name in found["unexpected_keys"] if not name.endswith(CONSTANTS)]
+    for names, where in ((found["missing_keys"], "not in its files"), (unknown, "in its files but not in it")):
+        if names:
+            shown = ", ".join(sorted(names)[:3]) + ", ..." * (len(names) > 3)
             raise InputError(f"model.path={folder}: {len(names)} tensors are {where}: {shown}; download it again")
     for name, tensor in model.named_parameters():
         if not torch.isfinite(torch.linalg.vector_norm(tensor)):

@@ -60,6 +60,7 @@ class VllmEngine(Engine):
             **limits,
         )
         self.end_ids = sorted(end_ids(folder, load_tokenizer(folder)))
+        self.names = set(self.skeleton.state_dict())
         own = self.llm.collective_rpc(prepare)[0]
         # A tied head is pushed all the same where vLLM keeps a packed copy of it, and is unknown to it elsewhere.
         self.without = set(self.skeleton.all_tied_weights_keys or ()) - own
@@ -97,7 +98,7 @@ class VllmEngine(Engine):
                 engine.abort_request(list(waiting))
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
-        check_names(weights, set(self.skeleton.state_dict()))
+        check_names(weights, self.names)
         # By the names of files, in which a mixture's experts lie apart.
         named = revert_weight_conversion(
             self.skeleton, {name: tensor for name, tensor in weights.items() if name not in self.without}

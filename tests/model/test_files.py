@@ -172,6 +172,23 @@ def test_files_that_are_right_in_their_own_way(tmp_path, sharded):
     trainer.close()
 
 
+def test_gpt2_as_its_hub_has_it(tmp_path):
+    """Without a prefix, and with the masks of its time."""
+    model = random_model("GPT2LMHeadModel")
+    folder = save(model, tmp_path / "model")
+
+    def as_then(held: dict[str, torch.Tensor]) -> None:
+        masks = {"h.0.attn.bias": torch.ones(1, 1, 512, 512), "h.1.attn.masked_bias": torch.tensor(-1e4)}
+        renamed = {name.removeprefix("transformer."): held.pop(name) for name in list(held)}
+        held.update(renamed | masks)
+
+    tensors(folder, as_then)
+    trainer = started(folder)
+    for name, tensor in vars(trainer.policy)["model"].named_parameters():
+        assert tensor.equal(model.get_parameter(name)), name
+    trainer.close()
+
+
 def test_the_ends_of_all_three_files_count(folder):
     """vLLM stops at those of generation_config.json and of the tokenizer; what one engine does, the other does."""
     edit(folder / "generation_config.json", eos_token_id=[10, 46])
