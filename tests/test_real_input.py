@@ -85,7 +85,8 @@ def test_a_bad_file_is_one_line_and_no_traceback(tmp_path: Path):
     run = em("prompts=jsonl", f"prompts.path={bad}", f"store={tmp_path / 'store'}")
     assert run.returncode == 2
     assert run.stdout == ""
-    assert re.fullmatch(rf"error: {re.escape(str(bad))}:1: not a JSON object \(.*\)\n", run.stderr)
+    said = rf"error: {re.escape(str(bad))}:1: not a JSON object \(.*\); write one JSON object a line\n"
+    assert re.fullmatch(said, run.stderr)
     assert not (tmp_path / "store").exists()
 
 

@@ -82,10 +82,13 @@ def test_an_interrupt_leaves_nothing():
             time.sleep(0.02)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    watch = threading.Thread(target=interrupt, daemon=True)
-    watch.start()
-    with pytest.raises(KeyboardInterrupt):
-        sandbox.run("import os, sys\n" + sleeper(marker), TESTS)
+    ambient = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.run("import os, sys\n" + sleeper(marker), TESTS)
+    finally:
+        signal.signal(signal.SIGINT, ambient)
     assert_gone(marker)
 
 

@@ -1,6 +1,6 @@
 """Malformed command lines and files by the hundred: each ends right, or with one line that says what to do.
 
-`EM_FUZZ_SEED=7 python -m pytest tests/cli/test_fuzz.py` tries others.
+`EM_FUZZ_SEED=7 python -m pytest tests/cli/test_malformed.py` tries others.
 """
 
 import codecs
