@@ -65,7 +65,7 @@ class Hub(BaseHTTPRequestHandler):
         if body:
             self.wfile.write(content)
 
-    def log_message(self, format: str, *_: object) -> None:  # noqa: A002 (its name in the base class)
+    def log_message(self, format: str, *_: object) -> None:
         """Nothing."""
 
 
