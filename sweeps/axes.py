@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 from omegaconf import ListConfig, OmegaConf
 
 from em.cli.overrides import VARIED, Choices, remedy, values_of
-from em.cli.words import in_quotes, text, there_is
+from em.cli.words import in_quotes, quoted, text, there_is
 from em.errors import LONGEST_NAME, InputError
 from em.trial.identity import content_id
 
@@ -63,15 +63,3 @@ def plain(listed: ListConfig) -> Axes:
 def word(axes: Mapping[str, Sequence[object]]) -> str:
     """The axes as one word that Hydra takes."""
     return "sweep.axes=" + text(quoted([{"field": name, "values": list(values)} for name, values in axes.items()]))
-
-
-def quoted(value: object) -> object:
-    """A value whose texts are in quotes: they may look like a number, or hold a comma."""
-    match value:
-        case str():
-            return QuotedString(value, Quote.single)
-        case list():
-            return [quoted(item) for item in value]
-        case dict():
-            return {key: quoted(item) for key, item in value.items()}
-    return value

@@ -56,6 +56,8 @@ def launch(
     quiet_libraries()
     address_of(config.cluster.address)  # a mistake is said before minutes of pretraining or downloading
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
+    for trial_id, step in planned.unneeded:  # of a launch that was killed
+        store.states.drop_end(trial_id, step)
     checkpoints.prepare({unit.trial.base.id: unit.trial.model for unit in planned.todo}.values(), console)
     console.print("starting Ray and lanes", style="dim")
     cluster = config.cluster

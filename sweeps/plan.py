@@ -33,6 +33,12 @@ class Plan:
         return [unit.trial for unit in self.wanted if not unit.trial.is_base]
 
     @property
+    def unneeded(self) -> set[tuple[str, int]]:
+        """Where trials started that are all recorded or given up by now: a trial's id, and its step."""
+        starts, left = ({unit.start for unit in units if unit.start} for units in (self.wanted, self.todo))
+        return starts - left
+
+    @property
     def recorded(self) -> int:
         return len(self.wanted) - len(self.todo) - len(self.given_up)
 
@@ -51,8 +57,14 @@ def compare(
     missing = missing_units(wanted, records)
     models = {unit.trial.base.id: order for order, unit in reversed(list(enumerate(missing)))}
     missing.sort(key=lambda unit: models[unit.trial.base.id])
-    todo = [unit for unit in missing if attempts[unit.id] < max_attempts]
     given_up = [unit for unit in missing if attempts[unit.id] >= max_attempts]
+    lost = {unit.id for unit in given_up}
+    if lost and any(unit.start for unit in missing):  # what starts from a lost one is lost, and so on
+        for unit in missing:
+            if unit.start and any(other.leads_to(unit.start) for other in given_up):
+                given_up += [unit] * (unit.id not in lost)
+                lost.add(unit.id)
+    todo = [unit for unit in missing if unit.id not in lost]
     return Plan(wanted, todo, given_up, attempts, damaged)
 
 
@@ -76,6 +88,7 @@ def describe(launch: Launch, planned: Plan, store: Store) -> str:
         lines.append(
             f"{len(replayed)} of these go on from a recorded trial: its tokens are trained on again, not sampled again"
         )
+    lines += waits(planned)
     if planned.damaged:
         lines.append(f"{len(planned.damaged)} records are damaged; a launch sets them aside in {damaged}")
     if planned.given_up:
@@ -84,6 +97,19 @@ def describe(launch: Launch, planned: Plan, store: Store) -> str:
             f"sweep.max_attempts={launch.sweep.max_attempts + 1} tries them again"
         )
     return "\n".join(lines)
+
+
+def waits(planned: Plan) -> list[str]:
+    """Which units wait for which: a line for each of the weights that several start from."""
+    lines, starts = [], Counter(unit.start for unit in planned.todo if unit.start)
+    for start, count in starts.items():
+        trial_id, step = start
+        ahead = any(unit.leads_to(start) for unit in planned.todo)
+        first = "is trained first" if ahead else "is recorded"
+        lines.append(
+            f"{count} of these start{'s' * (count == 1)} from trial {trial_id} after step {step}, which {first}"
+        )
+    return lines
 
 
 def main(arguments: list[str]) -> None:

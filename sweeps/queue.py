@@ -12,7 +12,7 @@ from enum import Enum
 
 from em.store.record import Status
 from em.trial.unit import Unit
-from sweeps.pending import Pending
+from sweeps.pending import Ahead, Pending, Start
 from sweeps.protocol import Result, cause
 from sweeps.snapshot import LaneState, Snapshot
 
@@ -52,7 +52,7 @@ class Queue:
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.pending, self.urgent = Pending(), Pending()
+        self.pending, self.urgent, self.ahead = Pending(), Pending(), Ahead()
         self.elsewhere: deque[tuple[float, Unit]] = deque()  # another launch is at them: when to look again
         self.failures: Counter[str] = Counter(self.failed_before)
         self.losses: Counter[str] = Counter()
@@ -87,12 +87,15 @@ class Queue:
             keys = measured.get(unit.trial.id)
             return keys is not None and keys.issuperset(measurement.key for measurement in unit.measurements)
 
-        for waiting in (self.pending, self.urgent):
-            self.known -= {unit.id for unit in waiting.withdraw(is_covered)}
+        covered = [unit for waiting in (self.pending, self.urgent, self.ahead) for unit in waiting.withdraw(is_covered)]
+        self.known -= {unit.id for unit in covered}
         self.known.update(unit.id for unit in new)
+        ready = self.ahead.add(new)
+        for unit in covered:
+            ready += self.ahead.over(unit)
         ids = {unit.id for unit in units}
         moved = self.pending.withdraw(lambda unit: unit.id in ids) if first else []
-        (self.urgent if first else self.pending).put(moved + new)
+        (self.urgent if first else self.pending).put(moved + ready)
         return len(new)
 
     def join(self, lane: str, node: str = "") -> None:
@@ -135,10 +138,10 @@ class Queue:
 
     def lease(self, lane: str) -> Lease | None:
         state = self.lanes[lane]
-        unit = None if self.stopped or self.paused else self.next_unit(state.model)
+        unit = None if self.stopped or self.paused else self.next_unit(state.model, state.start)
         if unit is None:
             return None
-        state.model = unit.trial.base.id
+        state.model, state.start = unit.trial.base.id, unit.end or unit.start
         lost = self.losses[unit.id] >= LOSSES
         if lost:
             del self.losses[unit.id]
@@ -150,9 +153,9 @@ class Queue:
         """Lanes that hold work."""
         return sum(bool(leases) for leases in self.leases.values())
 
-    def next_unit(self, model: str) -> Unit | None:
+    def next_unit(self, model: str, start: Start | None) -> Unit | None:
         lanes_at = Counter(self.lanes[lane].model for lane, leases in self.leases.items() if leases)
-        unit = self.urgent.take(model, lanes_at) or self.pending.take(model, lanes_at)
+        unit = self.urgent.take(model, start, lanes_at) or self.pending.take(model, start, lanes_at)
         if unit is None and self.elsewhere and self.elsewhere[0][0] <= self.clock():
             return self.elsewhere.popleft()[1]
         return unit
@@ -188,6 +191,7 @@ class Queue:
                 self.fail(unit, outcome)
             else:
                 self.lanes[lane].done += 1
+                self.pending.put(self.ahead.over(unit))
                 if outcome.seconds:  # else it was recorded already, and says nothing of what the next will take
                     self.unit_seconds.append(outcome.seconds)
                 self.row.clear()
@@ -196,7 +200,7 @@ class Queue:
     def fail(self, unit: Unit, outcome: Result) -> None:
         self.failures[unit.id] += 1
         if outcome.final or self.failures[unit.id] >= self.max_attempts:
-            self.given_up += 1
+            self.given_up += 1 + self.ahead.given_up(unit)
         else:
             self.pending.put([unit])
         if unit.id not in self.tried:
@@ -235,4 +239,5 @@ class Queue:
             paused=self.paused,
             stopped=self.stopped,
             is_open=self.is_open,
+            unneeded=self.ahead.unneeded,
         )

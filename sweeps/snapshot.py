@@ -1,6 +1,6 @@
 """What is known of a launch at a moment: plain data that its queue makes, its board posts and displays draw."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -13,6 +13,7 @@ class LaneState:
     done: int = 0
     engines: int = 0  # workers, each with a model and an engine, that it has started
     model: str = ""  # id of the base model of its last unit
+    start: tuple[str, int] | None = None  # weights that it can start from at once: a trial's id, and its step
     seen: float = 0.0  # time.monotonic() of its last sign of life
 
 
@@ -30,6 +31,7 @@ class Snapshot:
     paused: bool
     stopped: str  # why no more is leased; empty: it goes on
     is_open: bool = False  # results may lead to more work
+    unneeded: list[tuple[str, int]] = field(default_factory=list)  # trials and steps that nothing starts from any more
 
     @property
     def recorded(self) -> int:

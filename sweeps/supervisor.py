@@ -36,6 +36,7 @@ class Supervisor:
     ) -> None:
         self.config, self.source, self.store, self.call, self.board = config, source, store, call, board
         self.finished = 0  # units, when the source was asked last
+        self.dropped: set[tuple[str, int]] = set()  # kept weights that were deleted
         self.display, self.console = display, console
 
     def watch(self, tune: Any) -> Launch:
@@ -48,6 +49,7 @@ class Supervisor:
                     self.board.answer(self.do)
                     now = self.snapshot()
                     self.ask_source(now)
+                    self.drop_states(now)
                     show(now)
                     self.board.post(now.plain())
                     if not now.running and (now.stopped or not (now.left or now.is_open)):
@@ -60,6 +62,7 @@ class Supervisor:
                     self.stop("Ctrl-C; lanes finish the trials they are in, Ctrl-C again drops these")
             now = self.snapshot()
             show(now)
+            self.drop_states(now)
         self.board.post(now.plain(), over=True)
         if tune.error:
             raise tune.error
@@ -84,6 +87,12 @@ class Supervisor:
         self.call("add", by_now.todo, False, by_now.attempts)
         if not by_now.todo:
             self.call("close")
+
+    def drop_states(self, now: Snapshot) -> None:
+        """Delete the kept weights that nothing of this launch starts from any more."""
+        for trial_id, step in {*now.unneeded} - self.dropped:
+            self.store.states.drop_end(trial_id, step)
+        self.dropped |= {*now.unneeded}
 
     def stop(self, reason: str, drop: bool = False) -> None:
         self.call("stop", reason, drop)

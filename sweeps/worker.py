@@ -89,13 +89,16 @@ class Worker:
             unit, recorded = unit.anew, {}
         started, name, last = datetime.now(UTC), name_of(unit), unit.last_step
         turnover = None if self.last_commit is None else time.monotonic() - self.last_commit
-        done = trainer.run(unit, lambda step: self.tell(Doing(f"{name}  step {step}/{last}")), recorded)
+        done = trainer.run(
+            unit, lambda step: self.tell(Doing(f"{name}  step {step}/{last}")), recorded, self.store.states
+        )
         made = provenance(
             lane=self.setup.lane,
             device=trainer.device,
             started=started,
             turnover_seconds=turnover,
             replayed=done.replayed,
+            resumed=done.resumed,
         )
         return Record.of(done.unit, made, attempt, **vars(done.trajectory))
 

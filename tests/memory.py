@@ -1,6 +1,9 @@
 """Files in memory, with a clock that stands still: the whole of what another back end of the store has to do."""
 
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from threading import Lock
 
 
@@ -19,6 +22,17 @@ class MemoryFiles:
 
     def replace(self, name: str, content: bytes) -> None:
         self.pieces[name], self.touched[name] = content, self.now
+
+    def replace_by(self, name: str, write: Callable[[Path], None]) -> None:
+        with TemporaryDirectory() as folder:
+            write(Path(folder) / "piece")
+            self.replace(name, (Path(folder) / "piece").read_bytes())
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        with TemporaryDirectory() as folder:
+            (Path(folder) / "piece").write_bytes(self.read(name))
+            yield Path(folder) / "piece"
 
     def read(self, name: str) -> bytes:
         self.require(name)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from em.store.record import EvaluationResult, Record, StepMetrics
+from em.store.states import States
 from em.train.trajectory import Finished, Runner, Trajectory
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
@@ -15,7 +16,9 @@ class Trainer(Runner):
     def __init__(self, model: Model, engine: EngineConfig) -> None:
         self.model = model
 
-    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
+    def run(
+        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+    ) -> Finished:
         """One step and every measurement, each of one problem."""
         on_step(0)
         return Finished(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from em.store.record import Record
+from em.store.states import States
 from em.train.trajectory import Finished
 from em.trial.unit import Unit
 from tests import near_empty
@@ -21,7 +22,9 @@ def poison_of(unit: Unit) -> str:
 
 
 class Trainer(near_empty.Trainer):
-    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
+    def run(
+        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+    ) -> Finished:
         with Path(os.environ["CHAOS_LOG"]).open("a") as log:
             log.write(f"{unit.id}\n")
         on_step(0)

@@ -6,15 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from em.store.record import Record
+from em.store.states import States
 from em.train import trainer
+from em.train.sampling import Sampling
 from em.train.trajectory import Finished
+from em.trial.trial import Trial
 from em.trial.unit import Unit
 
 POISON = {1: "exit", 2: "hang", 3: "raise"}  # by seed, at the rate that the tiny model is trained with
 
 
 class Trainer(trainer.Trainer):
-    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
+    def run(
+        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+    ) -> Finished:
         phase = unit.trial.phase
         trained_well = phase is not None and phase.optimizer.lr < 1 and phase.rollout.max_new_tokens == 24
         kind = POISON.get(unit.trial.seed) if trained_well else None
@@ -22,9 +27,16 @@ class Trainer(trainer.Trainer):
             os._exit(3)
         if kind == "hang":
             time.sleep(3600)
-        return super().run(unit, on_step, recorded)
+        return super().run(unit, on_step, recorded, states)
 
-    def _sample(self, trial: Any, phase: Any, prompts: Any, step: int) -> Any:
-        if POISON.get(trial.seed) == "raise" and step == 2:
-            raise ValueError("poison")
-        return super()._sample(trial, phase, prompts, step)
+
+sampled = Sampling.samples
+
+
+def samples(self: Sampling, trial: Trial, phase: Any, prompts: Any, step: int, alive: Any) -> Any:
+    if POISON.get(trial.seed) == "raise" and step == 2:
+        raise ValueError("poison")
+    return sampled(self, trial, phase, prompts, step, alive)
+
+
+Sampling.samples = samples

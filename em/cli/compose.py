@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from hydra import compose as hydra_compose
@@ -13,13 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 
 from em.cli import inputs
-from em.cli.overrides import choices, open_conf, parse, several_values
-from em.cli.words import in_quotes
+from em.cli.overrides import VARIED, choices, open_conf, parse, several_values
+from em.cli.words import in_quotes, quoted, read, text
 from em.errors import InputError, nearest, require, require_known, unknown_name
 from em.trial.config import Config
 from em.trial.fields import expected, type_of
 from em.trial.jsonl import is_unicode, shown
 from em.trial.method import METHODS, method_class
+from em.trial.stabiliser import STABILISERS, stabiliser_class
+from em.trial.trial import Earlier
 
 LARGEST = 2**63  # of whole numbers: records hold 64 bits
 
@@ -42,6 +44,9 @@ class Root(Generic[ConfigT]):
         """Let Hydra find the dataclass where the file names it."""
         for name in METHODS:  # each has a schema of its own, which the files of `objective` give values to
             ConfigStore.instance().store(group="objective", name=name, node=method_class(name))
+        for name in STABILISERS:
+            package = f"stabilisers.{name}"
+            ConfigStore.instance().store(group="stabiliser", name=name, node=stabiliser_class(name), package=package)
         ConfigStore.instance().store(name="trial_schema", node=Config)
         ConfigStore.instance().store(name=f"{self.name}_schema", node=self.schema)
 
@@ -107,7 +112,7 @@ class Root(Generic[ConfigT]):
         assert isinstance(config, self.schema)
         for name in unread(config):
             raise unknown_option(name, keys(composed) - {name})
-        return config
+        return replace(config, earlier=tuple(earlier(entry, words) for entry in config.before))
 
     def check_values(self, composed: DictConfig) -> None:
         """Raise InputError for values that OmegaConf takes, and nothing else would."""
@@ -159,6 +164,32 @@ class Root(Generic[ConfigT]):
 
 
 TRIAL = Root("trial", Config)
+SHARED = ("model", "preset")  # what an earlier phase has in common with the last one, beside the engine
+OWN = ("phase", "steps", "seed")  # what `before` says of an earlier phase itself; all else is an option of its trial
+
+
+def earlier(entry: Any, words: Sequence[str]) -> Earlier:
+    """An earlier phase, as `before` names it: `grpo`, or `{phase: grpo, steps: 50, seed: 1, optimizer.lr: 1e-5}`.
+
+    It is what `python -m em phase=grpo` would train with these options, on the model that `words` name; its steps are
+    those that it would be measured after.
+    """
+    given = entry if isinstance(entry, dict) else {"phase": entry}
+    remedy = "name its phase, before=[grpo] or before=[{phase: grpo, steps: 50}]"
+    require("phase" in given, "before", shown(entry), remedy)
+    for name in given:
+        require_known("option of before", str(name).partition(".")[0], [*OWN, *VARIED])
+    options = [f"{name}={text(quoted(value))}" for name, value in given.items() if name not in OWN]
+    shared = [word for word in words if read(word).key_or_group.partition(".")[0] in SHARED]
+    own = [*shared, f"phase={given['phase']}", *options]
+    try:
+        config = TRIAL.config(TRIAL.compose(own), own)
+        phase = replace(config, prompts=inputs.resolve_prompts(config.prompts)).phase
+    except InputError as error:
+        raise InputError(f"before: {error}") from None
+    remedy = "comes after another phase itself; write both, one after the other"
+    require(not config.before, "before", shown(entry), remedy)
+    return Earlier(phase=phase, steps=given.get("steps", max(config.eval.steps)), seed=given.get("seed", 0))
 
 
 def compose_trial(words: Sequence[str]) -> Config:

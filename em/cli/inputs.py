@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from em.errors import InputError, require, require_file_name
 from em.evaluation import graders
-from em.evaluation.problems import problems
+from em.evaluation.problems import problems, reference
 from em.model.checkpoint import cache_folder
 from em.model.files import Checkpoint
 from em.paths import expanded, one_line
 from em.store.files import Files, PosixFiles
+from em.tiny import tasks
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark
 from em.trial.identity import content_id
@@ -99,6 +100,10 @@ def looks_local(path: str) -> bool:
 
 def resolve_prompts(prompts: Prompts) -> Prompts:
     """`prompts` with their file read; only where there is neither a file nor a text are they left to a selection."""
+    if prompts.suites and not prompts.path and not prompts.texts:
+        drawn = [problem for suite in prompts.suites for problem in tasks.problems(suite, "train", prompts.limit)]
+        texts, answers = [problem.prompt for problem in drawn], [problem.answer for problem in drawn]
+        return replace(prompts, select=Select.none, texts=texts, answers=answers, grader="tiny")
     if not prompts.path and not prompts.texts:
         remedy = "give prompts, a file of them with prompts=jsonl prompts.path=..., or prompts.select=variance"
         require(prompts.select is not Select.none, "prompts.texts", [], remedy)
@@ -108,12 +113,18 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
         for text in prompts.texts:
             require_question(text, "prompts.texts")
         return prompts
-    texts = [row.question([prompts.text_field]) for row in rows(prompts.path, "prompts.path")]
+    asked = [prompts.answer_field] if prompts.answer_field else []
+    of = Benchmark(name="prompts", path=prompts.path, answer_fields=asked or ["none"], grader=prompts.grader)
+    read = [
+        (row.question([prompts.text_field]), reference(row, of) if asked else "")
+        for row in rows(prompts.path, "prompts.path")
+    ]
     for row in prompts.rows:
-        if not 0 <= row < len(texts):
-            raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(texts) - 1}")
-    chosen = [texts[row] for row in prompts.rows] if prompts.rows else texts
-    return replace(prompts, texts=chosen, path=str(expanded(prompts.path).resolve()), rows=[])
+        if not 0 <= row < len(read):
+            raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(read) - 1}")
+    chosen = [read[row] for row in prompts.rows] if prompts.rows else read
+    texts, answers = [text for text, _ in chosen], [answer for _, answer in chosen] if asked else []
+    return replace(prompts, texts=texts, answers=answers, path=str(expanded(prompts.path).resolve()), rows=[])
 
 
 def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:

@@ -27,14 +27,17 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
         name = "base model" if unit.trial.is_base else f"trial {unit.trial.id}"
         started = datetime.now(UTC)
         with console.status(name) as status:
-            done = trainer.run(unit, partial(tell, status, name, unit.last_step), store.replayable(unit))
-        made = provenance(lane="", device=trainer.device, started=started, replayed=done.replayed)
+            done = trainer.run(unit, partial(tell, status, name, unit.last_step), store.replayable(unit), store.states)
+        made = provenance(lane="", device=trainer.device, started=started, replayed=done.replayed, resumed=done.resumed)
         record = Record.of(done.unit, made, **vars(done.trajectory))
         store.commit(record)
         if record.status is Status.failed:
             sys.exit(f"{name} failed; the attempt is kept in {store.where('failed')}:\n{record.error}")
         if record.status is Status.diverged:
             console.print(f"{name} diverged: {record.error}")
+    for unit in units:
+        if unit.start:
+            store.states.drop_end(*unit.start)
     store.flush()
     trainer.close()
 

@@ -11,12 +11,14 @@ from hydra.core.override_parser.types import Glob, Override, RangeSweep, Sweep
 from em.cli.words import in_quotes, read, text, there_is
 from em.errors import InputError, require_known
 from em.trial.method import DEFAULT, METHODS
+from em.trial.stabiliser import STABILISERS
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-VARIED = ("model", "prompts", "objective", "optimizer", "rollout", "seed", "sampling", "preset")  # what makes a trial
-LISTS = ("benchmark", "eval.steps", "eval.temperatures")  # what takes several values at once
-OPTIONAL = ("preset", "sampling")  # groups that a trial can do without
-FILES = ("benchmark", *OPTIONAL)  # groups that are no field of the config
+PARTS = ("model", "prompts", "objective", "optimizer", "rollout", "stabilisers", "seed")  # of a trial: fields
+VARIED = (*PARTS, "phase", "stabiliser", "sampling", "preset", "tuned")  # what makes a trial
+LISTS = ("benchmark", "stabiliser", "before", "eval.steps", "eval.temperatures")  # what takes several values at once
+OPTIONAL = ("preset", "tuned", "sampling")  # groups that a trial can do without
+FILES = ("benchmark", "phase", "stabiliser", *OPTIONAL)  # groups that are no field of the config
 VALUES = 100_000  # of one axis, at most
 
 Choices = Mapping[str, Sequence[str]]  # by group, the names of its files
@@ -29,12 +31,10 @@ def open_conf() -> initialize_config_dir:
 
 def choices() -> dict[str, list[str]]:
     """Every group and its choices: folders of conf/ with their files, and methods as objectives by their own names."""
-    methods = {"objective": METHODS.keys() - {DEFAULT}}  # whose files are the paper's text and its code
-    return {
-        folder.name: sorted({*(path.stem for path in folder.glob("*.yaml")), *methods.get(folder.name, ())})
-        for folder in sorted(CONF.iterdir())
-        if folder.is_dir()
-    }
+    files = {folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in CONF.iterdir() if folder.is_dir()}
+    files["objective"] |= METHODS.keys() - {DEFAULT}  # whose files are the paper's text and its code
+    files["stabiliser"] = {*STABILISERS}
+    return {name: sorted(files[name]) for name in sorted(files)}
 
 
 def parse(words: Sequence[str], groups: Choices) -> list[Override]:

@@ -107,3 +107,15 @@ def unquoted(value: str) -> str:
 def text(value: Any) -> str:
     """A value as Hydra writes it."""
     return Transformer.str(value)
+
+
+def quoted(value: object) -> object:
+    """A value whose texts are in quotes: they may look like a number, or hold a comma."""
+    match value:
+        case str():
+            return QuotedString(value, Quote.single)
+        case list():
+            return [quoted(item) for item in value]
+        case dict():
+            return {key: quoted(item) for key, item in value.items()}
+    return value

@@ -26,8 +26,9 @@ class Head:
         return cls(output.weight, getattr(output, "bias", None), float(scale), cap)  # type: ignore[union-attr, arg-type]
 
     def logits(self, hidden_NH: Tensor) -> Tensor:
-        """[N, V], fp32."""
-        logits_NV = (hidden_NH @ self.weight_VH.T).float()
+        """[N, V], in fp32 or better."""
+        logits_NV = hidden_NH @ self.weight_VH.T
+        logits_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
         if self.bias_V is not None:
             logits_NV += self.bias_V
         if self.scale != 1:

@@ -5,8 +5,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -38,7 +38,15 @@ class Files(Protocol):
         """Write a piece, in place of what the name held."""
         ...
 
+    def replace_by(self, name: str, write: Callable[[Path], None]) -> None:
+        """`replace`, for what is too large to be held in memory: `write` writes it to the file that it is given."""
+        ...
+
     def read(self, name: str) -> bytes: ...
+
+    def opened(self, name: str) -> AbstractContextManager[Path]:
+        """A file of this machine that holds a piece, for as long as the body runs, and perhaps after a download."""
+        ...
 
     def exists(self, name: str) -> bool: ...
 
@@ -91,8 +99,20 @@ class PosixFiles:
         with self._written(name, content) as temporary:
             temporary.rename(self.root / name)
 
+    def replace_by(self, name: str, write: Callable[[Path], None]) -> None:
+        with self._appearing(name) as temporary:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.rename(self.root / name)
+
     def read(self, name: str) -> bytes:
         return (self.root / name).read_bytes()
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        (self.root / name).stat()
+        yield self.root / name
 
     def exists(self, name: str) -> bool:
         return (self.root / name).exists()
@@ -146,14 +166,20 @@ class PosixFiles:
     @contextmanager
     def _written(self, name: str, content: bytes) -> Iterator[Path]:
         """A temporary file on disk, beside the place where it is to appear."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._temporary(path)
-        try:
+        with self._appearing(name) as temporary:
             with temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+            yield temporary
+
+    @contextmanager
+    def _appearing(self, name: str) -> Iterator[Path]:
+        """The name of a temporary file, beside the place where it is to appear."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._temporary(path)
+        try:
             yield temporary
         finally:
             temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Planning is set arithmetic: wanted measurements minus recorded ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -37,4 +38,4 @@ def missing(unit: Unit, rows: Sequence[Mapping[str, Any]]) -> Unit | None:
     if not left:
         return None
     longest = max(rows, key=lambda row: (row["steps"], row["unit_id"]))
-    return Unit(unit.trial, left, source=longest["unit_id"], whole=unit.measurements)
+    return replace(unit, measurements=left, source=longest["unit_id"], whole=unit.measurements)

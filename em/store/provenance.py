@@ -41,7 +41,13 @@ def environment(device: str) -> str:
 
 
 def provenance(
-    *, lane: str, device: str, started: datetime, turnover_seconds: float | None = None, replayed: str | None = None
+    *,
+    lane: str,
+    device: str,
+    started: datetime,
+    turnover_seconds: float | None = None,
+    replayed: str | None = None,
+    resumed: int | None = None,
 ) -> Provenance:
     return Provenance(
         attempt_id=uuid.uuid4().hex[:12],
@@ -54,4 +60,5 @@ def provenance(
         code_version=code_version(),
         environment=environment(device),
         replayed=replayed,
+        resumed=resumed,
     )

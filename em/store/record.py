@@ -131,6 +131,7 @@ class Provenance:
     code_version: str
     environment: str  # JSON: python, platform, device, versions of libraries
     replayed: str | None = None  # attempt whose recorded tokens were trained on again, its digests equal
+    resumed: int | None = added(default=None)  # step from whose kept state this process went on
 
 
 @dataclass(kw_only=True)

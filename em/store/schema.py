@@ -64,10 +64,12 @@ def lean(rows: pl.DataFrame, kind: type) -> pl.DataFrame:
     for name, part, _ in fields_of(kind):
         if name in added_to(kind) and not rows[name].explode().count():
             rows = rows.drop(name)
-        elif entries := added_to(next(iter(typing.get_args(part)), None)):
-            values = rows[name].explode().struct
+        elif entries := added_to(next(iter(typing.get_args(part)), part)):
+            is_list = typing.get_origin(part) is list
+            values = (rows[name].explode() if is_list else rows[name]).struct
             said = [field for field in values.fields if field not in entries or values.field(field).count()]
-            rows = rows.with_columns(pl.col(name).list.eval(pl.struct(pl.element().struct.field(said))))
+            kept = pl.struct((pl.element() if is_list else pl.col(name)).struct.field(said))
+            rows = rows.with_columns(pl.col(name).list.eval(kept) if is_list else kept.alias(name))
     return rows
 
 

@@ -7,6 +7,7 @@
     index/                                                   the records' small columns, a cache (em.store.index)
     claims/<unit id>.<number>                                who is at work on what (em.store.claims)
     launches/<sweep>-<id>/                                   what a launch says of itself and is asked (sweeps.board)
+    states/                                                  weights to go on from (em.store.states)
     figures/<sweep>.{pdf,png,csv}, <sweep>-seeds.csv         what analysis draws
     wandb/, tune/                                            W&B's and Ray Tune's own, on a file system in any case
 
@@ -29,6 +30,7 @@ from em.store import claims, index, schema
 from em.store.files import Files, PosixFiles
 from em.store.record import EvaluationResult, GradeKey, Record, Regrade, Status
 from em.store.schema import DamagedError
+from em.store.states import States
 from em.trial.unit import Unit
 
 SUFFIX = ".parquet"
@@ -60,6 +62,7 @@ class Store:
             return self.files.create_once(name, content)
         if not self.files.create_once(_name(record.unit_id), content):
             return False
+        self.states.drop_unfinished(record.unit_id)
         self.unindexed.append(index.rows_of(rows))
         if len(self.unindexed) >= index.ROWS:
             with suppress(OSError):  # only a cache; the record is there
@@ -104,7 +107,8 @@ class Store:
         for trial, steps in unit.trial.path:
             records = [self.record(name) for name in self.units_of([trial.id])]
             longest = max(records, key=lambda record: len(record.steps), default=None)
-            if longest is not None and len(longest.steps) >= steps:
+            reached = longest is not None and any(digest.step >= steps for digest in longest.digests)
+            if longest is not None and (reached or len(longest.steps) >= steps):
                 sources[trial.id] = longest.unit_id
         return {trial: self.record(source) for trial, source in sources.items()}
 
@@ -183,6 +187,11 @@ class Store:
         return [result for unit in units for result in self.graded(unit, latest).evaluations]
 
     # What else lies there.
+
+    @property
+    def states(self) -> States:
+        """Weights that others start from, and how far unfinished units have come."""
+        return States(self.files)
 
     def claim(self, unit_id: str, lane: str, seconds: float) -> AbstractContextManager[None] | None:
         """Claim a unit of work: what holds the claim while work is done; None where a living worker has it.

@@ -74,10 +74,9 @@ def with_trainer(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Entropies and log-probabilities of sampled ids, [N], as the loss has them."""
     sample = Sample(step=0, prompt=0, token_ids=ids, truncated=True)
-    [batch] = micro_batches([prompt], [sample], [0.0], max_tokens=1)
-    places = batch.input_BT.to(device), batch.predicts_BT.to(device), batch.weight_BT.to(device)
-    _, entropy_N, logprob_N = objective(default_method(), *places)
-    return entropy_N.cpu(), logprob_N.cpu()
+    [batch] = micro_batches([prompt], [sample], {"weight": [0.0], "advantage": [0.0]}, max_tokens=1)
+    _, seen = objective(default_method(), batch.to(device))
+    return seen.entropy_N.cpu(), seen.logprob_N.cpu()
 
 
 def with_own_logits(model: PreTrainedModel, prompt: list[int], ids: list[int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,7 +3,7 @@
 B sequences, T positions, K samples.  What predicts generated token t stands one position before it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,16 +16,30 @@ from em.trial.sample import Sample
 class MicroBatch:
     input_BT: Tensor  # token ids, padded on the right
     predicts_BT: Tensor  # bool: positions whose next token was generated and counts in the loss
-    weight_BT: Tensor  # of the sample that the position belongs to
-    sampled_logprob_BT: Tensor | None  # of the token that a position predicts, where the samples have them
+    given: dict[str, Tensor]  # [B, T], by name: what is known of the token that a position predicts
+
+    def spread(self, value_N: Tensor) -> Tensor:
+        """[B, T]: what is known of the tokens that count, put to their positions."""
+        value_BT = value_N.new_zeros(self.predicts_BT.shape)
+        value_BT[self.predicts_BT] = value_N
+        return value_BT
+
+    def to(self, device: torch.device) -> "MicroBatch":
+        given = {name: value_BT.to(device) for name, value_BT in self.given.items()}
+        return MicroBatch(self.input_BT.to(device), self.predicts_BT.to(device), given)
 
 
 def micro_batches(
-    prompts: Sequence[list[int]], samples: Sequence[Sample], weights: Sequence[float], max_tokens: int, skipped: int = 0
+    prompts: Sequence[list[int]],
+    samples: Sequence[Sample],
+    given: Mapping[str, Sequence[float]],
+    max_tokens: int,
+    skipped: int = 0,
 ) -> Iterator[MicroBatch]:
     """All K samples, sorted by length, in batches of at most `max_tokens` padded tokens (one sample at the least).
 
-    `prompts` are those that Sample.prompt counts; the first `skipped` tokens of each answer do not count.
+    `prompts` are those that Sample.prompt counts; the first `skipped` tokens of each answer do not count.  `given` has
+    for each name a number for each sample.  Where all samples have their logprobs, these are `sampled_logprob`.
     """
     lengths = [len(prompts[sample.prompt]) + len(sample.token_ids) for sample in samples]
     order = sorted(range(len(samples)), key=lengths.__getitem__, reverse=True)
@@ -33,18 +47,22 @@ def micro_batches(
         longest = lengths[order[0]]
         size = max(1, max_tokens // longest)
         chosen, order = order[:size], order[size:]
-        yield micro_batch([(samples[k], prompts[samples[k].prompt], weights[k]) for k in chosen], longest, skipped)
+        rows = {name: [numbers[k] for k in chosen] for name, numbers in given.items()}
+        yield micro_batch([(prompts[samples[k].prompt], samples[k]) for k in chosen], rows, longest, skipped)
 
 
-def micro_batch(rows: Sequence[tuple[Sample, list[int], float]], longest: int, skipped: int) -> MicroBatch:
+def micro_batch(
+    rows: Sequence[tuple[list[int], Sample]], given: Mapping[str, list[float]], longest: int, skipped: int
+) -> MicroBatch:
     shape = len(rows), longest
     input_BT, predicts_BT = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
-    logprob_BT = torch.zeros(shape) if all(sample.logprobs is not None for sample, _, _ in rows) else None
-    weight_BT = torch.tensor([weight for _, _, weight in rows])[:, None].expand(shape)
-    for row, (sample, prompt, _) in enumerate(rows):
+    of_tokens = {name: torch.tensor(numbers)[:, None].expand(shape) for name, numbers in given.items()}
+    if all(sample.logprobs is not None for _, sample in rows):
+        of_tokens["sampled_logprob"] = torch.zeros(shape)
+    for row, (prompt, sample) in enumerate(rows):
         ids, first = prompt + sample.token_ids, len(prompt) - 1
         input_BT[row, : len(ids)] = torch.tensor(ids)
         predicts_BT[row, first + skipped : len(ids) - 1] = True
-        if logprob_BT is not None:
-            logprob_BT[row, first : len(ids) - 1] = torch.tensor(sample.logprobs)
-    return MicroBatch(input_BT, predicts_BT, weight_BT, logprob_BT)
+        if sample.logprobs is not None and "sampled_logprob" in of_tokens:
+            of_tokens["sampled_logprob"][row, first : len(ids) - 1] = torch.tensor(sample.logprobs)
+    return MicroBatch(input_BT, predicts_BT, of_tokens)

@@ -8,13 +8,15 @@ prediction counts, also where a model pads with that token (the text's `y_t != P
 """
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from em.model.head import Head
+from em.train.batching import MicroBatch
 from em.trial.method import Method, Tokens
 
 LOGITS_BYTES = 256 << 20  # fp32 logits of one chunk: 1,700 tokens at V = 152k; backward takes a few times as much
@@ -42,10 +44,11 @@ class _TokenLoss(torch.autograd.Function):
         temperature: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         chunk = max(1, LOGITS_BYTES // (4 * len(head_VH)))
-        total = hidden_NH.new_zeros((), dtype=torch.float32)
+        exact = torch.promote_types(head_VH.dtype, torch.float32)
+        total = hidden_NH.new_zeros((), dtype=exact)
         entropies, logprobs, grad_hidden = [], [], []
-        grad_head_VH = torch.zeros_like(head_VH, dtype=torch.float32)
-        grad_bias_V = None if bias_V is None else torch.zeros_like(bias_V, dtype=torch.float32)
+        grad_head_VH = torch.zeros_like(head_VH, dtype=exact)
+        grad_bias_V = None if bias_V is None else torch.zeros_like(bias_V, dtype=exact)
         for start in range(0, max(1, len(hidden_NH)), chunk):  # also where no token counts
             span = slice(start, start + chunk)
             hidden, target = hidden_NH[span], target_N[span, None]
@@ -70,7 +73,7 @@ class _TokenLoss(torch.autograd.Function):
                 grad_bias_V += grad.sum(0)
             grad = grad.to(hidden.dtype)
             grad_hidden.append(grad @ head_VH)
-            grad_head_VH += (grad.T @ hidden).float()
+            grad_head_VH += (grad.T @ hidden).to(exact)
         ctx.save_for_backward(torch.cat(grad_hidden), grad_head_VH.to(head_VH.dtype), grad_bias_V)
         entropy_N, logprob_N = torch.cat(entropies), torch.cat(logprobs)
         ctx.mark_non_differentiable(entropy_N, logprob_N)
@@ -112,6 +115,29 @@ def token_loss(
     return _TokenLoss.apply(hidden_NH, weight_VH, bias_V, head, target_N, terms, temperature)  # type: ignore[return-value]
 
 
+@dataclass(kw_only=True)
+class Probe(Method):
+    """Trains nothing: a forward pass that only looks."""
+
+    at: float = 1.0
+
+    @property
+    def temperature(self) -> float:
+        return self.at
+
+    def terms(self, tokens: Tokens) -> Tensor:
+        return 0 * tokens.logprob_N
+
+
+class Seen(NamedTuple):
+    """What a forward pass says of the tokens that count, [N] each, without gradient."""
+
+    entropy_N: Tensor  # nats, at temperature 1
+    logprob_N: Tensor  # nats, at temperature 1
+    own_logprob_N: Tensor  # nats, at the method's temperature
+    observed: dict[str, Tensor]  # sums over the tokens of what the method observes
+
+
 class Objective(nn.Module):
     """A causal language model whose forward pass is the loss: what Accelerate prepares."""
 
@@ -119,28 +145,30 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
-        self,
-        method: Method,
-        input_BT: Tensor,
-        predicts_BT: Tensor,
-        weight_BT: Tensor,
-        sampled_logprob_BT: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """`token_loss` of the method at the positions where predicts_BT is true, in row-major order.
+    def forward(self, method: Method, batch: MicroBatch) -> tuple[Tensor, Seen]:
+        """`token_loss` of the method at the positions of the batch that predict, in row-major order.
 
         Sequences are padded on the right, so that causal attention needs no mask.
         """
-        hidden_BTH = self.model.base_model(input_BT, use_cache=False).last_hidden_state
-        target_BT = input_BT.roll(-1, dims=1)  # what position t predicts is the token at t + 1
-        weight_N = weight_BT[predicts_BT]
-        sampled_N = None if sampled_logprob_BT is None else sampled_logprob_BT[predicts_BT]
+        hidden_BTH = self.model.base_model(batch.input_BT, use_cache=False).last_hidden_state
+        target_BT = batch.input_BT.roll(-1, dims=1)  # what position t predicts is the token at t + 1
+        given = {f"{name}_N": value_BT[batch.predicts_BT] for name, value_BT in batch.given.items()}
+        own, observed = list[Tensor](), dict[str, Tensor]()
 
         def terms(entropy: Tensor, logprob: Tensor, span: slice) -> Tensor:
-            return method.terms(
-                Tokens(entropy, logprob, weight_N[span], None if sampled_N is None else sampled_N[span])
-            )
+            known = {"old_logprob_N": logprob.detach()} | {name: value_N[span] for name, value_N in given.items()}
+            tokens = Tokens(entropy, logprob, **known)
+            own.append(logprob.detach())
+            with torch.no_grad():
+                for name, value_N in method.observed(tokens).items():
+                    observed[name] = observed.get(name, 0) + value_N.sum()
+            return method.terms(tokens)
 
-        return token_loss(
-            hidden_BTH[predicts_BT], Head.of(self.model), target_BT[predicts_BT], terms, method.temperature
+        loss, entropy_N, logprob_N = token_loss(
+            hidden_BTH[batch.predicts_BT],
+            Head.of(self.model),
+            target_BT[batch.predicts_BT],
+            terms,
+            method.temperature,
         )
+        return loss, Seen(entropy_N, logprob_N, torch.cat(own), observed)

@@ -13,6 +13,7 @@ from em.store.record import (
     StepSeconds,
     WeightDigest,
 )
+from em.store.states import States
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
 from em.trial.sample import Sample
@@ -41,6 +42,7 @@ class Finished:
     unit: Unit  # what was measured: `anew` where the recorded tokens led elsewhere
     trajectory: Trajectory
     replayed: str | None = None  # attempt whose tokens were trained on again
+    resumed: int | None = None  # step that another process had come to, from whose state this one went on
 
 
 class Runner(Protocol):
@@ -54,12 +56,15 @@ class Runner(Protocol):
 
     def __init__(self, model: Model, engine: EngineConfig) -> None: ...
 
-    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record]) -> Finished:
+    def run(
+        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+    ) -> Finished:
         """Follow the unit's trial to its last measured step, from the base weights.
 
         Calls `on_step(step)` at each step, and now and then while a step takes long: without this sign of life its
         process is ended.  `recorded`: by trial id, records whose tokens are trained on again instead of sampling; where
-        that leads to other numbers than these records hold, `unit.anew` is measured from the start.
+        that leads to other numbers than these records hold, `unit.anew` is measured from the start.  `states`: where
+        weights are kept that save work, as `unit.keep` says; the record is the same without.
 
         A trial whose numbers become non-finite ends as `diverged`, one that raises as `failed`, traceback inside.
         Raises InputError for what no other attempt would do better, and nothing else.

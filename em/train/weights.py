@@ -1,8 +1,12 @@
-"""A model's weights as a whole: their digest, whether they are finite, copies to go back to."""
+"""A model's weights as a whole: their digest, whether they are finite, copies to go back to, states in files."""
 
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
@@ -21,7 +25,7 @@ def copy_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def restore(model: nn.Module, weights: dict[str, Tensor]) -> None:
+def restore(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     for name, tensor in model.named_parameters():
         tensor.copy_(weights[name])
 
@@ -29,3 +33,26 @@ def restore(model: nn.Module, weights: dict[str, Tensor]) -> None:
 def are_finite(model: nn.Module) -> bool:
     """Whether the norm of all weights is finite; weights whose norm overflows make non-finite activations as well."""
     return bool(torch.nn.utils.get_total_norm(list(model.parameters())).isfinite())
+
+
+class StateError(Exception):
+    """A file that holds no state of this model, or not the whole of it."""
+
+
+def save(path: Path, groups: Mapping[str, Mapping[str, Tensor]], digest: str) -> None:
+    """Write groups of tensors, `weights` among them, and the digest that these have, as safetensors."""
+    tensors = {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, {"digest": digest})
+
+
+def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], str]:
+    """What `save` wrote; raises StateError where that is not whole."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118, it is no dictionary
+                group, _, name = key.partition("/")
+                groups.setdefault(group, {})[name] = file.get_tensor(key)
+            return groups, file.metadata()["digest"]
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise StateError(f"{path}: holds no state ({error})") from None

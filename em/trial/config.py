@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -14,8 +15,9 @@ from em.trial.model import Model
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
 from em.trial.rollout import RolloutConfig
-from em.trial.trial import Phase, Trial
-from em.trial.unit import Measurement, Unit
+from em.trial.stabiliser import Stabiliser
+from em.trial.trial import Earlier, Phase, Trial
+from em.trial.unit import Keep, Measurement, Unit, united
 
 
 @dataclass(kw_only=True)
@@ -27,7 +29,11 @@ class Config:
     objective: Method = MISSING
     optimizer: Optimizer = MISSING
     rollout: RolloutConfig = MISSING
+    stabilisers: dict[str, Stabiliser] = field(default_factory=dict)
+    before: list[Any] = field(default_factory=list)  # earlier phases, the first one first: grpo, or {phase: grpo, ...}
+    earlier: tuple[Earlier, ...] = field(default=(), metadata={"omegaconf_ignore": True})  # what `before` composes to
     seed: int = 0
+    keep: Keep = field(default_factory=Keep)
     eval: Eval = MISSING
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
     store: str = "results"  # folder of records and figures
@@ -46,7 +52,9 @@ class Config:
 
     @property
     def trial(self) -> Trial:
-        return Trial(model=self.model, engine=self.rollout.loaded, phase=self.phase, seed=self.seed)
+        return Trial(
+            model=self.model, engine=self.rollout.loaded, phase=self.phase, before=self.earlier, seed=self.seed
+        )
 
     @property
     def phase(self) -> Phase:
@@ -55,6 +63,7 @@ class Config:
             objective=self.objective,
             optimizer=self.optimizer,
             rollout=self.rollout.sampling,
+            stabilisers=self.stabilisers,
         )
 
     @property
@@ -81,11 +90,15 @@ class Config:
 
     def units(self, trials: Iterable[Trial]) -> list[Unit]:
         """What is wanted of these trials: each base model once, at step 0, the end of each earlier phase, once for all
-        trials that start from it, then every trial at its later steps."""
+        trials that start from it, then every trial at its later steps.  Where that end is one of a trial that is wanted
+        too, both are one unit.
+        """
         trials = list(trials)
         bases = {trial.base.id: trial.base for trial in trials}
         ends = {(end.id, steps): (end, steps) for trial in trials for end, steps in trial.path}
         untrained, trained = self.measurements([0]), self.measurements([step for step in self.eval.steps if step > 0])
         first = [Unit(base, untrained) for base in bases.values()]
-        first += [Unit(trial, self.measurements([steps])) for trial, steps in ends.values()]
-        return first + [Unit(trial, trained) for trial in trials if trained]
+        if not ends:
+            return first + [Unit(trial, trained, keep=self.keep) for trial in trials if trained]
+        first += [Unit(end, self.measurements([steps]), ends=(steps,), keep=self.keep) for end, steps in ends.values()]
+        return united(first + [Unit(trial, trained, keep=self.keep) for trial in trials if trained])

@@ -17,7 +17,16 @@ from em.trial.prompts import Prompts
 def with_value(config: Any, path: str, value: Any) -> Any:
     """`config` with the field at a dotted path replaced, every check run again; the value is of the field's type."""
     name, _, rest = path.partition(".")
-    return dataclasses.replace(config, **{name: with_value(getattr(config, name), rest, value) if rest else value})
+    changed = {name: with_value(parts_of(config)[name], rest, value) if rest else value}
+    return config | changed if isinstance(config, dict) else dataclasses.replace(config, **changed)
+
+
+def parts_of(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass, or the dataclasses that a dictionary names (`stabilisers`), by name."""
+    if dataclasses.is_dataclass(config):
+        return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+    named = isinstance(config, dict) and all(map(dataclasses.is_dataclass, config.values()))
+    return config if named else {}
 
 
 def typed_value(config: Any, path: str, value: Any) -> Any:
@@ -27,10 +36,11 @@ def typed_value(config: Any, path: str, value: Any) -> Any:
     """
     kind, owner, place, name = type(config), config, "", ""
     for name in path.split("."):
-        require(dataclasses.is_dataclass(owner), path, value, f"{place[:-1]} has no fields of its own")
-        require_known("field", f"{place}{name}", [f"{place}{item.name}" for item in dataclasses.fields(owner)])
-        kind, owner, place = type(owner), getattr(owner, name), f"{place}{name}."
-    require(not dataclasses.is_dataclass(owner), path, value, "vary one of its fields")
+        known = parts_of(owner)
+        require(bool(known), path, value, f"{place[:-1]} has no fields of its own")
+        require_known("field", f"{place}{name}", [f"{place}{item}" for item in known])
+        kind, owner, place = type(owner), known[name], f"{place}{name}."
+    require(not parts_of(owner) and kind is not dict, path, value, "vary one of its fields")
     # What prompts are read from makes their texts, which do identify a trial.
     require(kind is Prompts or name not in capacity_fields(kind), path, value, "it changes nothing of what a trial is")
     node: Any = OmegaConf.structured(kind)

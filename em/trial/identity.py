@@ -24,6 +24,11 @@ def added(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"added": True}, **kwargs)
 
 
+def absent(**kwargs: Any) -> Any:
+    """A field that was added, and does not change what is measured."""
+    return dataclasses.field(metadata={"identity": False, "added": True}, **kwargs)
+
+
 def canonical(value: Any) -> Any:
     """`value` as plain JSON data that holds only what identifies it.
 

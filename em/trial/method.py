@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 METHODS = {  # by name: where it is; the first is what a trial is trained by unless it says otherwise
     "em": "em.train.entropy:EntropyMinimisation",
+    "grpo": "em.train.grpo:Grpo",
 }
 DEFAULT = "em"
 
 
 class Need(Enum):
-    """What a method needs of samples beside their tokens; whoever samples fills it in."""
+    """What a method needs of samples beside their tokens; whoever samples or trains fills it in."""
 
     logprobs = "logprobs"  # Sample.logprobs, as the engine drew them
     rewards = "rewards"  # Sample.reward: 1 where the grader of the prompts finds the answer right, else 0
+    base_logprobs = "base_logprobs"  # Tokens.base_logprob_N: one more forward pass a step, of the base model
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,10 @@ class Tokens:
     entropy_N: Tensor  # nats, of softmax(logits / loss_temperature); has a gradient
     logprob_N: Tensor  # of the sampled token, of the same distribution; has a gradient
     weight_N: Tensor  # what `Method.weights` gave the token's sample
-    sampled_logprob_N: Tensor | None  # of the sampled token under the model that sampled it; where logprobs are needed
+    advantage_N: Tensor  # what `Method.advantages` gave it
+    old_logprob_N: Tensor  # like logprob_N, under the weights at the step's first update; detached
+    sampled_logprob_N: Tensor | None = None  # under the model that sampled, at temperature 1; where logprobs are needed
+    base_logprob_N: Tensor | None = None  # like logprob_N, under the base model; where base_logprobs are needed
 
 
 @dataclass(kw_only=True)
@@ -51,10 +56,12 @@ class Method:
 
     `name`      its key in METHODS, which is part of a trial's id
     `version`   raised when a change of its code changes numbers: trials of the new version are other trials
-    `needs`     what it needs of samples
-    `weights`   a number for each sample of a step, from all of them together: rewards become advantages here
-    `terms`     each token's part of the loss, a differentiable function of its entropy and log-probability
-    `metrics`   what it wants recorded of a step, by name, in addition to what is recorded of every step
+    `needs`       what it needs of samples
+    `weights`     a number for each sample of a step, from all of them together: what its tokens count in the loss
+    `advantages`  another: what its reward says against those of the others
+    `terms`       each token's part of the loss, a differentiable function of its entropy and log-probability
+    `metrics`     what it wants recorded of a step, by name, in addition to what is recorded of every step
+    `observed`    the same, of tokens: their mean over all that count, and over the step's updates, is recorded
 
     The loss of a step is the sum of the terms of its tokens, however these are divided into micro-batches.  Nothing
     here keeps state, reads files or knows how many processes hold the model.
@@ -79,6 +86,11 @@ class Method:
         """How many tokens at the beginning of each answer do not count."""
         return 0
 
+    @property
+    def updates(self) -> int:
+        """How many optimiser updates a step makes, each on all its samples."""
+        return 1
+
     def counted(self, samples: Sequence[Sample]) -> int:
         """How many tokens of these samples count."""
         return sum(max(0, len(sample.token_ids) - self.skipped) for sample in samples)
@@ -87,11 +99,19 @@ class Method:
         """[K], given all samples of the step."""
         raise NotImplementedError
 
+    def advantages(self, samples: Sequence[Sample]) -> list[float]:
+        """[K], given all samples of the step."""
+        return [1.0] * len(samples)
+
     def terms(self, tokens: Tokens) -> Tensor:
         """[N], with gradient."""
         raise NotImplementedError
 
     def metrics(self, samples: Sequence[Sample]) -> Mapping[str, float]:
+        return {}
+
+    def observed(self, tokens: Tokens) -> Mapping[str, Tensor]:
+        """[N] each."""
         return {}
 
     def identity(self) -> dict[str, object]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from em.errors import require
-from em.trial.identity import added, not_identity
+from em.errors import require, require_known
+from em.tiny.recipe import SUITES
+from em.trial.identity import absent, added, not_identity
 
 
 class Select(Enum):
@@ -19,14 +20,18 @@ class Select(Enum):
 
 @dataclass(kw_only=True)
 class Prompts:
-    """The unlabelled prompts that are trained on: one (the paper), or several (its multi-shot rows).
+    """The prompts that are trained on: one (the paper), or several (its multi-shot rows, reinforcement learning).
 
-    They are given, as texts or in a file, or one is selected for the base model; what is given wins.
+    They are given, as texts or in a file, or are problems of the tiny world, or one is selected for the base model.
+    What is given wins.
     """
 
     texts: list[str] = field(default_factory=list)  # read from `path` when the config is composed
     path: str = not_identity(default="")  # JSONL file, one prompt a line
-    text_field: str = not_identity(default="problem")  # the field of a line that holds the prompt
+    text_field: str = not_identity(default="problem")  # the field of a line that holds the prompt ...
+    answer_field: str = absent(default="")  # ... and the one that holds its reference; empty: there is none
+    suites: list[str] = absent(default_factory=list)  # of the tiny world, of whose problems for training ...
+    limit: int = absent(default=100)  # ... each gives so many prompts
     rows: list[int] = not_identity(default_factory=list)  # which lines, from 0; empty: all
     template: str = "{problem}"  # what the model reads; {problem} stands for the text
     answers: list[str] = added(default_factory=list)  # the reference of each text, for methods that need rewards ...
@@ -34,6 +39,10 @@ class Prompts:
     select: Select = added(default=Select.none)
 
     def __post_init__(self) -> None:
+        require(self.limit > 0, "prompts.limit", self.limit, "must be 1 or greater")
+        for suite in self.suites:
+            require_known("suite of prompts.suites", suite, SUITES)
+        require(not self.answer_field or bool(self.grader), "prompts.grader", "''", "name who compares")
         require("{problem}" in self.template, "prompts.template", repr(self.template), "must contain {problem}")
         if self.answers:
             own = len(self.answers) == len(self.texts) and bool(self.grader)

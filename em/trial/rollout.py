@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from em.errors import require, require_positive
-from em.trial.identity import not_identity
+from em.trial.identity import added, not_identity
 
 
 class EngineName(Enum):
@@ -33,6 +33,7 @@ class Rollout:
     """How the model samples the answers that it is trained on."""
 
     samples: int = 64  # answers of one optimiser step, over all prompts
+    samples_per_prompt: int = added(default=0)  # answers to each prompt of a step; 0: all prompts take turns
     temperature: float = 0.5
     top_p: float = 1.0
     repetition_penalty: float = 1.0
@@ -41,6 +42,9 @@ class Rollout:
     def __post_init__(self) -> None:
         check_sampling("rollout.temperature", self.temperature, "rollout.top_p", self.top_p)
         require_positive("rollout", samples=self.samples, max_new_tokens=self.max_new_tokens)
+        each = self.samples_per_prompt
+        fits = each == 0 or (each > 0 and self.samples % each == 0)
+        require(fits, "rollout.samples_per_prompt", each, f"must divide rollout.samples={self.samples}, or be 0")
         penalty = self.repetition_penalty
         require(0 < penalty <= 2, "rollout.repetition_penalty", penalty, "must be in (0, 2]")
 

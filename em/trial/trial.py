@@ -7,22 +7,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from em.errors import require
-from em.trial.identity import content_id, fields_off_default
+from em.trial.identity import added, content_id, fields_off_default
 from em.trial.method import Method, Need, default_method
 from em.trial.model import Model
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts, Select
 from em.trial.rollout import EngineConfig, Rollout
+from em.trial.stabiliser import Stabilised, Stabiliser
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """Training of one kind: on what, towards what, how weights are updated and answers sampled."""
+    """Training of one kind: on what, towards what, how weights are updated and answers sampled, what holds it back."""
 
     prompts: Prompts
     objective: Method = field(default_factory=default_method)
     optimizer: Optimizer = field(default_factory=Optimizer)
     rollout: Rollout = field(default_factory=Rollout)
+    stabilisers: dict[str, Stabiliser] = added(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
         selected = self.prompts.select is not Select.none
@@ -30,6 +32,16 @@ class Phase:
         require(some, "prompts.texts", [], "a phase of training needs at least one prompt")
         rewarded = bool(self.prompts.answers) or selected or Need.rewards not in self.objective.needs
         require(rewarded, "prompts.answers", [], f"objective {self.objective.name} needs an answer to each prompt")
+
+    @cached_property
+    def method(self) -> Method:
+        """What is trained with: the objective, and the stabilisers over it."""
+        return Stabilised(method=self.objective, stabilisers=[*self.stabilisers.values()])
+
+    @property
+    def averaged(self) -> int:
+        """Over so many of the last steps the weights that are measured are averaged."""
+        return max((stabiliser.averaged for stabiliser in self.stabilisers.values()), default=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +53,10 @@ class Earlier:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.steps > 0, "before.steps", self.steps, "must be a whole number greater than 0")
+        for name, least in (("steps", 1), ("seed", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+            require(whole, f"before.{name}", value, f"must be a whole number, {least} or greater")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
 """A unit of work: what is measured of one trial."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
+from em.errors import require
 from em.trial.evaluation import Evaluation
 from em.trial.identity import content_id
 from em.trial.trial import Trial
@@ -26,6 +28,17 @@ def keys_id(keys: tuple[tuple[int, str], ...]) -> str:
     return content_id(sorted(keys))
 
 
+@dataclass(kw_only=True)
+class Keep:
+    """Which states of weights are written beside the records: they save time, and change nothing."""
+
+    states: bool = True  # at ends that other trials start from, until the launch needs them no more
+    every: int = 20  # steps, after which an unfinished trial is written down, to go on from after a crash; 0: never
+
+    def __post_init__(self) -> None:
+        require(self.every >= 0, "keep.every", self.every, "must be 0 (never) or a number of steps")
+
+
 @dataclass(frozen=True)
 class Unit:
     """A unit of work: a trial and the measurements of it that are missing.  It ends in one record.
@@ -38,6 +51,8 @@ class Unit:
     measurements: tuple[Measurement, ...]
     source: str = ""  # id of the recorded unit whose tokens are replayed; empty: the trial is sampled from the start
     whole: tuple[Measurement, ...] = ()  # all that is wanted of the trial, where `source` is set
+    ends: tuple[int, ...] = ()  # steps at which other trials start from its weights
+    keep: Keep = field(default_factory=Keep, compare=False)
 
     @cached_property
     def id(self) -> str:
@@ -47,8 +62,37 @@ class Unit:
     @property
     def anew(self) -> "Unit":
         """All that is wanted of the trial, measured from the start."""
-        return Unit(self.trial, self.whole or self.measurements)
+        return replace(self, measurements=self.whole or self.measurements, source="", whole=())
 
     @property
     def last_step(self) -> int:
         return max(measurement.step for measurement in self.measurements)
+
+    @property
+    def start(self) -> tuple[str, int] | None:
+        """The id of the trial, and its step, whose weights this one starts from; None: the base model's."""
+        origin, steps = self.trial.origin
+        return (origin.id, steps) if self.trial.before else None
+
+    @property
+    def end(self) -> tuple[str, int] | None:
+        """Its own weights that others start from, as these name them; of several the last."""
+        return (self.trial.id, max(self.ends)) if self.ends else None
+
+    def leads_to(self, start: tuple[str, int]) -> bool:
+        """Whether these weights are among those that working at it comes by."""
+        return self.trial.id == start[0] and self.last_step >= start[1]
+
+
+def united(units: Iterable[Unit]) -> list[Unit]:
+    """The units, those of one trial as one, at the place of the first: a trial is trained once."""
+    by_trial: dict[str, Unit] = {}
+    for unit in units:
+        known = by_trial.get(unit.trial.id)
+        if known is None:
+            by_trial[unit.trial.id] = unit
+        else:
+            measured = {measurement.key: measurement for measurement in (*known.measurements, *unit.measurements)}
+            ends = tuple(sorted({*known.ends, *unit.ends}))
+            by_trial[unit.trial.id] = replace(known, measurements=tuple(measured.values()), ends=ends)
+    return list(by_trial.values())

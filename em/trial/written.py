@@ -13,6 +13,7 @@ from em.trial.method import DEFAULT, Method, default_method, method_class
 from em.trial.optimizer import Optimizer
 from em.trial.prompts import Prompts
 from em.trial.rollout import EngineConfig, Rollout
+from em.trial.stabiliser import Stabiliser, stabiliser_class
 from em.trial.trial import Phase, Trial
 
 
@@ -39,7 +40,7 @@ def parts(config: Any) -> dict[str, Any]:
     return {
         item.name: getattr(config, item.name)
         for item in dataclasses.fields(config)
-        if not item.metadata.get("added") or getattr(config, item.name) not in (item.default, [])
+        if not item.metadata.get("added") or getattr(config, item.name) not in (item.default, [], {})
     }
 
 
@@ -56,6 +57,8 @@ def config_of(kind: Any, written: Any) -> Any:
     kind, _ = without_none(kind)
     if typing.get_origin(kind) is tuple:
         return tuple(config_of(typing.get_args(kind)[0], item) for item in written)
+    if kind == dict[str, Stabiliser]:
+        return {name: config_of(stabiliser_class(name), fields) for name, fields in written.items()}
     if written is None or not is_dataclass(kind):
         return kind(written) if isinstance(kind, type) and issubclass(kind, Enum) and written is not None else written
     if kind is Method:

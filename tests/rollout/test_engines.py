@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,12 +189,13 @@ def test_logprobs_are_the_trainers_and_shifted_ones_are_not(engine, random_model
         for sample in engine.generate([request(prompt)], logprobs=True)[0]:
             assert sample.logprobs is not None
             rollout = Sample(step=1, prompt=0, token_ids=sample.token_ids, truncated=False)
-            [batch] = micro_batches([prompt], [rollout], [1.0], 10_000)
+            [batch] = micro_batches([prompt], [rollout], {"weight": [1.0], "advantage": [1.0]}, 10_000)
             sampled_N = torch.tensor(sample.logprobs)
-            trainers_N = objective(method, batch.input_BT, batch.predicts_BT, batch.weight_BT)[2]
+            trainers_N = objective(method, batch)[1].logprob_N
             torch.testing.assert_close(sampled_N, trainers_N, atol=ROUNDING, rtol=0)
             for shift in (-1, 1):
-                shifted_N = objective(method, batch.input_BT, batch.predicts_BT.roll(shift, 1), batch.weight_BT)[2]
+                shifted = replace(batch, predicts_BT=batch.predicts_BT.roll(shift, 1))
+                shifted_N = objective(method, shifted)[1].logprob_N
                 assert (sampled_N - shifted_N).abs().max() > 1000 * ROUNDING
 
 

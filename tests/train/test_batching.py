@@ -23,7 +23,7 @@ def rollouts(answers: Sequence[list[int]]) -> list[Sample]:
 
 def micro_batches(prompts: list[list[int]], answers: list[list[int]], *arguments: int) -> list[MicroBatch]:
     """Sample k, an answer to prompt k, has the weight k."""
-    return list(batches_of(prompts, rollouts(answers), [float(k) for k in range(len(answers))], *arguments))
+    return list(batches_of(prompts, rollouts(answers), {"weight": [float(k) for k in range(len(answers))]}, *arguments))
 
 
 @settings(deadline=None, derandomize=True)
@@ -78,7 +78,6 @@ def test_each_position_has_the_weight_and_the_log_probability_of_its_sample():
         Sample(step=1, prompt=0, token_ids=[4, 5], truncated=False, logprobs=[-1.0, -2.0]),
         Sample(step=1, prompt=0, token_ids=[6, 7, 8], truncated=False, logprobs=[-3.0, -4.0, -5.0]),
     ]
-    [batch] = batches_of([[1, 2]], samples, [0.25, 0.5], 100)
-    assert batch.weight_BT[batch.predicts_BT].tolist() == [0.5, 0.5, 0.5, 0.25, 0.25]
-    assert batch.sampled_logprob_BT is not None
-    assert batch.sampled_logprob_BT[batch.predicts_BT].tolist() == [-3.0, -4.0, -5.0, -1.0, -2.0]
+    [batch] = batches_of([[1, 2]], samples, {"weight": [0.25, 0.5]}, 100)
+    assert batch.given["weight"][batch.predicts_BT].tolist() == [0.5, 0.5, 0.5, 0.25, 0.25]
+    assert batch.given["sampled_logprob"][batch.predicts_BT].tolist() == [-3.0, -4.0, -5.0, -1.0, -2.0]

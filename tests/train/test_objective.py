@@ -284,11 +284,12 @@ def run(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     loss, entropies, logprobs = 0.0, [], []
     grads = [torch.zeros_like(parameter) for parameter in trained]
-    for batch in micro_batches(prompts, samples, method.weights(samples), max_tokens, method.skipped):
-        part, entropy_N, logprob_N = loss_of(method, batch.input_BT, batch.predicts_BT, batch.weight_BT)
+    given = {"weight": method.weights(samples), "advantage": method.advantages(samples)}
+    for batch in micro_batches(prompts, samples, given, max_tokens, method.skipped):
+        part, seen = loss_of(method, batch)
         loss += part.item()
-        entropies += entropy_N.tolist()
-        logprobs += logprob_N.tolist()
+        entropies += seen.entropy_N.tolist()
+        logprobs += seen.logprob_N.tolist()
         grads = [grad + new for grad, new in zip(grads, gradients(part, *trained), strict=True)]
     return loss, sorted(entropies), sorted(logprobs), grads
 

@@ -12,13 +12,14 @@ from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
 from em.store.record import Record, Status
 from em.tiny.corpus import EOS
-from em.train import trainer as trainer_module
-from em.train import weights
+from em.train import course, weights
+from em.train.course import paced
 from em.train.entropy import EntropyMinimisation
 from em.train.objective import Objective
 from em.train.policy import LocalPolicy
+from em.train.sampling import Sampling
 from em.train.selection import PROBLEMS, Selector
-from em.train.trainer import EngineCorruptError, Trainer, paced
+from em.train.trainer import EngineCorruptError, Trainer
 from em.trial.evaluation import Benchmark, Evaluation, Texts
 from em.trial.fields import with_value
 from em.trial.model import Model, Precision
@@ -312,16 +313,16 @@ def test_what_cannot_fit_the_context_is_an_input_error(trainer, trial, five_step
 def test_a_long_measurement_gives_signs_of_life(trainer, trial, monkeypatch):
     """While answers come, and again while their grades do."""
     heard: list[int] = []
-    monkeypatch.setattr(trainer_module, "ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr(course, "ALIVE_SECONDS", 0.0)
     record = run(trainer, unit(trial, 2), on_step=heard.append)
     texts = record.evaluations[0].texts
     grades = sum(len(set(texts[first : first + 2])) for first in (0, 2, 4))
-    assert heard == [0, 1, 2] + [2] * 3 + [2] * grades
+    assert heard == [0, 0, 1, 1, 2] + [2] * 3 + [2] * grades
 
 
 def test_signs_of_life_are_a_second_apart(monkeypatch):
     now, heard = [0.0], []
-    monkeypatch.setattr(trainer_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(course.time, "monotonic", lambda: now[0])
     call = paced(lambda: heard.append(now[0]))
     for tick in range(30):
         now[0] = tick / 8
@@ -348,8 +349,8 @@ def test_a_model_whose_logits_the_trainer_gets_wrong_is_refused(fresh, trial, mo
     right = Objective.forward
 
     def scaled(self: Objective, *arguments: Any) -> Any:
-        loss, entropy_N, logprob_N = right(self, *arguments)
-        return loss, entropy_N, logprob_N / 2
+        loss, seen = right(self, *arguments)
+        return loss, seen._replace(logprob_N=seen.logprob_N / 2)
 
     monkeypatch.setattr(Objective, "forward", scaled)
     with pytest.raises(InputError, match=r"the loss would be .* nats from that of the model's own logits"):
@@ -373,16 +374,16 @@ def extension(trial: Trial, recorded: Unit, left: Unit) -> Unit:
     return dataclasses.replace(left, source=recorded.id, whole=recorded.measurements + left.measurements)
 
 
-def sampled_steps(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def sampled_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Steps that the engine is asked to sample from now on."""
     steps: list[int] = []
-    sample = trainer._sample
+    samples = Sampling.samples
 
-    def counted(trial: Trial, phase: Phase, prompts: list[list[int]], step: int) -> Any:
+    def counted(self: Sampling, trial: Trial, phase: Phase, prompts: list[list[int]], step: int, alive: Any) -> Any:
         steps.append(step)
-        return sample(trial, phase, prompts, step)
+        return samples(self, trial, phase, prompts, step, alive)
 
-    monkeypatch.setattr(trainer, "_sample", counted)
+    monkeypatch.setattr(Sampling, "samples", counted)
     return steps
 
 
@@ -390,7 +391,7 @@ def test_a_replayed_trial_goes_on_as_if_it_had_never_stopped(trainer, trial, mon
     short, more = unit(trial, 2), Unit(trial, (Measurement(2, GREEDY), Measurement(5, EVALUATION)))
     recorded = run(trainer, short)
     whole = run(trainer, Unit(trial, short.measurements + more.measurements))
-    sampled = sampled_steps(trainer, monkeypatch)
+    sampled = sampled_steps(monkeypatch)
     made = run(trainer, extension(trial, short, more), recorded=recorded)
     assert sampled == [3, 4, 5]
     for name in ("status", "prompts", "steps", "rollouts", "digests"):
@@ -402,7 +403,7 @@ def test_a_replayed_trial_goes_on_as_if_it_had_never_stopped(trainer, trial, mon
 def test_a_replay_is_trained_on_to_the_next_recorded_digest(trainer, trial, monkeypatch):
     recorded = run(trainer, unit(trial, 4))
     left = unit(trial, 1)
-    sampled = sampled_steps(trainer, monkeypatch)
+    sampled = sampled_steps(monkeypatch)
     made = run(trainer, extension(trial, unit(trial, 4), left), recorded=recorded)
     assert sampled == []
     assert [digest.step for digest in made.digests] == [1, 4]

@@ -1,11 +1,6 @@
 """What TRL's GRPOTrainer makes of fixed inputs: tests/golden/trl.json and tests/golden/trl.safetensors, in float64.
 
-TRL is no dependency of the project.  Run this from the repository's root where it is installed beside the project:
-
-    python3.11 -m venv /tmp/trlenv
-    realpath .venv/lib/python3.11/site-packages > /tmp/trlenv/lib/python3.11/site-packages/shared.pth
-    /tmp/trlenv/bin/pip install --no-deps trl==1.16.0
-    /tmp/trlenv/bin/python tests/train/trl_reference.py
+    .venv/bin/python tests/train/trl_reference.py [FOLDER]
 
 A real GRPOTrainer gets prompts, answers and rewards through its `rollout_func` and a reward function.  It pads, makes
 advantages and the reference model's log-probabilities, and its `compute_loss` the loss.  Old log-probabilities come
@@ -19,6 +14,7 @@ All is compared to `formula`, which pads nothing and uses no code of TRL.  Clip 
 
 import json
 import re
+import sys
 import tempfile
 from importlib.metadata import version
 from itertools import chain, cycle
@@ -113,8 +109,9 @@ def results(model: Qwen3ForCausalLM, advantages: Tensor, loss: Tensor, kl: float
 
 
 def by_trl(case: dict[str, Any], answers: list[list[int]], base: Qwen3ForCausalLM, exact: bool) -> dict[str, Any]:
-    import trl.trainer.utils as utils  # type: ignore[import-not-found]
-    from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]
+    import trl.trainer.utils as utils
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
     def all_logits(hidden: Tensor, weight: Tensor, bias: None, target: Tensor, temperature: float, *_: Any) -> Any:
         both = utils.selective_log_softmax_and_entropy(hidden @ weight.T, target, False, temperature)
@@ -126,14 +123,14 @@ def by_trl(case: dict[str, Any], answers: list[list[int]], base: Qwen3ForCausalL
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<0>", eos_token=f"<{EOS}>")
     size = {"num_generations": GROUP, "per_device_train_batch_size": len(answers)}
     machine = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "report_to": "none"}
-    model, head = random_model(), mock.Mock(apply=all_logits) if exact else utils._ChunkedLogProbFunction
+    model, head = random_model(), mock.Mock(apply=all_logits) if exact else utils._ChunkedLogProbFunction  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(utils, "_ChunkedLogProbFunction", head):
         base.save_pretrained(folder)
         model.config._name_or_path = folder  # where TRL finds the reference model
         args = GRPOConfig(folder, **(size | machine | case["settings"]))
         inputs: dict[str, Any] = {"args": args, "train_dataset": Dataset.from_list(rows), "processing_class": tokenizer}
         inputs["rollout_func"] = lambda *_: drawn | {"logprobs": None}
-        trainer = GRPOTrainer(model, lambda **_: REWARDS[case["rewards"]], **inputs)
+        trainer: Any = GRPOTrainer(model, lambda **_: [*REWARDS[case["rewards"]]], **inputs)
         trainer.current_gradient_accumulation_steps = 1  # set by Trainer.train
         batch = trainer._generate_and_score_completions(rows)
         for k, old in enumerate(case["old_logprobs"] or []):  # first TRL's own, of the model as it is now
@@ -172,8 +169,9 @@ def main() -> None:
     inputs = {"config": CONFIG, "prompts": PROMPTS, "answers": answers, "rewards": REWARDS}
     text = json.dumps({"provenance": versions, "inputs": inputs, "cases": cases}, indent=1)
     text = re.sub(r"\[[^][]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text)
-    (GOLDEN / "trl.json").write_text(text + "\n")
-    save_file(tensors, GOLDEN / "trl.safetensors")
+    folder = Path(sys.argv[1]) if sys.argv[1:] else GOLDEN
+    (folder / "trl.json").write_text(text + "\n")
+    save_file(tensors, folder / "trl.safetensors")
 
 
 if __name__ == "__main__":
