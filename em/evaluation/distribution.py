@@ -6,6 +6,7 @@ C values of a piece of a tensor, K sets of values, S slots: below the bins, the 
 import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ class Distribution:
         self.counts_S += other.counts_S
         self.moments += other.moments
 
-    def plain(self) -> dict[str, float | list[int]]:
+    def plain(self) -> dict[str, Any]:
         """All results; `width` is that of a bin, `below` and `above` count what is outside of them."""
         below, *histogram, above = self.counts_S.tolist()
         names = ("count", "left_out", "mean", "sigma", "skewness", "kurtosis", "minimum", "maximum")

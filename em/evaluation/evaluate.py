@@ -13,10 +13,11 @@ from em.evaluation import graders
 from em.evaluation.graders import GRADERS, Grade
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
+from em.evaluation.statistics import AnswerStatistics, Looks, statistics_of
 from em.rollout import Completion, Request, Sampler
 from em.rollout.reader import Reader
 from em.store.record import EvaluationResult, grades
-from em.trial.evaluation import Evaluation, Texts
+from em.trial.evaluation import Evaluation, Statistics, Texts
 from em.trial.seeds import stream
 from em.trial.unit import Measurement
 
@@ -29,6 +30,7 @@ class Measured:
     answers: dict[int, list[Completion]] = field(default_factory=dict)  # by problem
     texts: dict[int, list[str]] = field(default_factory=dict)
     grades: dict[int, list[Future[Grade]]] = field(default_factory=dict)
+    statistics: AnswerStatistics | None = None
 
     def result(self, alive: Callable[[], None] = lambda: None) -> EvaluationResult:
         """Waits for the last grade, and calls `alive` as grades come."""
@@ -46,6 +48,7 @@ class Measured:
             samples=evaluation.samples,
             lengths=[len(completion.token_ids) for completion in completions],
             truncated=[completion.truncated for completion in completions],
+            **(self.statistics.fields() if self.statistics else {}),
             texts=kept([text for problem in order for text in self.texts[problem]], evaluation),
             **grades(
                 [grade_of(future) for problem in order for future in self.grades[problem]],
@@ -57,8 +60,8 @@ class Measured:
 class Evaluator:
     """Holds the prepared requests of every evaluation met so far: a lane measures thousands of models with the same."""
 
-    def __init__(self, sampler: Sampler, reader: Reader) -> None:
-        self.sampler, self.reader, self.pool = sampler, reader, GradingPool()
+    def __init__(self, sampler: Sampler, reader: Reader, looks: Looks | None = None) -> None:
+        self.sampler, self.reader, self.looks, self.pool = sampler, reader, looks, GradingPool()
         self.prepared: dict[str, tuple[list[Request], list[str]]] = {}
 
     def measure(self, measurements: Sequence[Measurement], alive: Callable[[], None] = lambda: None) -> list[Measured]:
@@ -81,7 +84,19 @@ class Evaluator:
             judge = owner.measurement.evaluation.benchmark.grader
             owner.answers[problem], owner.texts[problem] = answers, texts
             owner.grades[problem] = self.pool.submit_all(judge, [(text, reference) for text in texts])
+        for owner, (requests, _) in zip(measured, prepared, strict=True):
+            if owner.measurement.evaluation.statistics is not Statistics.none:
+                owner.statistics = self._statistics(owner, [request.prompt for request in requests])
+                alive()
         return measured
+
+    def _statistics(self, measured: Measured, prompts: Sequence[list[int]]) -> AnswerStatistics:
+        """Of the answers to each problem, problem by problem."""
+        kind, answers = measured.measurement.evaluation.statistics, measured.answers
+        require(self.looks is not None, "eval.statistics", kind.value, "needs the model, and here are answers alone")
+        assert self.looks is not None
+        flat = [(problem, answer.token_ids) for problem in range(len(prompts)) for answer in answers[problem]]
+        return statistics_of(self.looks, prompts, flat, kind)
 
     def prepare(self, evaluation: Evaluation) -> tuple[list[Request], list[str]]:
         """The P requests of an evaluation and the P references."""

@@ -17,7 +17,10 @@ from em.store.record import EvaluationResult, Record
 from em.store.schema import DamagedError, parquet, read, schema_of
 
 LARGE = ("trial", "evaluations_config", "measurements", "error", "log", "prompts", "rollouts", "seconds")
-LARGE_OF_EVALUATIONS = ("correct", "paper_rules", "grading_errors", "extracted", "lengths", "truncated", "texts")
+LARGE_OF_EVALUATIONS = (
+    *("correct", "paper_rules", "grading_errors", "extracted", "lengths", "truncated", "texts"),
+    *("entropies", "probabilities", "position_tokens", "position_entropies", "distributions"),
+)
 PARTS = 64  # files, above which a reader unites them
 ROWS = 64  # records without a row, from which on a reader writes their rows down
 

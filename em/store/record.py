@@ -84,6 +84,26 @@ class Grades:
 
 
 @dataclass(kw_only=True)
+class LogitDistribution:
+    """Of all logits of all tokens of a measurement's answers, or of what `name` says; moments are the population's."""
+
+    name: str
+    count: int
+    left_out: int  # values that are not finite
+    mean: float
+    sigma: float
+    skewness: float
+    kurtosis: float  # not the excess: 3 for a normal distribution
+    minimum: float
+    maximum: float
+    low: float  # edge of the first bin
+    width: float  # of a bin
+    below: int  # values before the first bin ...
+    above: int  # ... and after the last
+    histogram: list[int]
+
+
+@dataclass(kw_only=True)
 class EvaluationResult(Grades):
     """All answers of one measurement, in the order of their grades."""
 
@@ -96,6 +116,11 @@ class EvaluationResult(Grades):
     lengths: list[int]  # generated tokens
     truncated: list[bool]  # how an answer ended: at the token limit, or by itself
     texts: list[str | None]  # null: not kept (eval.texts)
+    entropies: list[float] | None = added(default=None)  # mean over an answer's tokens, nats (eval.statistics)
+    probabilities: list[float] | None = added(default=None)  # the same of the tokens' probabilities: its confidence
+    position_tokens: list[int] | None = added(default=None)  # answers that have a first, second, ... token ...
+    position_entropies: list[float] | None = added(default=None)  # ... and the mean entropy at it, nats
+    distributions: list[LogitDistribution] | None = added(default=None)
 
     def with_grades(self, later: Grades) -> "EvaluationResult":
         return replace(self, **{item.name: getattr(later, item.name) for item in fields(Grades)})

@@ -24,6 +24,19 @@ class MicroBatch:
         value_BT[self.predicts_BT] = value_N
         return value_BT
 
+    def targets(self) -> Tensor:
+        """[N]: the tokens that the positions that count predict, in row-major order."""
+        return self.input_BT.roll(-1, dims=1)[self.predicts_BT]
+
+    def chunks(self, hidden_BTH: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Of the positions that count, so many at a time: hidden states [N, H], targets, samples, places in these [N].
+
+        The samples are those that are given as `answer`; their first tokens count as well.
+        """
+        place_N = (self.predicts_BT.cumsum(1) - 1)[self.predicts_BT]
+        of_tokens = hidden_BTH[self.predicts_BT], self.targets(), self.given["answer"][self.predicts_BT].long(), place_N
+        yield from zip(*(tensor.split(max(1, size)) for tensor in of_tokens), strict=True)
+
     def to(self, device: torch.device) -> "MicroBatch":
         given = {name: value_BT.to(device) for name, value_BT in self.given.items()}
         return MicroBatch(self.input_BT.to(device), self.predicts_BT.to(device), given)

@@ -151,7 +151,6 @@ class Objective(nn.Module):
         Sequences are padded on the right, so that causal attention needs no mask.
         """
         hidden_BTH = self.model.base_model(batch.input_BT, use_cache=False).last_hidden_state
-        target_BT = batch.input_BT.roll(-1, dims=1)  # what position t predicts is the token at t + 1
         given = {f"{name}_N": value_BT[batch.predicts_BT] for name, value_BT in batch.given.items()}
         own, observed = list[Tensor](), dict[str, Tensor]()
 
@@ -167,7 +166,7 @@ class Objective(nn.Module):
         loss, entropy_N, logprob_N = token_loss(
             hidden_BTH[batch.predicts_BT],
             Head.of(self.model),
-            target_BT[batch.predicts_BT],
+            batch.targets(),
             terms,
             method.temperature,
         )

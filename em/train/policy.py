@@ -14,17 +14,20 @@ from accelerate.state import AcceleratorState
 from torch.func import functional_call
 
 from em.errors import InputError
+from em.evaluation.statistics import AnswerStatistics
+from em.model.head import Head
 from em.model.loading import load
 from em.rollout import Completion, Request, Sampler, open_engine
 from em.train import agreement, weights
 from em.train.batching import MicroBatch, micro_batches
-from em.train.objective import Objective, Probe, Seen
+from em.train.objective import LOGITS_BYTES, Objective, Probe, Seen
 from em.trial.method import Method, Need
 from em.trial.model import Model, Precision
 from em.trial.optimizer import Optimizer
 from em.trial.rollout import EngineConfig
 from em.trial.sample import Sample
 
+LOOK_TOKENS = 16_384  # padded, of one forward pass that only looks
 MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
 
 
@@ -95,6 +98,10 @@ class Policy(Sampler):
     @abstractmethod
     def close(self) -> None:
         """Free what it holds."""
+
+    def look(self, prompts: Sequence[list[int]], samples: Sequence[Sample], statistics: AnswerStatistics) -> None:
+        """Have `statistics` take in all logits of the samples, of the weights as they are."""
+        raise InputError("eval.statistics: this policy shows no logits; set it to none")
 
     def average(self, steps: int) -> None:
         """Take the weights as they are into an average over so many steps (em.train.stabilisers.averaging)."""
@@ -205,6 +212,16 @@ class LocalPolicy(Policy):
         named = {f"model.{name}": tensor for name, tensor in self.base.items()}
         _, seen = functional_call(self.objective, named, (Probe(at=method.temperature), batch))
         return seen
+
+    @torch.no_grad()
+    def look(self, prompts: Sequence[list[int]], samples: Sequence[Sample], statistics: AnswerStatistics) -> None:
+        given, model = {"answer": [float(k) for k in range(len(samples))]}, self.model
+        for batch in (batch.to(model.device) for batch in micro_batches(prompts, samples, given, LOOK_TOKENS)):
+            with self.accelerator.autocast():
+                hidden_BTH = model.base_model(batch.input_BT, use_cache=False).last_hidden_state
+                for chunk in batch.chunks(hidden_BTH, LOGITS_BYTES // (4 * model.config.get_text_config().vocab_size)):
+                    hidden_NH, *of_tokens = chunk
+                    statistics.update(Head.of(model).logits(hidden_NH), *of_tokens)
 
     def are_finite(self) -> bool:
         return weights.are_finite(self.model)

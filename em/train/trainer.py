@@ -39,7 +39,7 @@ class Trainer:
             self.reader = Reader(folder, model, self.policy.context)
             self.fingerprint = self.policy.fingerprint()
         self.device = self.policy.device
-        self.evaluator = Evaluator(self.policy, self.reader)
+        self.evaluator = Evaluator(self.policy, self.reader, self.policy)
         base = Trial(model=model, engine=engine)
         self.selector = Selector(base.id, self.evaluator, cache_folder() / "selections")
         self.is_base = True

@@ -73,7 +73,7 @@ class Config:
             dataclasses.replace(benchmark, chat=chosen.chat) if chosen.chat else benchmark
             for benchmark in self.benchmarks.values()
         ]
-        shared = {name: getattr(chosen, name) for name in ("top_p", "seed", "texts")}
+        shared = {name: getattr(chosen, name) for name in ("top_p", "seed", "texts", "statistics")}
         return [
             Evaluation(
                 benchmark=benchmark,

@@ -7,7 +7,7 @@ from functools import cached_property
 from omegaconf import MISSING
 
 from em.errors import require, require_positive
-from em.trial.identity import content_id, fields_off_default, not_identity
+from em.trial.identity import added, content_id, fields_off_default, not_identity
 from em.trial.rollout import check_sampling
 
 
@@ -24,6 +24,19 @@ class Chat(Enum):
 
     model = "model"  # through the tokenizer's chat template where `model.chat_template` is set, else as plain text
     chatml = "chatml"  # in Qwen's markup, spelled out, whatever the model: what the paper's code evaluates with
+
+
+class Statistics(Enum):
+    """What is recorded of the distributions that answers were sampled from; each takes a forward pass over them."""
+
+    none = "none"
+    tokens = "tokens"  # of each answer its mean entropy and confidence, and entropy by position
+    logits = "logits"  # and moments and a histogram of all logits, of the highest, and of all log-probabilities
+    logits_of_shortest = "logits_of_shortest"  # of answers that are cut to the shortest one's length (published code)
+
+    @property
+    def has_logits(self) -> bool:
+        return self in (Statistics.logits, Statistics.logits_of_shortest)
 
 
 STYLES = dict.fromkeys(Chat, 1)  # version of each: raised when a change of its code changes what models are asked
@@ -80,6 +93,7 @@ class Evaluation:
     samples: int
     seed: int
     texts: Texts = not_identity(default=Texts.all)
+    statistics: Statistics = added(default=Statistics.none)
 
     @cached_property
     def id(self) -> str:
@@ -103,6 +117,7 @@ class Eval:
     samples: int = 8  # answers a problem: avg@8; one is enough at temperature 0
     top_p: float = 1.0
     seed: int = 0  # of the answers' random numbers, the same for every model
+    statistics: Statistics = Statistics.none  # of the distributions that they were sampled from
     texts: Texts = Texts.all  # of answers that are kept: most of a record, some 50 MB for a 7B model at avg@8
 
     def __post_init__(self) -> None:

@@ -135,7 +135,7 @@ def test_help_of_a_launch_lists_its_groups_too(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("line", "completed"),
     [
-        ("em objective=", "objective=em objective=paper objective=reference_code"),
+        ("em objective=", "objective=dr_grpo objective=em objective=grpo objective=paper objective=reference_code"),
         ("em model=tiny optimizer.l", "optimizer.lr="),
         ("em-sweep optimizer.lr=1,2 sweep.se", "sweep.seeds="),
     ],

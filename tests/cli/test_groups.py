@@ -11,7 +11,7 @@ from em.cli.overrides import CONF
 from em.trial.config import Config
 
 MODELS = {"tiny": [], "checkpoint": ["model.path=owner/model"], "qwen2.5-math-7b": []}
-GLOBAL = ("preset", "sweep")  # lie over the other groups
+GLOBAL = ("phase", "preset", "sweep", "tuned")  # lie over the other groups
 
 
 def files(*groups: str) -> list[Path]:
