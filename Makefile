@@ -6,7 +6,7 @@ READY := .venv/ready-$(PROFILE)
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny smoke plan figures status watch pause resume stop add first failures why doctor check test test-slow bench \
+.PHONY: help setup tiny smoke plan select figures status watch pause resume stop add first failures why doctor check test test-slow bench \
 	bench-sweep bench-eval bench-wandb chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
@@ -28,6 +28,9 @@ smoke: $(READY) ## the smallest sweep that touches every part
 
 plan: $(READY) ## what SWEEP would train
 	$(PY) -m sweeps.plan sweep=$(SWEEP) $(ARGS)
+
+select: $(READY) ## rank a pool of prompts by the paper's rule: ARGS="prompts=jsonl prompts.path=..."
+	$(PY) -m sweeps.select $(ARGS)
 
 figures: $(READY) ## draw SWEEP from what is recorded
 	$(PY) -m sweeps.figures sweep=$(SWEEP) $(ARGS)

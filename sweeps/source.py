@@ -22,7 +22,8 @@ class Source(Protocol):
     it wants nothing that is not recorded or given up; else it is asked once.
     """
 
-    follows_results: bool
+    @property
+    def follows_results(self) -> bool: ...
 
     def wanted(self, records: pl.DataFrame) -> list[Unit]: ...
 

@@ -109,6 +109,8 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
         require(prompts.select is not Select.none, "prompts.texts", [], remedy)
         return prompts
     prompts = replace(prompts, select=Select.none)
+    if prompts.grader:
+        graders.check(prompts.grader)
     if not prompts.path:
         for text in prompts.texts:
             require_question(text, "prompts.texts")

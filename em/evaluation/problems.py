@@ -29,6 +29,8 @@ def problems(benchmark: Benchmark) -> list[tuple[str, str]]:
     The reference is the answer field as text, where it is one text or number; else a JSON object of the answer fields,
     where the grader takes one.
     """
+    if benchmark.pairs:
+        return [(problem, reference) for problem, reference in benchmark.pairs]
     if benchmark.suite:
         return suite_problems(benchmark.suite, benchmark.split, benchmark.limit or SUITE_PROBLEMS)
     owner = f"benchmarks.{benchmark.name}"

@@ -1,20 +1,18 @@
-"""The prompt that a base model is trained on, selected by the paper's rule (2.2) from a pool of the tiny world.
+"""The prompt that a base model is trained on, selected by the paper's rule from a pool of the tiny world.
 
-K answers of the base model to each prompt of the pool are graded 0 or 1.  Where p is the mean of these scores, the
-prompt with the highest variance p(1-p) is taken: the model gets it right about half the time.  Of several the one with
-the highest mean token entropy is taken, and of these the first in the pool.  The references serve this alone.
-
-What is selected is kept in a file on this machine, for all trials of a base model and engine: it depends on nothing
-else, so they train on the same prompt.
+The rule is that of em.evaluation.candidates; `python -m sweeps.select` applies it to any pool.  What is selected here
+is kept in a file on this machine, for all trials of a base model and engine: it depends on nothing else, so they train
+on the same prompt.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from em.evaluation.candidates import Candidate, ranked
 from em.evaluation.evaluate import Evaluator
 from em.rollout import Request
 from em.store.files import PosixFiles
@@ -28,27 +26,6 @@ SAMPLES = 16  # K
 MAX_NEW_TOKENS = 24
 GRADER = "tiny"
 SHOWN = 8  # candidates that the file lists
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A prompt of the pool, and what the answers to it say."""
-
-    text: str
-    answer: str  # the reference
-    correct: int  # of so many samples
-    samples: int
-    entropy: float  # nats a token
-
-    @property
-    def variance(self) -> float:
-        """Of the samples' scores, in [0, 1/4]."""
-        return self.correct * (self.samples - self.correct) / self.samples**2
-
-
-def ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates, each with as many samples, in the order in which the rule prefers them."""
-    return sorted(candidates, key=lambda candidate: (-candidate.variance, -candidate.entropy))  # keeps the pool's order
 
 
 class Selector:
@@ -112,5 +89,6 @@ class Selector:
                 correct=sum(grade.correct is True for grade in grades),
                 samples=SAMPLES,
                 entropy=-sum(logprobs) / len(logprobs),
+                length=len(logprobs) / SAMPLES,
             )
         return [made[index] for index in range(len(pool))]

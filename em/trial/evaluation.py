@@ -7,7 +7,7 @@ from functools import cached_property
 from omegaconf import MISSING
 
 from em.errors import require, require_positive
-from em.trial.identity import added, content_id, fields_off_default, not_identity
+from em.trial.identity import absent, added, content_id, fields_off_default, not_identity
 from em.trial.rollout import check_sampling
 
 
@@ -53,6 +53,7 @@ class Benchmark:
     revision: str = not_identity(default="main")  # of the data set; what was read is in `digest`
     split: str = not_identity(default="test")  # of suite or data set; the hub takes several: "2ppl+3ppl"
     path: str = not_identity(default="")  # a JSONL file, one problem a line, which is read instead of the hub
+    pairs: list[list[str]] = absent(default_factory=list)  # ... or problems and references as they stand here
     problem_fields: list[str] = not_identity(default_factory=lambda: ["problem"])  # joined by line breaks
     answer_fields: list[str] = not_identity(default_factory=lambda: ["answer"])  # the reference
     keep: dict[str, list[int]] = not_identity(default_factory=dict)  # only rows with the field in [first, last]
@@ -69,7 +70,7 @@ class Benchmark:
     def __post_init__(self) -> None:
         owner = f"benchmarks.{self.name}"
         require(
-            bool(self.suite) != bool(self.path or self.hub),
+            bool(self.suite) + bool(self.path or self.hub) + bool(self.pairs) == 1,
             f"{owner}.path",
             repr(self.path),
             "a suite has no path and no hub" if self.suite else "give the JSONL file that holds the problems",

@@ -17,10 +17,11 @@ EXTRA = {  # what a choice needs beside itself
     "model/checkpoint": ["model.path=owner/model"],
     "prompts/jsonl": ["prompts.path={folder}/problems.jsonl"],
     "benchmark/jsonl": ["benchmarks.jsonl.path={folder}/problems.jsonl"],
-    "eval/paper": ["eval.data={folder}"],
+    **{choice: ["eval.data={folder}"] for choice in ("eval/paper", "eval/reference_code", "eval/logits")},
+    "preset/reference_code": ["eval.data={folder}"],
     **{
         f"benchmark/{name}": ["eval.data={folder}"]
-        for name in ("math500", "minerva_math", "olympiadbench", "amc23", "kk", "mbpp", "mbpp_plus")
+        for name in ("math500", "logits", "minerva_math", "olympiadbench", "amc23", "kk", "mbpp", "mbpp_plus")
     },
 }
 ROWS = {  # one in the shape of each published benchmark
@@ -159,7 +160,7 @@ MISTAKES = [
     ("eval=avg9", "unknown eval 'avg9': did you mean 'avg8'?"),
     ("model=qwen", "unknown model 'qwen': choose from checkpoint, qwen2.5-math-7b, tiny"),
     ("benchmark=[tiny,validaton]", "unknown benchmark 'validaton': did you mean 'validation'?"),
-    ("benchmark=nothing", "unknown benchmark 'nothing': choose from amc23, jsonl, kk, math500"),
+    ("benchmark=nothing", "unknown benchmark 'nothing': choose from amc23, jsonl, kk, logits, math500"),
     ("benchmark=[]", "benchmark=[]: name at least one benchmark"),
     ("optimizer.lr=-1", "optimizer.lr=-1.0: must be a number greater than 0"),
     ("optimizer.lr=fast", "optimizer.lr=fast: Value 'fast' of type 'str' could not be converted to Float"),

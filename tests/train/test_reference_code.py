@@ -60,7 +60,7 @@ def literal(model: Any, record: Record) -> tuple[list[float], int]:
         assert len(samples) == GPUS * PER_GPU
         of_gpus = []
         for gpu in range(GPUS):
-            entropies = []
+            entropies, entropy = [], torch.zeros(1)
             for answer in samples[gpu * PER_GPU : (gpu + 1) * PER_GPU]:
                 logits = model(torch.tensor([prompt + answer])).logits[0] / 0.5
                 p = torch.softmax(logits, dim=-1)

@@ -1,0 +1,238 @@
+"""Data selection by what it picks: the paper's rule, ties included, in one round and in two."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from em.cli import overrides
+from em.cli.compose import compose_trial
+from em.errors import InputError
+from em.evaluation.candidates import Candidate, contenders, ranked
+from em.store import Store
+from em.store.record import EvaluationResult
+from em.train.trajectory import Finished, Trajectory
+from em.trial.unit import Unit
+from sweeps import select
+from tests import near_empty
+from tests.trials import run
+
+
+def candidate(correct: int, samples: int = 16, entropy: float = 0.2, text: str = "?") -> Candidate:
+    return Candidate(text=text, answer="1", correct=correct, samples=samples, entropy=entropy)
+
+
+def test_variance_then_entropy_then_the_order_of_the_pool():
+    pool = [
+        candidate(16, entropy=9.0),
+        candidate(7, entropy=0.9),
+        candidate(8, entropy=0.1, text="first"),
+        candidate(9, entropy=0.8),
+        candidate(8, entropy=0.3, text="second"),
+        candidate(8, entropy=0.3, text="third"),
+    ]
+    order = ranked(pool)
+    assert [of.text for of in order[:3]] == ["second", "third", "first"]
+    assert [of.correct for of in order[3:]] == [7, 9, 16]  # 7 and 9 of 16 vary alike
+
+
+def test_the_interval_is_wilsons():
+    low, high = candidate(2, 4).variances(0.95)
+    assert (low, high) == (pytest.approx(0.150 * 0.850, abs=1e-3), 0.25)
+    low, high = candidate(0, 4).variances(0.95)
+    assert (low, high) == (0.0, pytest.approx(0.25, abs=1e-3))  # up to p = .49
+    low, high = candidate(0, 16).variances(0.95)
+    assert (low, high) == (0.0, pytest.approx(0.194 * 0.806, abs=1e-3))
+    low, high = candidate(0, 8).variances(0.8)
+    assert (low, high) == (0.0, pytest.approx(0.170 * 0.830, abs=1e-3))
+
+
+def test_contenders_hold_whoever_may_be_among_the_best():
+    """Over random pools: the best by their true p, where the intervals hold it, are never left out."""
+    rng = Random(0)
+    for _ in range(200):
+        pool = [candidate(rng.randint(0, 16)) for _ in range(30)]
+        top = rng.randint(1, 5)
+        chosen = contenders(pool, top, 0.8)
+        assert len(chosen) >= top
+        least = sorted((of.variances(0.8)[0] for of in pool), reverse=True)[top - 1]
+        assert chosen == [place for place, of in enumerate(pool) if of.variances(0.8)[1] >= least]
+        assert {place for place, _ in enumerate(pool)} - set(chosen) <= {
+            place for place, of in enumerate(pool) if of.variance < least
+        }
+    sure = [candidate(800, 1600), candidate(10, 1600), candidate(790, 1600)]
+    assert contenders(sure, 1, 0.99) == [0, 2]
+
+
+POOL = 40
+RIGHT = {place: (place * 7) % 17 / 16 for place in range(POOL)}  # share of right answers, by place in the pool
+
+
+class Answers(near_empty.Trainer):
+    """Answers the pool: prompt number `p` gets RIGHT[p] of its answers right, with an entropy of its own."""
+
+    def run(self, unit: Unit, on_step: Callable[[int], None], recorded: Any, states: Any = None) -> Finished:
+        on_step(0)
+        made = Trajectory()
+        for measurement in unit.measurements:
+            of = measurement.evaluation
+            correct, entropies = [], []
+            for text, _reference in of.benchmark.pairs:
+                place = int(text.split()[-1])
+                right = round(RIGHT[place] * of.samples)
+                correct += [True] * right + [False] * (of.samples - right)
+                entropies += [0.1 + place % 5] * of.samples
+            made.evaluations.append(
+                EvaluationResult(
+                    step=0,
+                    evaluation_id=of.id,
+                    benchmark=of.benchmark.name,
+                    temperature=of.temperature,
+                    problems=len(of.benchmark.pairs),
+                    samples=of.samples,
+                    accuracy=sum(correct) / len(correct),
+                    correct=[*correct],
+                    extracted=[None] * len(correct),
+                    lengths=[3] * len(correct),
+                    truncated=[False] * len(correct),
+                    texts=[None] * len(correct),
+                    entropies=entropies,
+                )
+            )
+        return Finished(unit, made)
+
+
+@pytest.fixture
+def pool_file(tmp_path: Path) -> Path:
+    rows = [{"problem": f"prompt ${{x}} {place}", "answer": str(place)} for place in range(POOL)]
+    path = tmp_path / "pool.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def words(pool_file: Path, tmp_path: Path) -> list[str]:
+    asked = [f"prompts.path={pool_file}", "prompts.answer_field=answer", "prompts.grader=boxed"]
+    return ["prompts=jsonl", *asked, "select.shard=7", f"store={tmp_path / 'results'}"]
+
+
+def answered(words: list[str]) -> tuple[select.Pool, list[int]]:
+    """The pool, all of it answered; and how many units each look at the records asked for."""
+    config = select.compose(words)
+    store, looks = Store(config.store), []
+    runner = Answers(config.model, config.trial.engine)
+    while True:
+        pool = select.Pool(config, store)
+        todo = [unit for unit in pool.wanted(store.records()[0]) if not store.is_recorded(unit.id)]
+        looks.append(len(todo))
+        if not todo:
+            return pool, looks
+        for unit in todo:
+            store.commit(run(runner, unit))
+
+
+def test_one_round_ranks_by_the_rule(words):
+    pool, looks = answered(words)
+    assert looks == [6, 0]  # 40 prompts, 7 to a unit
+    order = select.ranking(pool.candidates())
+    expected = sorted(range(POOL), key=lambda p: (-RIGHT[p] * (1 - RIGHT[p]), -(p % 5), p))
+    assert [of.answer for of in order] == [str(place) for place in expected]
+    assert {(of.samples, of.length) for of in order} == {(16, 3.0)}
+    assert order[0].entropy == pytest.approx(0.1 + expected[0] % 5)
+
+
+def test_two_rounds_pick_the_same_with_fewer_answers(words):
+    pool, looks = answered([*words, "select.first=8", "select.top=2"])
+    order = select.ranking(pool.candidates())
+    one, _ = answered([*words, "store=" + words[-1].partition("=")[2] + "2"])
+    assert [of.answer for of in order[:2]] == [of.answer for of in select.ranking(one.candidates())[:2]]
+    second = sum(of.samples == 16 for of in order)
+    assert 2 <= second < POOL
+    assert looks == [6, -(-second // 7), 0]
+    assert [of.samples for of in order] == [16] * second + [8] * (POOL - second)
+
+
+def test_answers_that_are_missing_are_said(words):
+    config = select.compose(words)
+    with pytest.raises(InputError, match=r"prompt 0 of the pool has no answers yet"):
+        select.Pool(config, Store(config.store)).candidates()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["prompts.answer_field=''"], "prompts.answer_field='': name the field of the references"),
+        (["prompts.answer_field=anser"], "unknown field 'anser': did you mean 'answer'?"),
+        (["prompts.grader=maht"], "unknown grader 'maht': did you mean 'maths'?"),
+        (["prompts.grader=''"], "prompts.grader='': name who compares"),
+        (["select.first=16"], "select.first=16: must be 0 (one round) or less than select.samples=16"),
+        (["select.top=0"], "select.top=0: must be a number greater than 0"),
+        (["select.name=a/b"], "select.name='a/b': give a name that can be a file's"),
+        (["select.confidence=1"], "select.confidence=1.0: must be between 0 and 1"),
+        (["selekt.top=1"], "unknown option 'selekt.top': did you mean 'select.top'?"),
+    ],
+)
+def test_mistakes_are_one_line(words, more, said):
+    with pytest.raises(InputError) as caught:
+        select.compose([*words, *more])
+    assert said in str(caught.value)
+
+
+def test_the_prompts_that_are_written_are_what_is_trained_on(words, tmp_path, monkeypatch):
+    """Also where their text looks like an interpolation."""
+    conf = tmp_path / "conf"
+    (conf / "prompts").mkdir(parents=True)
+    monkeypatch.setattr(select, "CONF", conf)
+    pool, _ = answered([*words, "select.top=3"])
+    order = select.ranking(pool.candidates())
+    where = Path(select.write(pool.config, order[:3]))
+    monkeypatch.setattr(overrides, "CONF", tmp_path / "whole")
+    link(overrides.__file__, tmp_path / "whole", where)
+    config = compose_trial(["prompts=selected", "rollout.samples_per_prompt=1"])
+    assert config.prompts.texts == [of.text for of in order[:3]]
+    assert config.prompts.answers == [of.answer for of in order[:3]]
+    assert config.trial.phase is not None
+    assert select.write(pool.config, order[:1]) == str(where)  # its own may be written again
+    where.write_text("texts: [mine]\n")
+    with pytest.raises(InputError, match=r"select.name=selected: .* is not a selection; give another name"):
+        select.write(pool.config, order[:1])
+
+
+def link(module: str, whole: Path, prompts: Path) -> None:
+    """conf/ as it is, with one more choice of prompts."""
+    own = Path(module).resolve().parents[2] / "conf"
+    whole.mkdir()
+    for item in own.iterdir():
+        if item.name != "prompts":
+            (whole / item.name).symlink_to(item)
+    (whole / "prompts").mkdir()
+    for item in (*(own / "prompts").iterdir(), prompts):
+        (whole / "prompts" / item.name).symlink_to(item)
+
+
+@pytest.mark.slow
+def test_through_lanes_and_again(words, tmp_path, monkeypatch):
+    """The command: lanes answer, it saves ranking and prompts; again it has nothing to do."""
+    command = [sys.executable, "-m", "tests.sweeps.test_select", str(tmp_path), *words, "select.first=8"]
+    first = subprocess.run(command, check=True, timeout=300, capture_output=True, text=True)
+    assert "6 to do" in first.stdout
+    with (tmp_path / "results" / "selections" / "selected.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == POOL
+    best = max(range(POOL), key=lambda p: (RIGHT[p] * (1 - RIGHT[p]), p % 5, -p))
+    assert rows[0]["answer"] == str(best)
+    assert (tmp_path / "prompts" / "selected.yaml").read_text().startswith(select.MARK)
+    again = subprocess.run(command, check=True, timeout=300, capture_output=True, text=True)
+    assert " 0 to do" in again.stdout
+
+
+if __name__ == "__main__":
+    select.CONF = Path(sys.argv[1])
+    (select.CONF / "prompts").mkdir(exist_ok=True)
+    select.main(sys.argv[2:], trainer="tests.sweeps.test_select:Answers")
