@@ -135,9 +135,8 @@ class Pool:
     @cached_property
     def chosen(self) -> list[int]:
         """The prompts that get the second round's answers."""
-        return contenders(
-            [self.candidate(*of) for of in self.first_round.items()], self.select.top, self.select.confidence
-        )
+        found = [self.candidate(*of) for of in self.first_round.items()]
+        return contenders(found, self.select.top, self.select.confidence)
 
     def candidates(self) -> list[Candidate]:
         """The pool in its order, with all that was answered."""
