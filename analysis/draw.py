@@ -21,7 +21,8 @@ from em.store import Store
 
 UNDATED = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
 
-UNSAVED = ("base_id", "base_score", "code_version", "outdated")  # columns of the seeds that are not in their file
+# Columns of the seeds that are not in their file.
+UNSAVED = ("base_id", "base_score", "code_version", "outdated", "method", "start_id", "start_step")
 
 
 class Drawn(NamedTuple):
@@ -38,7 +39,7 @@ def draw_figures(store: Store, figures: Sequence[Figure], cells: pl.DataFrame, c
     """
     for figure in figures:
         check(figure, cells)
-    records = load.records(store, {*cells["trial_id"], *cells["base_id"]})
+    records = load.records(store, {*cells["trial_id"], *cells["base_id"], *cells["start_id"]})
     scores, diverged, failed = load.scores(records), load.diverged(records), load.failed(store)
     drawn = []
     for figure in figures:
@@ -88,7 +89,8 @@ def title(figure: Figure, seeds: pl.DataFrame) -> str:
     models, scored = seeds["model"].unique(), seeds["score"].count()
     of = f"{scored} trials" if scored == len(seeds) else f"{scored} of {len(seeds)} trials"
     who = style.line(models[0]) if len(models) == 1 else f"{len(models)} models"
-    return f"{who} after step {figure.headline.step} of entropy minimisation, {of}"
+    what = "entropy minimisation" if {*seeds["method"]} == {"em"} else "training"
+    return f"{who} after step {figure.headline.step} of {what}, {of}"
 
 
 def add_legend(page: Page) -> None:

@@ -61,6 +61,8 @@ class Headline:
 def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]]) -> pl.DataFrame:
     """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and its value on every axis.
 
+    `method` is that of its last phase, `start_id` and `start_step` whose weights that starts from.
+
     Values that are words are sorted as the sweep names them.
     """
     of_trials = {
@@ -68,6 +70,9 @@ def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]]) -> pl.D
         "base_id": [trial.base.id for trial in trials],
         "model": [trial.model.label for trial in trials],
         "seed": [trial.seed for trial in trials],
+        "method": [trial.phase.objective.name if trial.phase else "" for trial in trials],
+        "start_id": [trial.origin[0].id for trial in trials],
+        "start_step": [trial.origin[1] for trial in trials],
     }
     frame = pl.DataFrame(of_trials | dict(axes))
     words = [frame[axis] for axis in axes if frame[axis].dtype == pl.String]

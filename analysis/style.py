@@ -19,6 +19,8 @@ INK = "#222222"
 GREY = "#6E6E6E"
 PALE = "#D0D0D0"
 
+COLOURS = (BLUE, VERMILION, SKY, ORANGE, "#009E73", "#CC79A7")  # of cells that are told apart by colour
+
 ROOM = 40  # characters of a value
 WIDTH_INCHES = 5.5  # the text width of a NeurIPS or ICML paper
 SETTINGS: dict[Any, Any] = {

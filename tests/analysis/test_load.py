@@ -149,6 +149,9 @@ def test_cells_name_what_a_sweep_wants():
         "base_id": trial().base.id,
         "model": "small",
         "seed": 3,
+        "method": "em",
+        "start_id": trial().base.id,
+        "start_step": 0,
         AXIS: 0.75,
         "rollout": "vllm",
     }
