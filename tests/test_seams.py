@@ -24,7 +24,7 @@ from em.store.missing import missing_units
 from em.store.record import Record
 from em.train.policy import LocalPolicy, Policy, Update
 from em.train.trainer import Trainer
-from em.trial import method
+from em.trial import method, stabiliser
 from em.trial.config import Config
 from em.trial.method import Method, Need, Tokens
 from em.trial.optimizer import Optimizer
@@ -306,10 +306,51 @@ def test_a_source_that_adds_work_after_results(tmp_path):
 # --- what the documents show
 
 
+def documented(holding: str) -> str:
+    """The example of docs/extending.md that holds this."""
+    page = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+    [block] = [block for part in page.split("```python\n")[1:] if holding in (block := part.split("```")[0])]
+    return block
+
+
+def test_the_documented_objective_minimises_the_entropy_of_answers(checkpoint, tmp_path, monkeypatch):
+    """One file of at most 60 lines: its loss is the score function's, and answers become likelier."""
+    code = documented("class SequenceEntropy")
+    assert len(code.splitlines()) <= 60
+    (tmp_path / "sequence.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(method.METHODS, "sequence_em", "sequence:SequenceEntropy")
+    config = small(checkpoint, tmp_path, "objective=sequence_em", "eval.steps=[8]", "rollout.samples=16")
+    store, units = Store(config.store), config.units([config.trial])
+    local.run(units, store, Console(quiet=True))
+    record = store.record(units[1].id)
+    first = [sample for sample in record.rollouts if sample.step == 1]
+    likelihoods = [sum(sample.logprobs or []) for sample in first]
+    others = [(sum(likelihoods) - own) / (len(first) - 1) for own in likelihoods]
+    expected = [own - other for own, other in zip(likelihoods, others, strict=True)]
+    assert config.objective.advantages(first) == pytest.approx(expected)
+    loss = -sum(a * own for a, own in zip(expected, likelihoods, strict=True)) / len(first)
+    assert record.steps[0].loss == pytest.approx(loss, rel=1e-4)
+    entropies = [metric.value for metric in record.metrics if metric.name == "sequence_entropy"]
+    assert entropies[0] == pytest.approx(-sum(likelihoods) / len(first))
+    assert sum(entropies[-3:]) < sum(entropies[:3])
+
+
+def test_the_documented_stabiliser_goes_with_any_method(checkpoint, tmp_path, monkeypatch):
+    (tmp_path / "sure.py").write_text(documented("class Sure"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(stabiliser.STABILISERS, "sure", "sure:Sure")
+    words = ["stabiliser=[sure]", "stabilisers.sure.probability=1e-9"]  # every token is likelier: nothing is trained
+    config = small(checkpoint, tmp_path, *words)
+    assert config.trial.id != small(checkpoint, tmp_path).trial.id
+    store, units = Store(config.store), config.units([config.trial])
+    local.run(units, store, Console(quiet=True))
+    assert [metrics.grad_norm for metrics in store.record(units[1].id).steps] == [0.0, 0.0]
+
+
 def test_the_documented_method_and_phases_are_complete(tmp_path, monkeypatch):
     """The method is written to a file, as the page says, and chosen by its name; the phases make eighteen units."""
-    blocks = (Path(__file__).parents[1] / "docs" / "extending.md").read_text().split("```python\n")[1:]
-    (tmp_path / "documented.py").write_text(blocks[0].split("```")[0])
+    (tmp_path / "documented.py").write_text(documented("class Reinforce"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(method.METHODS, "reinforce", "documented:Reinforce")
     words = ["objective=reinforce", "objective.baseline=0.2"]  # the selected prompt has its reference
@@ -318,7 +359,7 @@ def test_the_documented_method_and_phases_are_complete(tmp_path, monkeypatch):
     assert objective.weights(samples) == pytest.approx([0.8 / 5, -0.2 / 5])
     assert objective.metrics(samples) == {"reward": 0.5}
     made: dict[str, list[Unit]] = {}
-    exec(blocks[1].split("```")[0], made)
+    exec(documented("Earlier(phase=first"), made)
     assert [unit.last_step for unit in made["units"]] == [0, 5, *[10] * 16]
 
 
