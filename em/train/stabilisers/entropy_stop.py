@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class EntropyStop(Stabiliser):
     """The first step whose samples have less entropy than the floor is the last one that changes the weights."""
 
-    floor: float = 0.1  # nats a token, at temperature 1
+    floor: float = 0.02  # nats a token, at temperature 1
 
     name = "entropy_stop"
 
