@@ -49,11 +49,12 @@ class Select:
     samples: int = 16  # answers to each prompt
     first: int = 0  # answers to each prompt in a first round; then only those that may be among the best get the rest
     confidence: float = 0.8  # of the intervals that tell which these are
-    top: int = 1  # prompts that are selected
+    top: int = 1  # prompts that are selected; 0: there is only the ranking
     shard: int = 16  # prompts of a unit of work
 
     def __post_init__(self) -> None:
-        require_positive("select", samples=self.samples, top=self.top, shard=self.shard)
+        require_positive("select", samples=self.samples, shard=self.shard)
+        require(self.top >= 0, "select.top", self.top, "must be a number of prompts, or 0")
         fits = 0 <= self.first < self.samples
         require(fits, "select.first", self.first, f"must be 0 (one round) or less than select.samples={self.samples}")
         require(0 < self.confidence < 1, "select.confidence", self.confidence, "must be between 0 and 1")
@@ -136,7 +137,7 @@ class Pool:
     def chosen(self) -> list[int]:
         """The prompts that get the second round's answers."""
         found = [self.candidate(*of) for of in self.first_round.items()]
-        return contenders(found, self.select.top, self.select.confidence)
+        return contenders(found, max(1, self.select.top), self.select.confidence)
 
     def candidates(self) -> list[Candidate]:
         """The pool in its order, with all that was answered."""
@@ -261,8 +262,8 @@ def main(arguments: list[str], trainer: str = TRAINER) -> None:
     order = ranking(Pool(config, store).candidates())
     console.print(table(order))
     console.print(f"ranking: {save(config, order, store)}", soft_wrap=True)
-    best = order[: config.select.top]
-    console.print(f"prompts={config.select.name} trains on the best: {write(config, best)}", soft_wrap=True)
+    if best := order[: config.select.top]:
+        console.print(f"prompts={config.select.name} trains on the best: {write(config, best)}", soft_wrap=True)
 
 
 if __name__ == "__main__":

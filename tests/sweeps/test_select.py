@@ -176,7 +176,7 @@ def test_answers_that_are_missing_are_said(words):
         (["prompts.grader=maht"], "unknown grader 'maht': did you mean 'maths'?"),
         (["prompts.grader=''"], "prompts.grader='': name who compares"),
         (["select.first=16"], "select.first=16: must be 0 (one round) or less than select.samples=16"),
-        (["select.top=0"], "select.top=0: must be a number greater than 0"),
+        (["select.top=-1"], "select.top=-1: must be a number of prompts, or 0"),
         (["select.name=a/b"], "select.name='a/b': give a name that can be a file's"),
         (["select.confidence=1"], "select.confidence=1.0: must be between 0 and 1"),
         (["selekt.top=1"], "unknown option 'selekt.top': did you mean 'select.top'?"),
