@@ -16,7 +16,7 @@ import numpy as np
 from analysis import gain
 from bench.processes import command_seconds
 from bench.rows import Row, at_least
-from bench.trials import scores, store_of
+from bench.trials import QUIET, scores, store_of
 
 BASES, PROMPTS, SEEDS = range(40, 52), 8, 2
 
@@ -47,13 +47,8 @@ def rows(folder: Path) -> Iterator[Row]:
 def ranking(base: int, folder: Path) -> list[str]:
     """The pool's prompts, as `python -m sweeps.select` ranks them; those of equal variance by entropy."""
     store, cache = store_of(folder)
-    words = [
-        f"model.pretrain.seed={base}",
-        "select.top=0",
-        f"select.name=bench_{base}",
-        f"store={store}",
-        "tracking.progress=none",
-    ]
+    name = f"bench_{base}"
+    words = [f"model.pretrain.seed={base}", f"select.name={name}", "select.top=0", f"store={store}", *QUIET]
     command_seconds(sys.executable, "-m", "sweeps.select", *words, environment=os.environ | cache)
-    with (store / "selections" / f"bench_{base}.csv").open() as file:
+    with (store / "selections" / f"{name}.csv").open() as file:
         return [row["text"] for row in csv.DictReader(file)]

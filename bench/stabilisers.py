@@ -1,5 +1,7 @@
-"""What each stabiliser does to EM on three base models that no choice was made on, 16 seeds on each, after 10, 20 and 50
-steps: mean, spread over seeds, and decline from the best of these steps to the last.  Test problems, temperature 1.
+"""What each stabiliser does to EM on three base models that no choice was made on, 16 seeds on each.
+
+After 10, 20 and 50 steps, on test problems at temperature 1: mean, spread over seeds, and decline from the best of
+these steps to the last.
 
 EM_BENCHMARK_STORE names a folder of records to go on from; the base models are then those of the user's cache.
 """

@@ -17,8 +17,7 @@ from statistics import fmean
 from typing import Any
 
 import polars as pl
-import yaml
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 from rich.table import Table
 
 from em.cli import inputs
@@ -205,7 +204,7 @@ def write(config: SelectLaunch, best: Sequence[Candidate]) -> str:
         "template": literal(config.prompts.template),
     }
     head = f"{MARK}: {len(best)} of {len(config.prompts.texts)} prompts, for {config.model.label}.\n"
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120)
+    text = OmegaConf.to_yaml(OmegaConf.create(content))
     files.replace(name, (head + text).encode())
     return files.where(name)
 

@@ -1,13 +1,14 @@
 """What -h prints: how to use a command, the groups with their choices, and the fields that are changed most."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from omegaconf import OmegaConf
 
 from em.cli.compose import Root
-from em.cli.overrides import choices
+from em.cli.overrides import LISTS, choices
 
 FIELDS = {
+    "before": "earlier phases, [grpo] or [{phase: grpo, steps: 50}]",
     "seed": "of all random numbers of a trial; the first one, in a sweep",
     "sweep.seeds": "trials of each cell",
     "sweep.max_attempts": "failures after which a trial is given up",
@@ -17,11 +18,13 @@ FIELDS = {
     "optimizer.lr": "learning rate",
     "objective.loss_temperature": "of the distribution whose entropy is minimised",
     "rollout.samples": "answers of one optimiser step",
+    "rollout.samples_per_prompt": "with several prompts; 0: all take turns",
     "rollout.temperature": "at which they are sampled",
     "rollout.max_new_tokens": "their length at most",
     "eval.steps": "optimiser steps after which a trial is measured",
     "eval.temperatures": "at which problems are answered",
     "eval.samples": "answers to each problem",
+    "eval.statistics": "of the model's distributions: none, tokens, logits",
     "eval.texts": "which answers keep their text: all, sample, none",
     "cluster.lanes": "0: as many as there is room for",
     "tracking.wandb": "mirror the sweep to W&B",
@@ -35,13 +38,13 @@ def describe(usage: str, root: Root | None, words: Sequence[str]) -> str:
         return usage
     composed = root.compose(root.words(words))
     chosen = root.chosen(root.words(words))
-    groups = {name: ", ".join(options) for name, options in choices().items() if name in chosen}
+    groups = {name: options for name, options in choices().items() if name in chosen or name in LISTS}
     fields = {name: OmegaConf.select(composed, name) for name in FIELDS if name.partition(".")[0] in composed}
     return "\n".join(
         [
             usage,
             "Groups, GROUP=CHOICE (each choice is a file of conf/GROUP):",
-            *(f"  {name:10} {options}  [{chosen[name]}]" for name, options in groups.items()),
+            *(f"  {name:10} {', '.join(options)}  [{made(chosen, name, options)}]" for name, options in groups.items()),
             "",
             "Fields, NAME=VALUE (all of them, with comments, are in the dataclasses of em/trial and sweeps/config.py):",
             *(f"  {name:26} {shown(value):14} {FIELDS[name]}" for name, value in fields.items()),
@@ -49,6 +52,12 @@ def describe(usage: str, root: Root | None, words: Sequence[str]) -> str:
             "--cfg job prints the whole config, --info defaults the files that make it; -sc install=bash completes.",
         ]
     )
+
+
+def made(chosen: Mapping[str, object], name: str, options: Sequence[str]) -> object:
+    """The choice of a group; `none` where it has none, or follows another group that it has no file for."""
+    choice = chosen.get(name, "none")
+    return choice if isinstance(choice, list) or str(choice).strip("[]").split(",")[0] in options else "none"
 
 
 def shown(value: object) -> str:
