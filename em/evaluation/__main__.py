@@ -7,7 +7,6 @@
 Everything else is as in `python -m em`: eval.data=FOLDER for benchmarks in files, eval.temperatures=[0.0], store=...
 """
 
-import dataclasses
 from functools import reduce
 from typing import Any
 
@@ -15,6 +14,7 @@ from em.cli.command import read_words, run_command, terminal
 from em.cli.compose import compose_trial
 from em.cli.inputs import with_weights
 from em.cli.local import run
+from em.cli.overrides import VARIED
 from em.errors import InputError, require, require_known
 from em.evaluation.table import table
 from em.store import Store
@@ -27,11 +27,11 @@ from em.trial.identity import capacity_fields
 from em.trial.method import Method
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
-from em.trial.trial import Phase, Trial
+from em.trial.trial import Trial
 from em.trial.unit import Unit
 
 OURS = ("trial", "step", "model.path")  # with a recorded trial
-PARTS = {"model", "seed", *(field.name for field in dataclasses.fields(Phase))}
+PARTS = {*VARIED, "before"}
 CAPACITY = {  # what changes no trial, and may be another one today: where a trial has it, by its name in the config
     f"{part}.{name}": f"{place}.{name}"
     for part, place, kind in (

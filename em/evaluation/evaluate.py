@@ -102,7 +102,7 @@ class Evaluator:
         """The P requests of an evaluation and the P references."""
         if evaluation.id not in self.prepared:
             benchmark = evaluation.benchmark
-            graders.require_ready(benchmark)
+            graders.require_ready(benchmark.grader, f"benchmarks.{benchmark.name}")
             pairs = digested_problems(benchmark)
             strings, ids = self.reader.stops(benchmark.stop)
             require(

@@ -121,7 +121,7 @@ class Regrader:
     def references_of(self, benchmark: Benchmark) -> list[str]:
         """Raises InputError where these are not to be had, or are not of the problems that were answered."""
         if benchmark.digest not in self.references:
-            graders.require_ready(benchmark)
+            graders.require_ready(benchmark.grader, f"benchmarks.{benchmark.name}")
             local = expanded(self.data) / f"{benchmark.name}.jsonl"
             if self.data and local.is_file():
                 benchmark = replace(benchmark, path=str(local))

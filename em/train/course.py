@@ -8,6 +8,7 @@ from functools import partial
 from statistics import fmean
 
 from em.errors import require
+from em.evaluation import graders
 from em.evaluation.evaluate import Evaluator, Measured
 from em.rollout.reader import Reader
 from em.store.record import Metric, Record, StepMetrics, StepSeconds, WeightDigest
@@ -18,6 +19,7 @@ from em.train.sampling import Sampling
 from em.train.selection import Selector
 from em.train.trajectory import Trajectory
 from em.trial.evaluation import Texts
+from em.trial.method import Need
 from em.trial.trial import Phase, Trial
 from em.trial.unit import Unit
 
@@ -61,6 +63,9 @@ class Training:
         self.sampling = Sampling(evaluator, texts)
         self.trajectory = Trajectory(prompts=self.prompts)
         self.stopped = False  # a stabiliser has ended it: weights stay as they are
+
+        if self.phase is not None and Need.rewards in self.phase.method.needs:
+            graders.require_ready(self.phase.prompts.grader, "prompts")
 
     def begin(self) -> None:
         self.replay.check(self.prompts, self.replay.prompts or self.prompts)

@@ -257,7 +257,7 @@ class LocalPolicy(Policy):
             weights.restore(self.model, own)
 
     def mark(self, name: str) -> None:
-        self.marked = {name: weights.copy_of(self.model)}
+        self.marked = {name: {key: tensor.cpu() for key, tensor in weights.copy_of(self.model).items()}}
 
     def recall(self, name: str) -> bool:
         if name not in self.marked:

@@ -26,7 +26,9 @@ def values(records: pl.DataFrame, scores: pl.DataFrame, evaluations: Sequence[Ev
 
     `scores` are of these evaluations, as of `analysis.load.scores`.  A trial's metrics are those of its longest record.
     """
-    steps = longest(records).select("trial_id", "steps").explode("steps").unnest("steps")
+    recorded = longest(records)
+    steps = recorded.select("trial_id", "steps").explode("steps").unnest("steps")
+    own = recorded.select("trial_id", "metrics").explode("metrics").drop_nulls().unnest("metrics")
     metrics = steps.unpivot(index=["trial_id", "step"], variable_name="name").cast({"value": pl.Float64})
     place, headlines = ("trial_id", "step", "temperature"), load.headlines(scores, evaluations)
     measured = pl.concat(
@@ -39,7 +41,8 @@ def values(records: pl.DataFrame, scores: pl.DataFrame, evaluations: Sequence[Ev
     suffix = pl.col("temperature").replace_strict(suffixes, default="", return_dtype=pl.String)
     name = (pl.col("name") + suffix).str.replace_all(r"\W", "_")
     measured = measured.select("trial_id", "step", name, "value")
-    return pl.concat([metrics, measured]).drop_nulls("value").sort("trial_id", "step", maintain_order=True)
+    of_method = own.select("trial_id", "step", pl.col("name").str.replace_all(r"\W", "_"), "value")
+    return pl.concat([metrics, of_method, measured]).drop_nulls("value").sort("trial_id", "step", maintain_order=True)
 
 
 def longest(records: pl.DataFrame) -> pl.DataFrame:

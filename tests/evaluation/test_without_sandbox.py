@@ -9,7 +9,6 @@ import pytest
 from em.errors import InputError
 from em.evaluation import graders, sandbox
 from em.evaluation.sandbox import DEFAULT, SandboxError, Verdict, bailiff, bubblewrap
-from em.trial.evaluation import Benchmark
 from tests.evaluation.sandboxing import GOOD, SHORT, TESTS, assert_gone, needs_sandbox, sleeper
 
 pytestmark = needs_sandbox
@@ -38,7 +37,7 @@ def test_bubblewrap_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(SandboxError, match="bubblewrap is not installed"):
         sandbox.run(GOOD, TESTS)
     with pytest.raises(InputError, match=r"^benchmarks.plus.grader=code: .* benchmarks.plus.grader=code_without_"):
-        graders.require_ready(Benchmark(name="plus", hub="owner/plus", grader="code"))
+        graders.require_ready("code", "benchmarks.plus")
 
 
 @pytest.mark.usefixtures("uncached")

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from em.errors import require_known
-from em.trial.evaluation import Benchmark
 
 TIMEOUT = "timeout"
 
@@ -51,11 +50,11 @@ def check(name: str) -> None:
     require_known("grader", name, GRADERS)
 
 
-def require_ready(benchmark: Benchmark) -> None:
-    """Raise InputError where this machine cannot grade the benchmark's answers."""
-    check(benchmark.grader)
-    if needs := GRADERS[benchmark.grader].needs:
-        pkgutil.resolve_name(needs)(f"benchmarks.{benchmark.name}.grader={benchmark.grader}")
+def require_ready(name: str, owner: str) -> None:
+    """Raise InputError where this machine cannot grade the answers to what `owner` is, a benchmark or the prompts."""
+    check(name)
+    if needs := GRADERS[name].needs:
+        pkgutil.resolve_name(needs)(f"{owner}.grader={name}")
 
 
 def grader(name: str) -> Grader:
