@@ -6,8 +6,8 @@ READY := .venv/ready-$(PROFILE)
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny smoke plan select figures status watch pause resume stop add first failures why doctor check test test-slow bench \
-	bench-sweep bench-eval bench-wandb chaos clean wandb wandb-sync wandb-dashboard
+.PHONY: help setup tiny smoke plan select figures calibration status watch pause resume stop add first failures why doctor \
+	check test test-slow bench bench-sweep bench-eval bench-wandb chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -34,6 +34,9 @@ select: $(READY) ## rank a pool of prompts by the paper's rule: ARGS="prompts=js
 
 figures: $(READY) ## draw SWEEP from what is recorded
 	$(PY) -m sweeps.figures sweep=$(SWEEP) $(ARGS)
+
+calibration: $(READY) ## confidence against accuracy in SWEEP, before and after EM: ARGS=eval.statistics=tokens
+	$(PY) -m sweeps.calibration sweep=$(SWEEP) $(ARGS)
 
 status watch: $(READY) ## how SWEEP stands, from what is in the store: once, or live
 	$(PY) -m sweeps.status $(filter watch,$@) sweep=$(SWEEP) $(ARGS)
