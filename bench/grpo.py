@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from analysis import gain, stats
-from bench.rows import Row, at_least
+from bench.rows import Row, at_least, at_most
 from bench.trials import scores, store_of
 from em.store import Store
 
@@ -30,7 +30,7 @@ def rows(folder: Path) -> Iterator[Row]:
     yield Row("GRPO: gain, low end over base models", gains.low, "points", at_least(0))
     worst = float((100 * (models["low"] - models["base_score"])).min())  # type: ignore[arg-type]
     yield Row("GRPO: gain, low end over seeds, worst base", worst, "points", at_least(0))
-    yield Row("GRPO: base models that lose", float(gains.losing), "", at_least(0))
+    yield Row("GRPO: base models that lose", float(gains.losing), "", at_most(0))
     first, last = rewards(Store(store_of(folder)[0]), trials)
     yield Row("GRPO: reward, step 20 minus step 1", 100 * (last - first), "points", at_least(0))
 

@@ -228,7 +228,7 @@ def compose_launch(arguments: Sequence[str]) -> Launch:
         own = [*words, *map("=".join, chosen.items())]
         made = LAUNCH.config(LAUNCH.compose(own), own) if chosen else launch
         same = (made.eval, made.benchmarks) == (launch.eval, launch.benchmarks)
-        said = "changes what is measured, which all trials of a sweep share"
+        said = "changes what is measured, which all trials of a sweep share; name that for all, eval.steps=[...]"
         require(same, ",".join(chosen), ",".join(chosen.values()), said)
         variants.append(Variant(chosen, made))
     return replace(inputs.resolve(launch), variants=tuple(variants))

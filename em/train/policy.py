@@ -273,9 +273,7 @@ class LocalPolicy(Policy):
         groups: dict[str, dict[str, torch.Tensor]] = {"weights": dict(self.model.named_parameters())}
         if resumable:
             groups["mean"], groups["in_mean"] = self.mean, {"": torch.tensor(self.in_mean)}
-            for name, tensor in self.model.named_parameters():
-                for key, value in self.optimizer.optimizer.state.get(tensor, {}).items():
-                    groups.setdefault(f"optimizer.{key}", {})[name] = value
+            groups |= weights.optimizer_groups(self.model, self.optimizer.optimizer)
         weights.save(path, groups, self.digest())
 
     def load(self, path: Path) -> bool:
@@ -284,13 +282,9 @@ class LocalPolicy(Policy):
             weights.restore(self.model, groups["weights"])
         except (weights.StateError, LookupError, RuntimeError):  # damaged, or of another model
             return False
-        named, device = dict(self.model.named_parameters()), self.model.device
-        self.mean = {name: tensor.to(device) for name, tensor in groups.get("mean", {}).items()}
+        self.mean = {name: tensor.to(self.model.device) for name, tensor in groups.get("mean", {}).items()}
         self.in_mean = int(groups["in_mean"][""]) if "in_mean" in groups else 0
-        for group, tensors in groups.items():
-            owner, _, key = group.partition(".")
-            for name, value in tensors.items() if owner == "optimizer" else ():
-                self.optimizer.optimizer.state[named[name]][key] = value.to(device)
+        weights.set_optimizer(self.model, self.optimizer.optimizer, groups)
         return self.digest() == digest
 
     def clear_cache(self) -> None:

@@ -9,6 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+MOMENTS = "optimizer."  # with this begins the name of a group of what an optimiser remembers
+
 
 def digest(model: nn.Module) -> str:
     """SHA-256 over names, types, shapes and bytes of all parameters, tied ones once."""
@@ -33,6 +35,25 @@ def restore(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def are_finite(model: nn.Module) -> bool:
     """Whether the norm of all weights is finite; weights whose norm overflows make non-finite activations as well."""
     return bool(torch.nn.utils.get_total_norm(list(model.parameters())).isfinite())
+
+
+def optimizer_groups(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
+    """What an optimiser remembers of the weights, by what it is and by their names."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in model.named_parameters():
+        for key, value in optimizer.state.get(tensor, {}).items():
+            groups.setdefault(f"{MOMENTS}{key}", {})[name] = value
+    return groups
+
+
+def set_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, groups: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Let an optimiser that has not begun remember those among these groups that `optimizer_groups` gave."""
+    named = dict(model.named_parameters())
+    for group, tensors in groups.items():
+        for name, value in tensors.items() if group.startswith(MOMENTS) else ():
+            optimizer.state[named[name]][group.removeprefix(MOMENTS)] = value.to(named[name].device)
 
 
 class StateError(Exception):
