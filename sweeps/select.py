@@ -180,12 +180,12 @@ def ranking(candidates: Sequence[Candidate]) -> list[Candidate]:
     return ranked(full) + ranked([candidate for candidate in candidates if candidate.samples < most])
 
 
-def compose(arguments: Sequence[str]) -> SelectLaunch:
-    """The config of a selection, its pool read."""
+def compose(arguments: Sequence[str], left_out: list[str] | None = None) -> SelectLaunch:
+    """The config of a selection, its pool read; `left_out` gets why prompts are left out, those without a reference."""
     words = ROOT.words(arguments)
     config = ROOT.config(ROOT.compose(words), words)
-    config = replace(inputs.resolve_trial(config), benchmarks={})
-    prompts = config.prompts
+    prompts = inputs.resolve_prompts(config.prompts, left_out if left_out is not None else [])
+    config = replace(config, model=inputs.resolve_model(config.model), prompts=prompts, benchmarks={})
     require(bool(prompts.texts), "prompts.texts", [], "give a pool, prompts=jsonl prompts.path=...")
     remedy = "name the field of the references, prompts.answer_field=answer, and prompts.grader"
     require(bool(prompts.answers), "prompts.answer_field", "''", remedy)
@@ -241,8 +241,11 @@ def describe(config: SelectLaunch, planned: Plan) -> str:
 
 
 def main(arguments: list[str], trainer: str = TRAINER) -> None:
-    config = compose(arguments)
+    left_out = list[str]()
+    config = compose(arguments, left_out)
     store, console = Store(config.store), terminal()
+    if left_out:
+        console.print(f"left out {len(left_out)} prompts without a reference: {left_out[0]}", soft_wrap=True)
     source: Source = Pool(config, store)
     planned = plan(config, store, source)
     console.print(describe(config, planned), highlight=False, soft_wrap=True)

@@ -98,8 +98,11 @@ def looks_local(path: str) -> bool:
     return path.startswith(("/", ".", "~")) or path.count("/") > 1
 
 
-def resolve_prompts(prompts: Prompts) -> Prompts:
-    """`prompts` with their file read; only where there is neither a file nor a text are they left to a selection."""
+def resolve_prompts(prompts: Prompts, left_out: list[str] | None = None) -> Prompts:
+    """`prompts` with their file read; only where there is neither a file nor a text are they left to a selection.
+
+    Where `left_out` is given, rows whose reference cannot be used are left out, and why is added to it.
+    """
     if prompts.suites and not prompts.path and not prompts.texts:
         drawn = [problem for suite in prompts.suites for problem in tasks.problems(suite, "train", prompts.limit)]
         texts, answers = [problem.prompt for problem in drawn], [problem.answer for problem in drawn]
@@ -117,14 +120,22 @@ def resolve_prompts(prompts: Prompts) -> Prompts:
         return prompts
     asked = [prompts.answer_field] if prompts.answer_field else []
     of = Benchmark(name="prompts", path=prompts.path, answer_fields=asked or ["none"], grader=prompts.grader)
-    read = [
-        (row.question([prompts.text_field]), reference(row, of) if asked else "")
-        for row in rows(prompts.path, "prompts.path")
-    ]
+    read = list[tuple[str, str] | None]()  # None: left out
+    for row in rows(prompts.path, "prompts.path"):
+        text = row.question([prompts.text_field])
+        try:
+            read.append((text, reference(row, of) if asked else ""))
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out.append(str(error))
+            read.append(None)
+    if left_out and not any(read):
+        raise InputError(left_out[0])
     for row in prompts.rows:
         if not 0 <= row < len(read):
             raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(read) - 1}")
-    chosen = [read[row] for row in prompts.rows] if prompts.rows else read
+    chosen = [pair for pair in ([read[row] for row in prompts.rows] if prompts.rows else read) if pair]
     texts, answers = [text for text, _ in chosen], [answer for _, answer in chosen] if asked else []
     return replace(prompts, texts=texts, answers=answers, path=str(expanded(prompts.path).resolve()), rows=[])
 

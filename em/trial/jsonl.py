@@ -72,6 +72,10 @@ class Row:
     where: str  # file and line, for errors
 
     def value(self, name: str) -> Any:
+        """A field; one within another by its dotted path, `reward_model.ground_truth`."""
+        owner, _, rest = name.partition(".")
+        if name not in self.values and rest and isinstance(self.values.get(owner), dict):
+            return Row(self.values[owner], self.where).value(rest)
         if name not in self.values:
             raise InputError(f"{self.where}: {unknown_name('field', name, self.values)}")
         return self.values[name]

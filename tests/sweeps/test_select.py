@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from em.train.trajectory import Finished, Trajectory
 from em.trial.unit import Unit
 from sweeps import select
 from tests import near_empty
+from tests.conftest import random_model, write_checkpoint
 from tests.trials import run
 
 
@@ -70,6 +72,7 @@ def test_contenders_hold_whoever_may_be_among_the_best():
     assert contenders(sure, 1, 0.99) == [0, 2]
 
 
+DATA = Path(os.environ.get("EM_BENCHMARK_DATA", ""))
 POOL = 40
 RIGHT = {place: (place * 7) % 17 / 16 for place in range(POOL)}  # share of right answers, by place in the pool
 
@@ -188,6 +191,19 @@ def test_mistakes_are_one_line(words, more, said):
     assert said in str(caught.value)
 
 
+def test_prompts_without_a_reference_are_left_out_and_said(words, pool_file):
+    """Of a nested field; their rows keep their numbers."""
+    rows = [{"problem": f"p {place}", "answer": {"truth": "" if place == 2 else str(place)}} for place in range(5)]
+    pool_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    left_out: list[str] = []
+    nested = [*words, "prompts.answer_field=answer.truth", "prompts.grader=maths"]
+    assert select.compose(nested, left_out).prompts.answers == ["0", "1", "3", "4"]
+    assert left_out == [f"{pool_file}:3: answer.truth='': must say something"]
+    assert select.compose([*nested, "prompts.rows=[4,2,0]"]).prompts.answers == ["4", "0"]
+    with pytest.raises(InputError, match=r"pool.jsonl:3: answer.truth='': must say something"):
+        compose_trial([word for word in nested if not word.startswith("select")])
+
+
 def test_the_prompts_that_are_written_are_what_is_trained_on(words, tmp_path, monkeypatch):
     """Also where their text looks like an interpolation."""
     conf = tmp_path / "conf"
@@ -233,6 +249,34 @@ def test_through_lanes_and_again(words, tmp_path, monkeypatch):
     assert (tmp_path / "prompts" / "selected.yaml").read_text().startswith(select.MARK)
     again = subprocess.run(command, check=True, timeout=300, capture_output=True, text=True)
     assert " 0 to do" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.skipif(
+    not (DATA / "prompt_pool.jsonl").is_file(), reason="set EM_BENCHMARK_DATA to a folder with prompt_pool.jsonl"
+)
+def test_the_whole_real_pool_on_a_random_model(tmp_path):
+    """1,209 prompts, one of them without a reference, 16 answers each, none of them right: ties, so entropy decides."""
+    model = write_checkpoint(tmp_path / "model", random_model(tied=True, context=4096))
+    words = ["prompts=jsonl", f"prompts.path={DATA / 'prompt_pool.jsonl'}", "prompts.text_field=prompt"]
+    words += ["prompts.answer_field=reward_model.ground_truth", "prompts.grader=maths", "rollout=transformers"]
+    words += ["model=checkpoint", f"model.path={model}", "rollout.max_new_tokens=6", "select.top=4", "eval.texts=none"]
+    words += [f"store={tmp_path / 'results'}", "tracking.progress=none"]
+    command = [sys.executable, "-m", "sweeps.select", *words, "select.name=real_pool"]
+    config = select.compose(words)
+    done = subprocess.run([*command, "select.top=0"], check=True, timeout=1400, capture_output=True, text=True)
+    assert "left out 1 prompts without a reference" in done.stdout
+    assert "0 of 76 units of work so far, 76 to do" in done.stdout
+    with (tmp_path / "results" / "selections" / "real_pool.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["text"] for row in rows) == sorted(config.prompts.texts)
+    assert {row["samples"] for row in rows} == {"16"}
+    keys = [(-float(row["variance"]), -float(row["entropy"])) for row in rows]
+    assert keys == sorted(keys)
+    order = {text: place for place, text in enumerate(config.prompts.texts)}
+    tied = [[order[row["text"]] for row, key in zip(rows, keys, strict=True) if key == tie] for tie in set(keys)]
+    assert all(places == sorted(places) for places in tied)
 
 
 if __name__ == "__main__":
