@@ -202,24 +202,23 @@ class Course:
 
     def _is_at(self, trial: Trial, steps: int) -> bool:
         """Whether the policy has the weights of a trial's step now: because it had them before, or from a file."""
-        if not self.policy.recall(name_of(trial, steps)):
-            if self.states is None or not self.policy.can_save:
-                return False
+        at = self.policy.recall(name_of(trial, steps)) and self._is_recorded(trial, steps)
+        if not at and self.states and self.policy.can_save:
             with self.states.end(trial.id, steps) as path:
-                if path is None:
-                    return False
-                if not self.policy.load(path) or not self._is_recorded(trial, steps):
-                    self.policy.restore()
-                    return False
-            self.policy.mark(name_of(trial, steps))
-        self.policy.push()
-        return True
+                at = path is not None and self.policy.load(path) and self._is_recorded(trial, steps)
+            if at:
+                self.policy.mark(name_of(trial, steps))
+        if at:
+            self.policy.push()
+        else:
+            self.policy.restore()
+        return at
 
     def _is_recorded(self, trial: Trial, steps: int) -> bool:
         """Whether the weights are those that were measured there; where nothing is recorded, they are taken as they
         are."""
         recorded = Replay.of(self.recorded.get(trial.id)).digests.get(steps)
-        return recorded in (None, self.policy.digest())
+        return recorded is None or recorded == self.policy.digest()
 
     def _arrive(self, training: Training, step: int) -> None:
         """Measure what is to be measured of the weights after a step, and keep them where others start from them."""

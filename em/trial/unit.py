@@ -30,7 +30,10 @@ def keys_id(keys: tuple[tuple[int, str], ...]) -> str:
 
 @dataclass(kw_only=True)
 class Keep:
-    """Which states of weights are written beside the records: they save time, and change nothing."""
+    """Which states of weights are written beside the records: they save time, and change nothing.
+
+    One of an end has the size of the weights in fp32 (30 GB for a 7B model), one to go on from three times that.
+    """
 
     states: bool = True  # at ends that other trials start from, until the launch needs them no more
     every: int = 20  # steps, after which an unfinished trial is written down, to go on from after a crash; 0: never
