@@ -12,6 +12,7 @@ from em.cli.local import run
 from em.errors import InputError
 from em.store import Store
 from em.store.missing import missing_units
+from em.trial.unit import Unit
 
 
 def main(arguments: list[str]) -> None:
@@ -29,6 +30,8 @@ def main(arguments: list[str]) -> None:
     if missing:
         run(missing, store, console)
     console.print(summary(store, trial.id, trial.base.id, [unit.id for unit in units]))
+    if config.eval.statistics.has_logits:
+        console.print(logits(store, units))
 
 
 def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Table:
@@ -66,6 +69,30 @@ def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Tabl
         for name in [*names, "mean"]:
             cells = [shown.get((*column, temperature, name), "-") for column in columns]
             table.add_row(name, f"{temperature:g}", *cells, style="bold" if name == "mean" else None)
+    return table
+
+
+def logits(store: Store, units: list[Unit]) -> Table:
+    """What the distribution of all logits is after each step, benchmark by benchmark; step 0: the base model."""
+    table = Table(title="all logits of the answers")
+    numbers = {
+        "mean": "mean",
+        "sigma": "sigma",
+        "skewness": "skew",
+        "kurtosis": "kurt",
+        "minimum": "min",
+        "maximum": "max",
+    }
+    for heading in ("benchmark", "at", "step", *numbers.values()):
+        table.add_column(heading, justify="left" if heading == "benchmark" else "right")
+    for unit in units:
+        wanted = dict.fromkeys(measurement.key for measurement in unit.measurements)
+        results = store.evaluations(unit.trial.id, first=unit.id)
+        found = {(result.step, result.evaluation_id): result for result in reversed(results)}
+        for result in (found[key] for key in wanted if key in found):
+            of = next(of for of in result.distributions or [] if of.name == "logits")
+            values = (f"{getattr(of, name):.2f}" for name in numbers)
+            table.add_row(result.benchmark, f"{result.temperature:g}", str(result.step), *values)
     return table
 
 

@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 import torch
 
+from em.__main__ import main
 from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
 from em.evaluation.statistics import TOP
@@ -167,3 +168,19 @@ def test_without_a_model_they_are_refused(trainer, monkeypatch):
     monkeypatch.setattr(trainer.evaluator, "looks", None)
     with pytest.raises(InputError, match=r"eval.statistics=logits: needs the model"):
         trainer.evaluator.measure([Measurement(0, LOGITS)])
+
+
+def test_one_trial_prints_them(checkpoint, tmp_path, capsys):
+    words = [f"model.path={checkpoint(tied=True)}", "model=checkpoint", "rollout=transformers", "eval.steps=[1]"]
+    words += ["prompts.texts=['1+1?']", "rollout.samples=2", "rollout.max_new_tokens=4", "benchmarks.sum.limit=1"]
+    main([*words, "eval.statistics=logits", "eval.samples=1", f"store={tmp_path}"])
+    printed = capsys.readouterr().out
+    assert "all logits of the answers" in printed
+    row = next(
+        line for line in printed.splitlines() if "skew" not in line and line.startswith("│ max") and "│    1 │" in line
+    )
+    store = Store(tmp_path)
+    [unit] = [unit for unit in store.recorded_units() if store.record(unit).steps]
+    [of] = [result for result in store.record(unit).evaluations if result.benchmark == "max"]
+    assert of.distributions is not None
+    assert f"{of.distributions[0].sigma:.2f}" in row
