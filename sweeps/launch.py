@@ -58,6 +58,9 @@ def launch(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
     for trial_id, step in planned.unneeded:  # of a launch that was killed
         store.states.drop_end(trial_id, step)
+    for unit_id in store.states.unfinished_units():
+        if store.is_recorded(unit_id):
+            store.states.drop_unfinished(unit_id)
     checkpoints.prepare({unit.trial.base.id: unit.trial.model for unit in planned.todo}.values(), console)
     console.print("starting Ray and lanes", style="dim")
     cluster = config.cluster

@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from em.store.record import Status
@@ -60,6 +60,7 @@ class Queue:
         self.leases: dict[str, dict[str, Lease]] = {}  # by lane and unit id
         self.lanes: dict[str, LaneState] = {}
         self.known: set[str] = set()
+        self.first: set[str] = set()  # of those, what is to be done before everything else
         self.tried: set[str] = set()
         self.counts = dict.fromkeys(Status, 0)
         self.given_up = 0
@@ -88,12 +89,15 @@ class Queue:
             return keys is not None and keys.issuperset(measurement.key for measurement in unit.measurements)
 
         covered = [unit for waiting in (self.pending, self.urgent, self.ahead) for unit in waiting.withdraw(is_covered)]
+        ends = {unit.trial.id: unit.ends for unit in covered if unit.ends}
+        new = [replace(unit, ends=tuple({*unit.ends, *ends.get(unit.trial.id, ())})) for unit in new] if ends else new
         self.known -= {unit.id for unit in covered}
         self.known.update(unit.id for unit in new)
         ready = self.ahead.add(new)
         for unit in covered:
             ready += self.ahead.over(unit)
         ids = {unit.id for unit in units}
+        self.first |= ids if first else set()
         moved = self.pending.withdraw(lambda unit: unit.id in ids) if first else []
         (self.urgent if first else self.pending).put(moved + ready)
         return len(new)
@@ -191,7 +195,8 @@ class Queue:
                 self.fail(unit, outcome)
             else:
                 self.lanes[lane].done += 1
-                self.pending.put(self.ahead.over(unit))
+                for ready in self.ahead.over(unit):
+                    (self.urgent if ready.id in self.first else self.pending).put([ready])
                 if outcome.seconds:  # else it was recorded already, and says nothing of what the next will take
                     self.unit_seconds.append(outcome.seconds)
                 self.row.clear()

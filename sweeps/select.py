@@ -189,14 +189,26 @@ def compose(arguments: Sequence[str], left_out: list[str] | None = None) -> Sele
     require(bool(prompts.texts), "prompts.texts", [], "give a pool, prompts=jsonl prompts.path=...")
     remedy = "name the field of the references, prompts.answer_field=answer, and prompts.grader"
     require(bool(prompts.answers), "prompts.answer_field", "''", remedy)
+    rollout = config.rollout
+    require(rollout.temperature > 0, "rollout.temperature", rollout.temperature, "would give equal answers; take 1.0")
+    penalty = rollout.repetition_penalty
+    require(penalty == 1, "rollout.repetition_penalty", penalty, "measurements know none; leave it at 1.0")
+    require(not config.tracking.wandb, "tracking.wandb", "true", "shows sweeps, not selections; leave it out")
+    place(config)
     return config
 
 
-def write(config: SelectLaunch, best: Sequence[Candidate]) -> str:
-    """The prompts as a choice of `prompts`; where they lie.  Raises InputError where something else lies there."""
+def place(config: SelectLaunch) -> tuple[PosixFiles, str]:
+    """Where the selected prompts are written; raises InputError where something else lies there."""
     files, name = PosixFiles(CONF / "prompts"), f"{config.select.name}.yaml"
     ours = not files.exists(name) or files.read(name).decode().startswith(MARK)
     require(ours, "select.name", config.select.name, f"{files.where(name)} is not a selection; give another name")
+    return files, name
+
+
+def write(config: SelectLaunch, best: Sequence[Candidate]) -> str:
+    """The prompts as a choice of `prompts`; where they lie."""
+    files, name = place(config)
     content: dict[str, Any] = {
         "texts": [literal(candidate.text) for candidate in best],
         "answers": [literal(candidate.answer) for candidate in best],

@@ -18,6 +18,7 @@ from sweeps.snapshot import Snapshot
 from sweeps.source import Source
 
 PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
+LOOKS = 20  # for what a source wants more, where all that it wanted is done and it still wants some of that
 DROP_SECONDS = 10.0  # that lanes have to drop what they hold
 
 
@@ -36,6 +37,7 @@ class Supervisor:
     ) -> None:
         self.config, self.source, self.store, self.call, self.board = config, source, store, call, board
         self.finished = 0  # units, when the source was asked last
+        self.in_vain = 0  # times that it was asked since then, and wanted nothing that the queue does not know
         self.dropped: set[tuple[str, int]] = set()  # kept weights that were deleted
         self.display, self.console = display, console
 
@@ -80,19 +82,21 @@ class Supervisor:
     def ask_source(self, now: Snapshot) -> None:
         """After each result, add what the source wants by now; where that is nothing more, lanes may end."""
         finished = now.recorded + now.given_up
-        if not self.source.follows_results or finished == self.finished:
+        waits = now.is_open and not now.left  # a store may show the last records late, or the last units are given up
+        if not self.source.follows_results or (finished == self.finished and not waits):
             return
         self.finished = finished
         by_now = plan(self.config, self.store, self.source)
-        self.call("add", by_now.todo, False, by_now.attempts)
-        if not by_now.todo:
+        added = self.call("add", by_now.todo, False, by_now.attempts)
+        self.in_vain = self.in_vain + 1 if waits and not added else 0
+        if not by_now.todo or self.in_vain > LOOKS:
             self.call("close")
 
     def drop_states(self, now: Snapshot) -> None:
         """Delete the kept weights that nothing of this launch starts from any more."""
         for trial_id, step in {*now.unneeded} - self.dropped:
             self.store.states.drop_end(trial_id, step)
-        self.dropped |= {*now.unneeded}
+        self.dropped = {*now.unneeded}
 
     def stop(self, reason: str, drop: bool = False) -> None:
         self.call("stop", reason, drop)

@@ -178,13 +178,16 @@ def earlier(entry: Any, words: Sequence[str]) -> Earlier:
     remedy = "name its phase, before=[grpo] or before=[{phase: grpo, steps: 50}]"
     require("phase" in given, "before", shown(entry), remedy)
     for name in given:
-        require_known("option of before", str(name).partition(".")[0], [*OWN, *VARIED])
+        known = [*OWN, *(part for part in VARIED if part not in SHARED)]
+        require_known("option of before", str(name).partition(".")[0], known)
     options = [f"{name}={text(quoted(value))}" for name, value in given.items() if name not in OWN]
     shared = [word for word in words if read(word).key_or_group.partition(".")[0] in SHARED]
     own = [*shared, f"phase={given['phase']}", *options]
     try:
         config = TRIAL.config(TRIAL.compose(own), own)
         phase = replace(config, prompts=inputs.resolve_prompts(config.prompts)).phase
+        named = bool(phase.prompts.texts) or config.model.pretrain is not None
+        require(named, "prompts.texts", [], "name its own, before=[{phase: grpo, prompts: jsonl, prompts.path: ...}]")
     except InputError as error:
         raise InputError(f"before: {error}") from None
     remedy = "comes after another phase itself; write both, one after the other"

@@ -1,8 +1,9 @@
 """States of weights beside the records, which save work and prove nothing: the record's digests do that.
 
     states/ends/<trial id>-<step>.safetensors          where other trials start: kept while a launch has such trials
-    states/unfinished/<unit id>.parquet                how far a unit of work has come ...
-    states/unfinished/<unit id>-<step>.safetensors     ... and the state to go on from
+    states/unfinished/<unit id>/<way>.parquet          how far a unit of work has come, on which way: the id of the
+                                                       record whose tokens it trains on, or `sampled` ...
+    states/unfinished/<unit id>/<way>-<step>.safetensors     ... and the state to go on from
 
 A state that is not there, or cannot be read, costs the time to train it again, and nothing else.
 """
@@ -15,6 +16,7 @@ from typing import TypeVar
 from em.errors import InputError
 from em.store import schema
 from em.store.files import Files
+from em.trial.unit import Unit
 
 FOLDER, SUFFIX = "states", ".safetensors"
 T = TypeVar("T")
@@ -43,39 +45,39 @@ class States:
         with suppress(OSError):
             self.files.remove(_end(trial_id, step))
 
-    def keep_unfinished(self, unit_id: str, step: int, progress: object, write: Write) -> None:
+    def keep_unfinished(self, unit: Unit, step: int, progress: object, write: Write) -> None:
         """Keep how far a unit has come (a dataclass of what a record holds), and the state to go on from."""
-        name = f"{FOLDER}/unfinished/{unit_id}"
+        folder, way = _unfinished(unit)
+        state = f"{way}-{step}{SUFFIX}"
         with suppress(OSError):
-            self.files.replace_by(f"{name}-{step}{SUFFIX}", write)
-            self.files.replace(f"{name}.parquet", schema.parquet(schema.frame([progress])))  # from here on it counts
-            self._drop_unfinished(unit_id, but=step)
+            self.files.replace_by(f"{folder}/{state}", write)
+            content = schema.parquet(schema.frame([progress]))
+            self.files.replace(f"{folder}/{way}.parquet", content)  # from here on it counts
+            for name in self.files.list(folder):
+                if name.startswith(f"{way}-") and name != state:
+                    self.files.remove(f"{folder}/{name}")
 
     @contextmanager
-    def unfinished(self, unit_id: str, kind: type[T], step_of: Callable[[T], int]) -> Iterator[tuple[T, Path] | None]:
+    def unfinished(self, unit: Unit, kind: type[T], step_of: Callable[[T], int]) -> Iterator[tuple[T, Path] | None]:
         """How far a unit has come, as that dataclass, and the file of its state; None where nothing is kept of it."""
-        name = f"{FOLDER}/unfinished/{unit_id}"
+        folder, way = _unfinished(unit)
+        name = f"{folder}/{way}.parquet"
         try:
-            progress = schema.load(kind, self.files.read(f"{name}.parquet"), name)
-        except (OSError, InputError, schema.DamagedError):
+            progress = schema.load(kind, self.files.read(name), name)
+        except (OSError, InputError):
             yield None
             return
-        with self._opened(f"{name}-{step_of(progress)}{SUFFIX}") as path:
+        with self._opened(f"{folder}/{way}-{step_of(progress)}{SUFFIX}") as path:
             yield None if path is None else (progress, path)
 
     def drop_unfinished(self, unit_id: str) -> None:
         """The unit is finished, or begins anew."""
-        name = f"{FOLDER}/unfinished/{unit_id}.parquet"
         with suppress(OSError):
-            if self.files.exists(name):
-                self.files.remove(name)
-                self._drop_unfinished(unit_id)
+            self.files.remove(f"{FOLDER}/unfinished/{unit_id}")
 
-    def _drop_unfinished(self, unit_id: str, but: int | None = None) -> None:
-        folder = f"{FOLDER}/unfinished"
-        for name in self.files.list(folder):
-            if name.startswith(f"{unit_id}-") and name != f"{unit_id}-{but}{SUFFIX}":
-                self.files.remove(f"{folder}/{name}")
+    def unfinished_units(self) -> list[str]:
+        """The ids of the units of which something is kept."""
+        return self.files.list(f"{FOLDER}/unfinished")
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Path | None]:
@@ -89,6 +91,11 @@ class States:
             yield path
         finally:
             opened.__exit__(None, None, None)
+
+
+def _unfinished(unit: Unit) -> tuple[str, str]:
+    """The folder of a unit, and the beginning of its files there."""
+    return f"{FOLDER}/unfinished/{unit.id}", unit.source or "sampled"
 
 
 def _end(trial_id: str, step: int) -> str:

@@ -60,9 +60,10 @@ class Store:
         if record.status is Status.failed:
             name = f"failed/{record.unit_id}-{record.provenance.attempt_id}{SUFFIX}"
             return self.files.create_once(name, content)
-        if not self.files.create_once(_name(record.unit_id), content):
-            return False
+        is_first = self.files.create_once(_name(record.unit_id), content)
         self.states.drop_unfinished(record.unit_id)
+        if not is_first:
+            return False
         self.unindexed.append(index.rows_of(rows))
         if len(self.unindexed) >= index.ROWS:
             with suppress(OSError):  # only a cache; the record is there
@@ -108,7 +109,8 @@ class Store:
             records = [self.record(name) for name in self.units_of([trial.id])]
             longest = max(records, key=lambda record: len(record.steps), default=None)
             reached = longest is not None and any(digest.step >= steps for digest in longest.digests)
-            if longest is not None and (reached or len(longest.steps) >= steps):
+            ended = longest is not None and longest.status is Status.diverged
+            if longest is not None and (reached or ended or len(longest.steps) >= steps):
                 sources[trial.id] = longest.unit_id
         return {trial: self.record(source) for trial, source in sources.items()}
 

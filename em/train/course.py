@@ -11,7 +11,7 @@ from em.errors import require
 from em.evaluation import graders
 from em.evaluation.evaluate import Evaluator, Measured
 from em.rollout.reader import Reader
-from em.store.record import Metric, Record, StepMetrics, StepSeconds, WeightDigest
+from em.store.record import Metric, Record, Status, StepMetrics, StepSeconds, WeightDigest
 from em.store.states import States
 from em.train.policy import Policy
 from em.train.replay import Replay
@@ -155,7 +155,8 @@ class Course:
         self.unit, self.policy, self.evaluator, self.selector = unit, policy, evaluator, selector
         self.on_step, self.recorded, self.states = on_step, recorded, states
         self.trajectory, self.measured = Trajectory(), list[Measured]()
-        self.resumed: int | None = None  # the step whose state it went on from
+        self.resumed: int | None = None  # the step whose state it went on from ...
+        self.written = 0  # ... and the last one whose state was written
 
     def follow(self) -> None:
         """To the last measurement; `trajectory` holds what has happened, also where this raises."""
@@ -177,7 +178,7 @@ class Course:
             step += 1
             training.advance(step, self.on_step)
             self._arrive(training, step)
-            if self.states and unit.keep.every and step % unit.keep.every == 0 and step < last:
+            if unit.keep.every and step - self.written >= unit.keep.every and step < last:
                 self._write_down(training, step)
 
     def _training(self, trial: Trial, texts: Texts = Texts.none) -> Training:
@@ -189,6 +190,9 @@ class Course:
         path = self.unit.trial.path
         known = next((place for place in range(len(path), 0, -1) if self._is_at(*path[place - 1])), 0)
         for trial, steps in path[known:]:
+            record = self.recorded.get(trial.id)
+            if record is not None and record.status is Status.diverged and len(record.steps) < steps:
+                raise DivergedError(f"the phase before, trial {trial.id}: {record.error}")
             training = self._training(trial)
             training.begin()
             for step in range(1, steps + 1):
@@ -196,7 +200,9 @@ class Course:
                 self.on_step(0)
             with self.policy.averaged():
                 training.digest(steps)
-                self._keep_end(trial, steps)
+                self.policy.mark(name_of(trial, steps))
+                if (trial, steps) == path[-1] and steps in training.replay.digests:  # these are the recorded weights
+                    self._keep_end(trial, steps)
             self.policy.recall(name_of(trial, steps))  # the average, where that was measured
             self.policy.push()
 
@@ -248,17 +254,17 @@ class Course:
 
     def _write_down(self, training: Training, step: int) -> None:
         """So that a crash costs no more than the steps since."""
-        if self.states and self.policy.can_save and not training.stopped:
+        if self.states and self.policy.can_save and self.policy.between_updates and not training.stopped:
             self._collect(step)
-            self.states.keep_unfinished(
-                self.unit.id, step, training.trajectory, partial(self.policy.save, resumable=True)
-            )
+            save = partial(self.policy.save, resumable=True)
+            self.states.keep_unfinished(self.unit, step, training.trajectory, save)
+            self.written = step
 
     def _go_on(self, training: Training) -> int | None:
         """From where this unit was written down; the step that was, or None where that cannot be."""
         if self.states is None or not self.unit.keep.every or self.unit.last_step <= self.unit.keep.every:
             return None
-        with self.states.unfinished(self.unit.id, Trajectory, lambda found: found.steps[-1].step) as found:
+        with self.states.unfinished(self.unit, Trajectory, lambda found: found.steps[-1].step) as found:
             if found is None or found[0].prompts != training.prompts:
                 return None
             trajectory, path = found
@@ -268,6 +274,7 @@ class Course:
                 return None
         training.go_on(trajectory)
         self.trajectory, self.resumed = trajectory, trajectory.steps[-1].step
+        self.written = self.resumed
         self.policy.push()
         return self.resumed
 

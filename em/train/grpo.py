@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ from em.trial.method import Method, Need, Tokens
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from em.trial.rollout import Rollout
     from em.trial.sample import Sample
 
 EPSILON = 1e-4  # added to the standard deviation
@@ -63,19 +64,24 @@ class Grpo(Method):
     kl_coefficient: float = 0.0  # of the KL divergence to the base model; it is recorded in any case
     kl_correction: bool = True  # importance-weigh its estimate, which mends its gradient; DeepSeekMath does not
     iterations: int = 1  # optimiser updates on the samples of one step (mu in the paper); with one the ratio is 1
-    max_tokens: int = 512  # by which `constant` divides: the answers' token limit
+    max_tokens: int = 0  # by which `constant` divides; 0: the answers' token limit, rollout.max_new_tokens
     logit_temperature: float = 1.0  # logits are divided by it; TRL takes the sampling temperature
 
     name = "grpo"
     needs = frozenset({Need.rewards, Need.base_logprobs})
+    group = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive = ("clip_high", "iterations", "max_tokens", "logit_temperature")
+        positive = ("clip_high", "iterations", "logit_temperature")
+        require(self.max_tokens >= 0, "objective.max_tokens", self.max_tokens, "must be 0 or a number of tokens")
         require_positive("objective", **{name: getattr(self, name) for name in positive})
         require(0 < self.clip_low < 1, "objective.clip_low", self.clip_low, "must be between 0 and 1")
         coefficient = self.kl_coefficient
         require(0 <= coefficient < math.inf, "objective.kl_coefficient", coefficient, "must be 0 or greater")
+
+    def of(self, rollout: Rollout) -> Grpo:
+        return self if self.max_tokens else replace(self, max_tokens=rollout.max_new_tokens)
 
     @property
     def temperature(self) -> float:

@@ -62,10 +62,12 @@ class Policy(Sampler):
 
     device: str  # what it runs on, for the record
 
+    can_save = False  # whether `save` and `load` do something
+
     @property
-    def can_save(self) -> bool:
-        """Whether `save` and `load` do something, now."""
-        return False
+    def between_updates(self) -> bool:
+        """Whether no gradient waits for more: then all that training goes on from is in a state."""
+        return True
 
     @abstractmethod
     def begin(self, optimizer: Optimizer) -> None:
@@ -133,6 +135,8 @@ class Policy(Sampler):
 
 class LocalPolicy(Policy):
     """Model and engine in this process, on one GPU or on the CPU."""
+
+    can_save = True
 
     def __init__(self, folder: Path, model: Model, engine: EngineConfig) -> None:
         on_cpu = not torch.cuda.is_available()
@@ -234,6 +238,7 @@ class LocalPolicy(Policy):
 
     def restore(self) -> None:
         weights.restore(self.model, self.base)
+        self.mean, self.in_mean = {}, 0
 
     @torch.no_grad()
     def average(self, steps: int) -> None:
@@ -266,8 +271,8 @@ class LocalPolicy(Policy):
         return True
 
     @property
-    def can_save(self) -> bool:
-        return not self.accumulated  # a gradient that waits for more is not written
+    def between_updates(self) -> bool:
+        return not self.accumulated
 
     def save(self, path: Path, resumable: bool) -> None:
         groups: dict[str, dict[str, torch.Tensor]] = {"weights": dict(self.model.named_parameters())}

@@ -55,6 +55,8 @@ class Trainer:
         try:
             course.follow()
         except DriftedError:
+            if states is not None:
+                states.drop_unfinished(unit.id)
             return self.run(unit.anew, on_step, {}, states)
         except DivergedError as reason:
             status, error = Status.diverged, str(reason)

@@ -63,7 +63,10 @@ class StateError(Exception):
 def save(path: Path, groups: Mapping[str, Mapping[str, Tensor]], digest: str) -> None:
     """Write groups of tensors, `weights` among them, and the digest that these have, as safetensors."""
     tensors = {f"{group}/{name}": tensor for group, named in groups.items() for name, tensor in named.items()}
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, {"digest": digest})
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path, {"digest": digest})
+    except SafetensorError as error:  # a full disk, for one
+        raise OSError(f"{path}: cannot be written ({error})") from None
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], str]:

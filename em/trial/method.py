@@ -20,6 +20,7 @@ from em.trial.identity import fields_off_default, not_identity
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from em.trial.rollout import Rollout
     from em.trial.sample import Sample
 
 METHODS = {  # by name: where it is; the first is what a trial is trained by unless it says otherwise
@@ -56,7 +57,7 @@ class Method:
 
     `name`      its key in METHODS, which is part of a trial's id
     `version`   raised when a change of its code changes numbers: trials of the new version are other trials
-    `needs`       what it needs of samples
+    `needs`       what it needs of samples, and in `group` how many to each prompt
     `weights`     a number for each sample of a step, from all of them together: what its tokens count in the loss
     `advantages`  another: what its reward says against those of the others
     `terms`       each token's part of the loss, a differentiable function of its entropy and log-probability
@@ -72,9 +73,14 @@ class Method:
     name: ClassVar[str]
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Need]] = frozenset()
+    group: ClassVar[int] = 1  # fewest answers to a prompt that it learns something from
 
     def __post_init__(self) -> None:
         require_positive("objective", micro_batch_tokens=self.micro_batch_tokens)
+
+    def of(self, rollout: Rollout) -> Method:
+        """The method as it is for such samples, where its config leaves that open."""
+        return self
 
     @property
     def temperature(self) -> float:

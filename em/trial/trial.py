@@ -32,11 +32,19 @@ class Phase:
         require(some, "prompts.texts", [], "a phase of training needs at least one prompt")
         rewarded = bool(self.prompts.answers) or selected or Need.rewards not in self.objective.needs
         require(rewarded, "prompts.answers", [], f"objective {self.objective.name} needs an answer to each prompt")
+        each, group = self.rollout.samples_per_prompt, self.objective.group
+        fewest = each or self.rollout.samples // max(1, len(self.prompts.texts))
+        said = f"objective {self.objective.name} compares the answers to a prompt, give it {group} or more"
+        require(fewest >= group, "rollout.samples_per_prompt", each, said)
+        accumulate, updates = self.optimizer.accumulate, self.objective.updates
+        remedy = f"goes with one update a step, and objective {self.objective.name} makes {updates}; set it to 1"
+        require(accumulate == 1 or updates == 1, "optimizer.accumulate", accumulate, remedy)
 
     @cached_property
     def method(self) -> Method:
         """What is trained with: the objective, and the stabilisers over it."""
-        return Stabilised(method=self.objective, stabilisers=[*self.stabilisers.values()])
+        ordered = [self.stabilisers[name] for name in sorted(self.stabilisers)]  # the order of the words is no matter
+        return Stabilised(method=self.objective.of(self.rollout), stabilisers=ordered)
 
     @property
     def averaged(self) -> int:

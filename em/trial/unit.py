@@ -83,8 +83,8 @@ class Unit:
         return (self.trial.id, max(self.ends)) if self.ends else None
 
     def leads_to(self, start: tuple[str, int]) -> bool:
-        """Whether these weights are among those that working at it comes by."""
-        return self.trial.id == start[0] and self.last_step >= start[1]
+        """Whether it measures these weights: then what starts from them waits for it."""
+        return self.trial.id == start[0] and any(measurement.step == start[1] for measurement in self.measurements)
 
 
 def united(units: Iterable[Unit]) -> list[Unit]:

@@ -1,6 +1,7 @@
 """Phases as a command line names them: what each trains with, what came before, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,12 @@ def test_phases_come_back_from_what_a_record_keeps():
 
 
 def test_dr_grpo_divides_by_the_token_limit_and_not_by_the_spread():
-    objective = compose_trial(["phase=grpo", "objective=dr_grpo", "rollout.max_new_tokens=48"]).objective
-    assert objective == Grpo(normalisation=Normalisation.constant, scale=Scale.none, max_tokens=48)
+    """Also where that is an axis."""
+    launch = compose_launch(["phase=grpo", "objective=dr_grpo", "rollout.max_new_tokens=24,48", "sweep.name=x"])
+    for cell, limit in zip(expand.cells(launch), (24, 48), strict=True):
+        phase = phase_of(cell.trials[0])
+        assert phase.objective == Grpo(normalisation=Normalisation.constant, scale=Scale.none)
+        assert vars(phase.method)["method"] == replace(phase.objective, max_tokens=limit)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +91,17 @@ def test_dr_grpo_divides_by_the_token_limit_and_not_by_the_spread():
         (["keep.every=-1"], "keep.every=-1: must be 0 (never) or a number of steps"),
         (["phase=grpo", "prompts.suites=[]", "prompts.select=none"], "prompts.texts=[]: give prompts"),
         (["phase=grpo", "prompts.texts=['1?']"], "objective grpo needs an answer to each prompt"),
+        (
+            ["objective=grpo", "prompts.suites=[sum]"],
+            "rollout.samples_per_prompt=0: objective grpo compares",
+        ),
+        (["phase=grpo", "rollout.samples_per_prompt=1"], "rollout.samples_per_prompt=1: objective grpo compares"),
+        (["phase=grpo", "objective.iterations=2", "optimizer.accumulate=4"], "optimizer.accumulate=4: goes with one"),
+        (["before=[{phase: em, model.pretrain.seed: 3}]"], "unknown option of before 'model'"),
+        (
+            ["model=checkpoint", "model.path=o/m", "before=[grpo]", "prompts.texts=[a]"],
+            "before: prompts.texts=[]: ",
+        ),
         (["prompts.suites=[sums]"], "unknown suite of prompts.suites 'sums': did you mean 'sum'?"),
         (["prompts.suites=[sum]", "prompts.limit=9999"], "sum/train holds"),
         (["eval.statistics=logit"], "eval.statistics=logit"),

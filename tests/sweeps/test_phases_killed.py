@@ -36,7 +36,7 @@ def workers(store: Path) -> list[int]:
 
 
 def unfinished(store: Path) -> set[str]:
-    return {path.name for path in (store / "states" / "unfinished").glob("*.parquet")}
+    return {path.parent.name for path in (store / "states" / "unfinished").glob("*/*.parquet")}
 
 
 def is_written_down(store: Path, but: set[str]) -> bool:

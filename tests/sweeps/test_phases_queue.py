@@ -120,10 +120,31 @@ def test_what_is_added_waits_as_well_and_what_is_covered_is_not_waited_for() -> 
     assert longer.trial.id == rl.trial.id
     assert queue.add([longer]) == 1  # it covers the one that waited
     queue.finish("0", leased(queue, "0").id, DONE)
-    assert leased(queue, "0") == longer
+    taken = leased(queue, "0")
+    assert (taken.id, taken.ends) == (longer.id, (20,))  # what others start from is kept all the same
     assert queue.exchange("0") is Order.wait
     queue.finish("0", longer.id, DONE)
     assert {leased(queue, "0").id} <= {unit.id for unit in trained}
+
+
+def test_more_of_a_phase_whose_end_is_recorded_is_not_waited_for() -> None:
+    """Nor does giving it up give up what starts from that end."""
+    *_, first = units()
+    longer = expand.units(compose_launch(["phase=grpo", "eval.steps=[30]", "seed=range(0,1)"]))[1]
+    queue = queue_of([longer, first], lanes=2)
+    assert {leased(queue, "0").id, leased(queue, "1").id} == {longer.id, first.id}
+    assert compare([longer, first], NOTHING, Counter({longer.id: 3}), [], 3).todo == [first]
+
+
+def test_what_is_asked_for_first_stays_first_when_its_phase_is_done() -> None:
+    other = units("seed=range(0,3)", "optimizer.lr=2e-3")
+    base, rl, *trained = units("seed=range(0,2)")
+    queue = queue_of([base, rl, *other[2:]], lanes=1)
+    queue.add(trained, first=True)
+    for done in (base, rl):
+        assert leased(queue, "0") == done
+        queue.finish("0", done.id, DONE)
+    assert [leased(queue, "0"), leased(queue, "0")] == trained
 
 
 def test_a_recorded_phase_is_not_waited_for() -> None:

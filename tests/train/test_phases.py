@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
@@ -252,7 +253,7 @@ def test_a_damaged_state_costs_time_and_nothing_else(trainer, em, store, damage)
     of = unit(em, 3, keep=Keep(every=1))
     undisturbed = run(trainer, of)
     killed(trainer, of, store, 3)
-    [state] = (store.root / "states" / "unfinished").glob("*.safetensors")
+    [state] = (store.root / "states" / "unfinished").glob("*/*.safetensors")
     if damage == "cut":
         state.write_bytes(state.read_bytes()[:-100])
     elif damage == "other weights":
@@ -336,7 +337,7 @@ def test_a_kept_state_that_is_not_what_was_measured_is_not_used(trainer, fresh, 
 
 def test_three_phases_go_on_from_the_furthest_that_is_kept(trainer, fresh, em, rl, store, monkeypatch):
     trial = after(after(em, rl, 2), em.phase, 1, seed=4)
-    (first, first_steps), (second, second_steps) = trial.path
+    (first, first_steps), _ = trial.path
     expected = run(trainer, unit(trial, 1))
     worker = fresh()
     worker.run(unit(first, first_steps, ends=(first_steps,)), lambda step: None, {}, store.states)
@@ -345,7 +346,40 @@ def test_three_phases_go_on_from_the_furthest_that_is_kept(trainer, fresh, em, r
     made = worker.run(unit(trial, 1), lambda step: None, {}, store.states)
     assert asked == [1, 1]  # of the second phase, and of the third
     assert reproduced(dataclasses.replace(expected, **vars(made.trajectory))) == reproduced(expected)
-    assert f"{second.id}-{second_steps}.safetensors" in store.files.list("states/ends")
+
+
+def test_what_starts_from_a_diverged_phase_diverges_with_it(trainer, em, rl):
+    """It does not train that phase again: elsewhere it might not diverge."""
+    wild = dataclasses.replace(rl, optimizer=Optimizer(lr=1e30))
+    trial = after(em, wild, 3)
+    origin, steps = trial.origin
+    recorded = run(trainer, unit(origin, steps))
+    assert recorded.status is Status.diverged
+    made = trainer.run(unit(trial, 2), lambda step: None, {origin.id: recorded})
+    assert made.trajectory.status is Status.diverged
+    assert made.trajectory.error == f"the phase before, trial {origin.id}: {recorded.error}"
+    assert made.trajectory.steps == []
+
+
+def test_states_that_cannot_be_written_fail_nothing(trainer, em, store, monkeypatch):
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr(weights, "save_file", full)
+    done = trainer.run(unit(em, 4, ends=(4,), keep=Keep(every=1)), lambda step: None, {}, store.states)
+    assert done.trajectory.status is Status.done
+    assert store.files.list("states/ends") == []
+    assert not list((store.root / "states" / "unfinished").glob("*/*"))
+
+
+def test_a_drifted_replay_leaves_no_state_to_go_on_from(trainer, em, store):
+    """Else what is measured anew would go on from the tokens of the other attempt."""
+    recorded = run(trainer, unit(em, 4))
+    recorded.steps[2] = dataclasses.replace(recorded.steps[2], loss=9.0)
+    again = unit(em, 4, source="elsewhere", whole=unit(em, 4).measurements, keep=Keep(every=1))
+    done = trainer.run(again, lambda step: None, {em.id: recorded}, store.states)
+    assert (done.unit.source, done.resumed) == ("", None)
+    assert done.trajectory.steps == run(trainer, unit(em, 4)).steps
 
 
 def test_units_of_one_trial_are_one(em):
@@ -450,6 +484,23 @@ def test_the_average_is_what_is_measured_and_training_goes_on_without_it(trainer
         for weight in first[3:]:
             mean = mean + (weight - mean) / 3
         torch.testing.assert_close(measured[2][name], mean)
+
+
+def test_an_average_ends_with_its_trial(trainer, em):
+    """The base model that is measured next is the base model."""
+    base = run(trainer, unit(em.base, 0))
+    run(trainer, unit(with_stabilisers(em, Averaging(steps=3)), 3))
+    assert reproduced(run(trainer, unit(em.base, 0))) == reproduced(base)
+
+
+def test_the_order_of_stabilisers_is_no_matter(em):
+    """Their trial has one id."""
+    of = tokens(entropy=[0.01, 0.5], base_logprob=[-2.0, -2.0])
+    floor, region = TokenFloor(), TrustRegion()
+    one, two = (with_stabilisers(em, *order).phase for order in ((floor, region), (region, floor)))
+    assert one is not None
+    assert two is not None
+    assert one.method.terms(of).tolist() == two.method.terms(of).tolist()
 
 
 def test_a_phase_after_an_averaged_one_starts_from_the_average(fresh, trainer, em, store):
