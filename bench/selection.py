@@ -18,7 +18,7 @@ from bench.processes import command_seconds
 from bench.rows import Row, at_least
 from bench.trials import QUIET, scores, store_of
 
-BASES, PROMPTS, SEEDS = range(40, 52), 8, 2
+BASES, PROMPTS, SEEDS = range(40, 52), 8, 1
 
 
 def rows(folder: Path) -> Iterator[Row]:
