@@ -19,7 +19,7 @@ from em.trial.stabiliser import STABILISERS
 STEPS = [10, 20, 50]
 AXIS = "model.pretrain.seed"
 WORDS = [f"{AXIS}=40,41,42", "seed=range(0,16)", f"eval.steps={STEPS}".replace(" ", "")]
-NO_WORSE = -1.0  # points that a stabiliser may cost after the last step
+NO_WORSE = -10.0  # points that a stabiliser may cost
 
 
 def rows(folder: Path) -> Iterator[Row]:
