@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+from numpy.random import default_rng
 
 from analysis import stats
 from bench.rows import Row, at_least
@@ -32,8 +33,8 @@ def rows(folder: Path) -> Iterator[Row]:
         for step in (STEPS[0], STEPS[-1]):
             strata = [(of[f"{step}"] - of[f"{step}_plain"]).to_numpy() for of in both.partition_by("model")]
             mean = float(sum(of.mean() for of in strata) / len(strata))
-            low, high = (min(ends) for ends in zip(*map(stats.student_interval, strata), strict=True))
-            print(f"{name}, step {step}, against none: {mean:+.1f}, lowest interval of a base {low:.1f} to {high:.1f}")
+            low, high = stats.interval(default_rng(0), *strata)
+            print(f"{name}, step {step}, against none: {mean:+.1f} (95% interval over seeds {low:.1f} to {high:.1f})")
             yield Row(f"{name} against none, step {step}", mean, "points", at_least(NO_WORSE))
 
 
@@ -41,7 +42,7 @@ def per_seed(words: list[str], folder: Path) -> pl.DataFrame:
     """A row for each model and seed, a column for each step; in per cent."""
     name = words[0].partition("[")[2].rstrip("]") if words else "plain"
     trials = scores([*WORDS, *words, f"sweep.name={name}"], folder)
-    return trials.with_columns(100 * pl.col("score")).pivot("step", index=["model", "seed"], values="score")
+    return trials.with_columns(pl.col("score") * 100).pivot("step", index=["model", "seed"], values="score")
 
 
 def table(name: str, trials: pl.DataFrame) -> str:
