@@ -236,7 +236,7 @@ def content(rng: random.Random) -> bytes:
     if rng.random() < 0.1:
         text = f"[{text}]"
     data = text.encode(rng.choice(["utf-8"] * 8 + ["utf-16", "utf-16-le", "utf-32", "latin-1"]), errors="replace")
-    wrapped = [gzip.compress(data), codecs.BOM_UTF8 + data, b"PAR1" + data, rng.randbytes(rng.randint(0, 300))]
+    wrapped = [gzip.compress(data, mtime=0), codecs.BOM_UTF8 + data, b"PAR1" + data, rng.randbytes(rng.randint(0, 300))]
     return rng.choice(wrapped) if rng.random() < 0.15 else data
 
 

@@ -53,7 +53,7 @@ def test_what_is_odd_and_right_is_read(content, read, tmp_path):
         (b'{"problem": " \\n\\t"}', ":1: problem=' \\n\\t': is empty"),
         (b'{"problem": "a", "problem": "b"}', ":1: the field 'problem' stands there twice; keep one of them"),
         (b'{"problem": "a", "x": {"y": 1, "y": 2}}', ":1: the field 'y' stands there twice"),
-        (gzip.compress(GOOD), ": is compressed, not JSONL in UTF-8; unpack it with gunzip"),
+        (gzip.compress(GOOD, mtime=0), ": is compressed, not JSONL in UTF-8; unpack it with gunzip"),
         (GOOD.decode().encode("utf-16"), ": is in UTF-16, not JSONL in UTF-8; save it as UTF-8"),
         (GOOD.decode().encode("utf-16-le"), ": is in UTF-16, not JSONL in UTF-8; save it as UTF-8"),
         (GOOD.decode().encode("utf-32"), ": is in UTF-32"),
