@@ -35,7 +35,8 @@ def rows(folder: Path) -> Iterator[Row]:
         trials = scores(words, folder)
         by_text = {tuple(text): score for text, score in trials.group_by("prompts.texts").agg("score").iter_rows()}
         mean = {name: 100 * np.mean([by_text[(text,)] for text in group]) for name, group in groups.items()}
-        print(f"tiny-{base}: base {100 * trials['base_score'][0]:.1f}, EM on", mean, flush=True)
+        said = ", ".join(f"{name} {score:.1f}" for name, score in mean.items())
+        print(f"tiny-{base}: base {100 * trials['base_score'][0]:.1f}, EM on {said}", flush=True)
         means.append(mean)
     for other in ("random", "lowest"):
         gains = gain.over_models(np.array([mean["highest"] - mean[other] for mean in means]))

@@ -77,7 +77,13 @@ def wanted_at(cells: pl.DataFrame, axes: list[str], steps: list[int]) -> dict[in
     """
     shared = [pl.when(pl.n_unique(axis) == 1).then(pl.first(axis)).alias(axis) for axis in axes]
     bases = cells.group_by("base_id", maintain_order=True).agg(pl.first("model"), *shared)
-    bases = bases.with_columns(trial_id="base_id", seed=pl.lit(None, cells.schema["seed"])).select(cells.columns)
+    bases = bases.with_columns(
+        trial_id="base_id",
+        seed=pl.lit(None, cells.schema["seed"]),
+        method=pl.lit(""),
+        start_id="base_id",
+        start_step=pl.lit(0, cells.schema["start_step"]),
+    ).select(cells.columns)
     return {0: bases} | {step: cells for step in sorted(steps) if step > 0}
 
 

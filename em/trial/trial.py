@@ -35,7 +35,7 @@ class Phase:
         each, group = self.rollout.samples_per_prompt, self.objective.group
         fewest = each or self.rollout.samples // max(1, len(self.prompts.texts))
         said = f"objective {self.objective.name} compares the answers to a prompt, give it {group} or more"
-        require(fewest >= group, "rollout.samples_per_prompt", each, said)
+        require(group == 1 or fewest >= group, "rollout.samples_per_prompt", each, said)
         accumulate, updates = self.optimizer.accumulate, self.objective.updates
         remedy = f"goes with one update a step, and objective {self.objective.name} makes {updates}; set it to 1"
         require(accumulate == 1 or updates == 1, "optimizer.accumulate", accumulate, remedy)

@@ -117,7 +117,8 @@ def test_models_and_prompts_may_be_of_several_files(tmp_path, checkpoint):
 
 def test_the_frame_has_a_column_for_each_axis():
     frame = expand.frame(launch("objective=paper,reference_code", "seed=3,5"))
-    assert frame.columns == ["trial_id", "base_id", "model", "seed", "objective"]
+    of_trials = ["trial_id", "base_id", "model", "seed", "method", "start_id", "start_step"]
+    assert frame.columns == [*of_trials, "objective"]
     assert frame.select("seed", "objective").rows() == [
         (seed, name) for seed in (3, 5) for name in ("paper", "reference_code")
     ]

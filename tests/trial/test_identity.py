@@ -134,7 +134,7 @@ def other(value: Any) -> Any:
 
 
 SPECIAL = {  # have tests of their own
-    *("model.pretrain", "model.digest", "benchmark.suite", "benchmark.digest"),
+    *("model.pretrain", "model.digest", "benchmark.suite", "benchmark.pairs", "benchmark.digest"),
     *("phase.prompts.answers", "phase.prompts.answer_field", "phase.prompts.grader", "phase.prompts.suites", "before"),
 }
 
