@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import polars as pl
 import pytest
 from matplotlib.figure import Figure as Page
@@ -73,8 +74,8 @@ def test_it_is_drawn_with_every_seed(recorded):
     (ax,) = page.axes
     curves = {line.get_label(): line for line in ax.get_lines() if not str(line.get_label()).startswith("_")}
     assert list(curves) == ["0.5", "1"]
-    assert list(curves["0.5"].get_xdata()) == [0, 2, 10]
-    assert list(curves["0.5"].get_ydata()) == pytest.approx([60, 72.5, 45])
+    assert np.asarray(curves["0.5"].get_xdata()).tolist() == [0, 2, 10]
+    assert np.asarray(curves["0.5"].get_ydata()).tolist() == pytest.approx([60, 72.5, 45])
     assert len(ax.get_lines()) == 2 + 3  # a mean for each cell, and the seeds that have a score
 
 
