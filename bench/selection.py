@@ -51,5 +51,5 @@ def ranking(base: int, folder: Path) -> list[str]:
     name = f"bench_{base}"
     words = [f"model.pretrain.seed={base}", f"select.name={name}", "select.top=0", f"store={store}", *QUIET]
     command_seconds(sys.executable, "-m", "sweeps.select", *words, environment=os.environ | cache)
-    with (store / "selections" / f"{name}.csv").open() as file:
+    with (store / "selections" / f"{name}.csv").open(newline="") as file:
         return [row["text"] for row in csv.DictReader(file)]

@@ -246,7 +246,7 @@ def test_through_lanes_and_again(words, tmp_path, monkeypatch):
     command = [sys.executable, "-m", "tests.sweeps.test_select", str(tmp_path), *words, "select.first=8"]
     first = subprocess.run(command, check=True, timeout=300, capture_output=True, text=True)
     assert "6 to do" in first.stdout
-    with (tmp_path / "results" / "selections" / "selected.csv").open() as file:
+    with (tmp_path / "results" / "selections" / "selected.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == POOL
     assert rows[0]["answer"] == str(best(8)[0])
@@ -272,7 +272,7 @@ def test_the_whole_real_pool_on_a_random_model(tmp_path):
     done = subprocess.run([*command, "select.top=0"], check=True, timeout=1400, capture_output=True, text=True)
     assert "left out 1 prompts without a reference" in done.stdout
     assert "0 of 76 units of work so far, 76 to do" in done.stdout
-    with (tmp_path / "results" / "selections" / "real_pool.csv").open() as file:
+    with (tmp_path / "results" / "selections" / "real_pool.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["text"] for row in rows) == sorted(config.prompts.texts)
     assert {row["samples"] for row in rows} == {"16"}
