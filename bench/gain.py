@@ -14,6 +14,7 @@ import polars as pl
 from analysis import gain
 from bench.processes import command_seconds
 from bench.rows import Row, at_least
+from bench.trials import store_of
 
 POINTS = 8.0  # that EM has to gain on average, best against best
 COMPARED = {  # columns of the figure's numbers: base model, EM
@@ -23,8 +24,7 @@ COMPARED = {  # columns of the figure's numbers: base model, EM
 
 
 def rows(folder: Path) -> Iterator[Row]:
-    store = Path(os.environ.get("EM_BENCHMARK_STORE") or folder / "results")
-    cache = {} if store != folder / "results" else {"XDG_CACHE_HOME": str(folder / "cache")}
+    store, cache = store_of(folder)
     command_seconds(sys.executable, "-m", "sweeps", "sweep=gain", f"store={store}", environment=os.environ | cache)
     yield from verdicts(pl.read_csv(store / "figures" / "gain.csv"))
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from em.evaluation.distribution import Distribution
+from em.model.head import entropy_terms
 from em.store.record import LogitDistribution
 from em.trial.evaluation import Statistics
 from em.trial.sample import Sample
@@ -31,10 +32,9 @@ class AnswerStatistics:
     def update(self, logits_NV: Tensor, target_N: Tensor, answer_N: Tensor, position_N: Tensor) -> None:
         """`answer_N`, `position_N`: which answer a token is of, and which of its tokens it is, both from 0."""
         logp_NV = logits_NV.log_softmax(-1)
-        p_NV = logp_NV.exp()
-        entropy_N = -torch.where(p_NV > 0, p_NV * logp_NV, 0.0).sum(-1).double()
-        probability_N = p_NV.gather(-1, target_N[:, None])[:, 0].double()
-        per_token = torch.stack([torch.ones_like(entropy_N), entropy_N, probability_N]).cpu()
+        p_NV, _, entropy_N = entropy_terms(logp_NV)
+        probability_N = p_NV.gather(-1, target_N[:, None])[:, 0]
+        per_token = torch.stack([torch.ones_like(entropy_N), entropy_N, probability_N]).double().cpu()
         self.sums.index_add_(1, answer_N.cpu(), per_token)
         self.by_position.index_add_(1, position_N.cpu(), per_token[:2])
         for name, distribution in self.distributions.items():

@@ -40,3 +40,10 @@ class Head:
         if self.cap is not None:
             grad_NV = grad_NV * (1 - (logits_NV / self.cap).square())
         return grad_NV if self.scale == 1 else grad_NV * self.scale
+
+
+def entropy_terms(logp_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """p [N, V], p log p [N, V] with 0 log 0 = 0, and the entropy -sum_v p log p [N]."""
+    p_NV = logp_NV.exp()
+    plogp_NV = torch.where(p_NV > 0, p_NV * logp_NV, 0.0)
+    return p_NV, plogp_NV, -plogp_NV.sum(-1)

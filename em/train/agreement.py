@@ -12,10 +12,11 @@ import torch
 from transformers import PreTrainedModel
 
 from em.errors import InputError
+from em.model.head import entropy_terms
 from em.model.loading import load_tokenizer, vocabulary
 from em.rollout import Engine, Request
 from em.train.batching import micro_batches
-from em.train.objective import Objective, entropy_terms
+from em.train.objective import Objective
 from em.trial.method import default_method
 from em.trial.model import Model, Precision
 from em.trial.sample import Sample

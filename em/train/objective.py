@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from em.model.head import Head
+from em.model.head import Head, entropy_terms
 from em.train.batching import MicroBatch
 from em.trial.method import Method, Tokens
 
@@ -93,13 +93,6 @@ def slopes(terms: Terms, entropy: Tensor, logprob: Tensor, span: slice) -> tuple
         loss = terms(*at, span).sum()
         by_entropy, by_logprob = torch.autograd.grad(loss, at, allow_unused=True)
     return loss.detach(), torch.zeros_like(entropy) if by_entropy is None else by_entropy, by_logprob
-
-
-def entropy_terms(logp_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """p [N, V], p log p [N, V] with 0 log 0 = 0, and the entropy -sum_v p log p [N]."""
-    p_NV = logp_NV.exp()
-    plogp_NV = torch.where(p_NV > 0, p_NV * logp_NV, 0.0)
-    return p_NV, plogp_NV, -plogp_NV.sum(-1)
 
 
 def token_loss(

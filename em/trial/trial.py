@@ -106,7 +106,7 @@ class Trial:
         """The untrained model that this trial starts from, the same for all trials of one model and engine."""
         return Trial(model=self.model, engine=self.engine)
 
-    @property
+    @cached_property
     def origin(self) -> tuple[Trial, int]:
         """The trial, and its step, whose weights the last phase starts from."""
         if not self.before:
@@ -121,7 +121,7 @@ class Trial:
         return (*self.origin[0].path, self.origin) if self.before else ()
 
     def with_seed(self, seed: int) -> Trial:
-        """Another seed of the same cell; the base model that both start from is one object, its id made once."""
+        """Another seed of the same cell; what both start from are the same objects, their ids made once."""
         made = dataclasses.replace(self, seed=seed)
-        made.__dict__["base"] = self.base
+        made.__dict__.update(base=self.base, origin=self.origin)
         return made

@@ -71,7 +71,7 @@ class Unit:
     def last_step(self) -> int:
         return max(measurement.step for measurement in self.measurements)
 
-    @property
+    @cached_property
     def start(self) -> tuple[str, int] | None:
         """The id of the trial, and its step, whose weights this one starts from; None: the base model's."""
         origin, steps = self.trial.origin

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from em.model.head import Head
+from em.model.head import Head, entropy_terms
 from em.train import objective
 from em.train.batching import micro_batches
 from em.train.entropy import EntropyMinimisation
-from em.train.objective import Objective, entropy_terms, token_loss
+from em.train.objective import Objective, token_loss
 from em.trial.sample import Sample
 
 V, H = 7, 5
