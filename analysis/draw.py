@@ -22,7 +22,7 @@ from em.store import Store
 UNDATED = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
 
 # Columns of the seeds that are not in their file.
-UNSAVED = ("base_id", "base_score", "code_version", "outdated", "method", "start_id", "start_step")
+UNSAVED = ("base_id", "base_score", "code_version", "outdated", "method", "start_id", "start_step", "last_step")
 
 
 class Drawn(NamedTuple):
@@ -50,7 +50,7 @@ def draw_figures(store: Store, figures: Sequence[Figure], cells: pl.DataFrame, c
 
 def draw_figure(store: Store, figure: Figure, seeds: pl.DataFrame, console: Console) -> Drawn:
     if not seeds["score"].count():
-        missing = f"no score after step {figure.headline.step} of figure {figure.name}"
+        missing = f"no score {figure.headline.after} of figure {figure.name}"
         raise InputError(f"store={store.root}: holds {missing}, nothing to draw")
     kind, seeds = kind_of(figure.kind), seeds.sort(*figure.axes, "seed")
     numbers = kind.numbers(seeds, figure.axes, default_rng(0))
@@ -90,7 +90,7 @@ def title(figure: Figure, seeds: pl.DataFrame) -> str:
     of = f"{scored} trials" if scored == len(seeds) else f"{scored} of {len(seeds)} trials"
     who = style.line(models[0]) if len(models) == 1 else f"{len(models)} models"
     what = "entropy minimisation" if {*seeds["method"]} == {"em"} else "training"
-    return f"{who} after step {figure.headline.step} of {what}, {of}"
+    return f"{who} {figure.headline.after} of {what}, {of}"
 
 
 def add_legend(page: Page) -> None:

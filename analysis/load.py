@@ -40,8 +40,13 @@ class Headline:
     The base model is scored by the same evaluations, after step 0.
     """
 
-    step: int
+    step: int | None  # None: the last that is wanted of each trial
     evaluations: Sequence[Evaluation]
+
+    @property
+    def after(self) -> str:
+        """`after step 10`"""
+        return "after its last step" if self.step is None else f"after step {self.step}"
 
     @property
     def temperature(self) -> float:
@@ -58,10 +63,11 @@ class Headline:
         return f"{over},\n{sampled}"
 
 
-def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]]) -> pl.DataFrame:
+def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]], last: Sequence[int] = ()) -> pl.DataFrame:
     """What a sweep wants, one row per trial: trial_id, base_id, model, seed, and its value on every axis.
 
-    `method` is that of its last phase, `start_id` and `start_step` whose weights that starts from.
+    `method` is that of its last phase, `start_id` and `start_step` whose weights that starts from, `last_step` the last
+    one that it is measured after.
 
     Values that are words are sorted as the sweep names them.
     """
@@ -73,6 +79,7 @@ def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]]) -> pl.D
         "method": [trial.phase.objective.name if trial.phase else "" for trial in trials],
         "start_id": [trial.origin[0].id for trial in trials],
         "start_step": [trial.origin[1] for trial in trials],
+        "last_step": last or [0] * len(trials),
     }
     frame = pl.DataFrame(of_trials | dict(axes))
     words = [frame[axis] for axis in axes if frame[axis].dtype == pl.String]
@@ -184,10 +191,12 @@ def seeds(
         .otherwise(pl.lit(Outcome.missing.value))
     )
     measured = headlines(scores, headline.evaluations)
-    trained = measured.filter(pl.col("step") == headline.step).drop("step", "temperature")
     untrained = measured.filter(pl.col("step") == 0).select(base_id="trial_id", base_score="score")
+    at = pl.col("last_step") if headline.step is None else pl.lit(headline.step)
     return (
-        cells.join(trained, on="trial_id", how="left", validate="1:1", maintain_order="left")
+        cells.with_columns(step=at.cast(measured.schema["step"]))
+        .join(measured.drop("temperature"), on=["trial_id", "step"], how="left", validate="1:1", maintain_order="left")
+        .drop("step")
         .join(untrained, on="base_id", how="left", validate="m:1", maintain_order="left")
         .with_columns(outcome=outcome)
     )

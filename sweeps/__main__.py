@@ -12,9 +12,8 @@ from collections.abc import Callable
 
 from em.cli.command import run_command, terminal
 from em.store import Store
-from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
-from sweeps.figures import check, draw
+from sweeps.figures import check_all, draw_all
 from sweeps.plan import describe, plan
 from sweeps.protocol import TRAINER
 from sweeps.source import Source, source_of
@@ -28,7 +27,7 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     if planned.todo:
         from sweeps.launch import launch
 
-        check(config, expand.frame(config))  # what cannot be drawn is said before it is trained
+        check_all(config)  # what cannot be drawn is said before it is trained
         store.set_aside(planned.damaged)
         try:
             config = launch(config, arguments, source, planned, store, console, trainer)
@@ -40,7 +39,7 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     given_up = len(planned.given_up) + len(planned.todo)  # what is still to do after a launch would fail again
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
-    draw(config, expand.frame(config), store, console)
+    draw_all(config, store, console)
     if given_up:
         sys.exit(1)
 

@@ -19,7 +19,8 @@ UNNAMED = "command_line"  # the sweep of axes that are given without a sweep
 def split(overrides: Sequence[Override], groups: Choices, is_text: Callable[[str], bool]) -> tuple[list[str], Axes]:
     """The words with the first value of each axis, and the axes; `is_text` says whether a field holds a text.
 
-    Axes without a sweep are a sweep of their own, named after them.
+    Axes without a sweep are a sweep of their own, named after them; several sweeps are their union, each of which has
+    the axes.
     """
     axes = {
         override.key_or_group: values_of(override, groups.get(override.key_or_group, ()))
@@ -27,6 +28,7 @@ def split(overrides: Sequence[Override], groups: Choices, is_text: Callable[[str
         if override.is_sweep_override()
     }
     named = {override.key_or_group: override for override in overrides}
+    sweeps = axes.pop("sweep", None)
     for name, values in axes.items():
         word = str(named[name].input_line)
         if name.partition(".")[0] not in VARIED:
@@ -42,7 +44,16 @@ def split(overrides: Sequence[Override], groups: Choices, is_text: Callable[[str
         if override.is_sweep_override()
         else str(override.input_line)
         for override in overrides
+        if override.key_or_group != "sweep" or not sweeps
     ]
+    if sweeps:
+        union = [f"sweep={UNNAMED}", "sweep.union=" + text(quoted(sweeps))]
+        words = [
+            *union,
+            *([] if "sweep.name" in named else [f"sweep.name={short('-'.join(map(str, sweeps)))}"]),
+            *words,
+        ]
+        return words, {}
     if axes and "sweep" not in named:
         name = short("-".join(axes).replace(".", "_"))
         words = [f"sweep={UNNAMED}", *([] if "sweep.name" in named else [f"sweep.name={name}"]), *words]
@@ -60,6 +71,17 @@ def plain(listed: ListConfig) -> Axes:
     return {axis["field"]: axis["values"] for axis in axes}
 
 
+def plain_grids(listed: ListConfig) -> list[Axes]:
+    """`sweep.grids` as it is composed."""
+    grids: Any = OmegaConf.to_container(listed)
+    return grids
+
+
 def word(axes: Mapping[str, Sequence[object]]) -> str:
     """The axes as one word that Hydra takes."""
     return "sweep.axes=" + text(quoted([{"field": name, "values": list(values)} for name, values in axes.items()]))
+
+
+def grids_word(grids: Sequence[Mapping[str, Sequence[object]]]) -> str:
+    """The grids as one word that Hydra takes."""
+    return "sweep.grids=" + text(quoted([dict(grid) for grid in grids]))

@@ -42,10 +42,12 @@ class Notice:
 class Board:
     """The side of the launch."""
 
-    def __init__(self, store: Store, sweep: str, arguments: Sequence[str]) -> None:
+    def __init__(self, store: Store, sweep: str, arguments: Sequence[str], parts: Sequence[str] = ()) -> None:
+        """`parts`: the sweeps that it is a union of, which are shown this launch as theirs."""
         self.files, self.folder = store.files, f"{sweep}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
         self.about: dict[str, object] = {
             "sweep": sweep,
+            "parts": list(parts),
             "arguments": list(arguments),
             "node": socket.gethostname(),
             "pid": os.getpid(),
@@ -106,7 +108,7 @@ def notices(store: Store, sweep: str = "") -> list[Notice]:
         status = board(folder, STATUS)
         with suppress(OSError, ValueError):
             seen.append(Notice(folder, store.files.age(status), json.loads(store.files.read(status))))
-    own = (notice for notice in seen if sweep in ("", notice.said["sweep"]))
+    own = (notice for notice in seen if sweep in ("", notice.said["sweep"], *notice.said.get("parts", [])))
     return sorted(own, key=lambda notice: notice.said["started"])
 
 

@@ -56,7 +56,7 @@ def calibrate(config: Launch, store: Store, console: Console) -> list[Path]:
 
 def read(config: Launch, store: Store) -> tuple[list[str], pl.DataFrame, pl.DataFrame]:
     """The axes; one row per (wanted trial, step, evaluation temperature), as of `analysis.load.seeds`; the scores."""
-    axes = [axis.field for axis in config.axes]
+    axes = config.sweep.varied
     cells = expand.frame(config).sort(*axes, "seed")
     records = load.records(store, {*cells["trial_id"], *cells["base_id"]})
     scores, diverged, failed = load.scores(records), load.diverged(records), load.failed(store)
@@ -83,6 +83,7 @@ def wanted_at(cells: pl.DataFrame, axes: list[str], steps: list[int]) -> dict[in
         method=pl.lit(""),
         start_id="base_id",
         start_step=pl.lit(0, cells.schema["start_step"]),
+        last_step=pl.lit(0, cells.schema["last_step"]),
     ).select(cells.columns)
     return {0: bases} | {step: cells for step in sorted(steps) if step > 0}
 
@@ -181,7 +182,8 @@ def percent(row: dict[str, float | None], name: str) -> str:
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    calibrate(config, Store(config.store), terminal())
+    for part in config.sweeps:
+        calibrate(part, Store(config.store), terminal())
 
 
 if __name__ == "__main__":

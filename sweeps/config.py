@@ -4,18 +4,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import product
-from typing import Any
 
 from omegaconf import MISSING, DictConfig
 
 from analysis.load import Headline
 from em.cli import inputs
 from em.cli.compose import Root
-from em.cli.overrides import VALUES, VARIED, choices, parse
-from em.errors import require, require_file_name, require_known, require_positive
+from em.cli.overrides import choices, parse
+from em.cli.words import read
+from em.errors import require, require_positive
 from em.trial.config import Config
+from em.trial.evaluation import Benchmark, Eval
 from sweeps import axes
+from sweeps.grids import Sweep
 
 
 class Progress(Enum):
@@ -38,59 +39,6 @@ class Grain(Enum):
 
     cell = "cell"  # all seeds of a combination of the axes' values
     trial = "trial"
-
-
-@dataclass(kw_only=True)
-class Axis:
-    """What is varied: a field of the config by its dotted path, or a group of conf/ (`objective`), and its values.
-
-    The values of `seed` are the seeds of every cell; without such an axis `sweep.seeds` counts them from `seed` on.
-    """
-
-    field: str = MISSING
-    values: list[Any] = MISSING
-
-    def __post_init__(self) -> None:
-        require(bool(self.values), f"sweep.axes[{self.field}].values", self.values, "give at least one value")
-        varied = self.field.partition(".")[0] in VARIED
-        values = ",".join(map(str, self.values))
-        require(varied, self.field, values, "is no part of a trial; give it one value, not among sweep.axes")
-
-
-@dataclass(kw_only=True)
-class FigureConfig:
-    """A figure of the sweep: its seeds' scores against axes."""
-
-    kind: str = "axis"  # a module of analysis/figures
-    axes: list[str] = field(default_factory=list)  # fields among those of sweep.axes; empty: all of them
-    name: str = ""  # of its files; empty: the sweep's for the first figure, <sweep>-<kind> for others
-    step: int | None = None  # of eval.steps, after which the score is measured; None: the last
-    temperature: float | None = None  # of eval.temperatures; None: the first
-
-    def __post_init__(self) -> None:
-        if self.name:
-            require_file_name("sweep.figures.name", self.name)
-
-
-@dataclass(kw_only=True)
-class Sweep:
-    """Every combination of the axes' values, each with so many seeds: one trial each."""
-
-    name: str = MISSING
-    axes: list[Axis] = field(default_factory=list)
-    figures: list[FigureConfig] | None = None  # None: the score against the axes, where these are one or two
-    seeds: int = 16  # of every cell, from `seed` on
-    max_attempts: int = 3  # after so many failed attempts a trial is given up
-
-    def __post_init__(self) -> None:
-        require_positive("sweep", seeds=self.seeds, max_attempts=self.max_attempts)
-        require(self.seeds <= VALUES, "sweep.seeds", self.seeds, f"must be at most {VALUES:,}")
-        require_file_name("sweep.name", self.name)
-        fields = [axis.field for axis in self.axes]
-        require(len(fields) == len(set(fields)), "sweep.axes", fields, "name each field once")
-        for figure in self.figures or []:
-            for axis in figure.axes:
-                require_known("axis of sweep.figures", axis, fields)
 
 
 @dataclass(kw_only=True)
@@ -169,7 +117,8 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Variant:
-    """What the axes that are groups make of the config: the choices by group, and a config whose files are not read."""
+    """What the groups that are varied make of the config: the choices by group, and a config whose files are not
+    read."""
 
     choices: dict[str, str]
     config: Config
@@ -182,7 +131,15 @@ class Launch(Config):
     sweep: Sweep = MISSING
     cluster: Cluster = MISSING
     tracking: Tracking = MISSING
-    variants: tuple[Variant, ...] = field(default=(), metadata={"omegaconf_ignore": True})  # composed, not given
+    # What follows is composed, not given.
+    variants: tuple[Variant, ...] = field(default=(), metadata={"omegaconf_ignore": True})
+    parts: tuple["Launch", ...] = field(default=(), metadata={"omegaconf_ignore": True})  # of a union of sweeps
+    chosen: dict[str, str] = field(default_factory=dict, metadata={"omegaconf_ignore": True})  # by partly varied group
+
+    @property
+    def sweeps(self) -> tuple["Launch", ...]:
+        """The sweeps that it is a union of, or itself."""
+        return self.parts or (self,)
 
     @property
     def seeds(self) -> list[int]:
@@ -193,19 +150,16 @@ class Launch(Config):
             require(isinstance(seed, int) and seed >= 0, "seed", seed, "must be a whole number, 0 or greater")
         return list(dict.fromkeys(seeds))
 
-    @property
-    def axes(self) -> list[Axis]:
-        """What makes cells: the axes beside the seeds."""
-        return [axis for axis in self.sweep.axes if axis.field != "seed"]
-
     def headline(self, step: int | None = None, temperature: float | None = None) -> Headline:
-        """What a trial is scored by: unless told otherwise after the last step, at the first evaluation temperature."""
+        """What a trial is scored by: unless told otherwise after its last step, at the first evaluation temperature."""
         steps, temperatures = self.eval.steps, self.eval.temperatures
-        step = max(steps) if step is None else step
         temperature = temperatures[0] if temperature is None else temperature
-        require(step in steps, "sweep.figures.step", step, f"is not measured; choose one of eval.steps={steps}")
+        said = f"is not measured; choose one of eval.steps={steps}"
+        require(step is None or step in steps, "sweep.figures.step", step, said)
         remedy = f"is not measured; choose one of eval.temperatures={temperatures}"
         require(temperature in temperatures, "sweep.figures.temperature", temperature, remedy)
+        last = {max(variant.config.eval.steps) for variant in self.variants}
+        step = last.pop() if step is None and len(last) == 1 else step
         return Headline(step, [item for item in self.evaluations if item.temperature == temperature])
 
     @property
@@ -221,17 +175,33 @@ def compose_launch(arguments: Sequence[str]) -> Launch:
     """
     words, composed = with_axes(arguments)
     launch = LAUNCH.config(composed, words)
-    groups = {axis.field: axis.values for axis in launch.sweep.axes if axis.field in choices()}
-    variants = []
-    for names in product(*groups.values()):
-        chosen = dict(zip(groups, map(str, names), strict=True))
-        own = [*words, *map("=".join, chosen.items())]
-        made = LAUNCH.config(LAUNCH.compose(own), own) if chosen else launch
-        same = (made.eval, made.benchmarks) == (launch.eval, launch.benchmarks)
-        said = "changes what is measured, which all trials of a sweep share; name that for all, eval.steps=[...]"
-        require(same, ",".join(chosen), ",".join(chosen.values()), said)
-        variants.append(Variant(chosen, made))
-    return replace(inputs.resolve(launch), variants=tuple(variants))
+    if launch.sweep.union:
+        own = [word for word in arguments if read(word).key_or_group not in ("sweep", "sweep.name", "sweep.union")]
+        made = (compose_launch([*own, f"sweep={name}"]) for name in launch.sweep.union)
+        return replace(launch, parts=tuple(part for whole in made for part in whole.sweeps))
+    groups, variants = choices(), dict[tuple[tuple[str, str], ...], Variant]()
+    for point in launch.sweep.points(len(launch.seeds)):
+        chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
+        if (key := tuple(sorted(chosen.items()))) not in variants:
+            own = [*words, *map("=".join, chosen.items())]
+            config = LAUNCH.config(LAUNCH.compose(own), own) if chosen else launch
+            said = "changes what is measured, which all trials of a sweep share; name that for all, eval.samples=..."
+            same = measured(config) == measured(launch)
+            require(same, ",".join(chosen), ",".join(chosen.values()), said)
+            variants[key] = Variant(chosen, config)
+    require(bool(variants), "sweep.exclude", launch.sweep.exclude, "leaves no cell of the sweep")
+    steps = sorted({step for variant in variants.values() for step in variant.config.eval.steps})
+    return replace(
+        inputs.resolve(launch),
+        eval=replace(launch.eval, steps=steps) if len(variants) > 1 else launch.eval,
+        variants=tuple(variants.values()),
+        chosen={name: str(LAUNCH.chosen(words)[name]) for name in launch.sweep.partly_varied if name in groups},
+    )
+
+
+def measured(config: Config) -> tuple[Eval, dict[str, Benchmark]]:
+    """What all trials of a sweep share: they may be measured after different steps."""
+    return replace(config.eval, steps=[0]), config.benchmarks
 
 
 def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig]:
@@ -240,11 +210,17 @@ def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig]:
     overrides = parse(arguments, groups)
     words, given = axes.split(overrides, groups, LAUNCH.is_text)
     composed = LAUNCH.compose(words)
-    in_file = axes.plain(composed.sweep.axes)
-    fixed = {item.key_or_group: [item.value()] for item in overrides if item.key_or_group in in_file.keys() - given}
-    merged = in_file | fixed | given
-    firsts = [f"{name}={values[0]}" for name, values in merged.items() if name in groups]
-    more = [*firsts, *([axes.word(merged)] if merged != in_file else [])]
+    in_file, grids = axes.plain(composed.sweep.axes), axes.plain_grids(composed.sweep.grids)
+    in_grids = {name for grid in grids for name in grid}
+    known = in_file.keys() | in_grids
+    fixed = {item.key_or_group: [item.value()] for item in overrides if item.key_or_group in known - given.keys()}
+    said = fixed | given
+    merged = in_file | {name: values for name, values in said.items() if name not in in_grids}
+    narrowed = [{name: said.get(name, values) for name, values in grid.items()} for grid in grids]
+    first = {name: values for grid in [*reversed(narrowed), merged] for name, values in grid.items() if values}
+    more = [f"{name}={values[0]}" for name, values in first.items() if name in groups]
+    more += [axes.word(merged)] if merged != in_file else []
+    more += [axes.grids_word(narrowed)] if narrowed != grids else []
     return [*words, *more], LAUNCH.compose([*words, *more]) if more else composed
 
 

@@ -1,21 +1,20 @@
-"""From axes to trials: the cells of a sweep, each with its seeds."""
+"""From what is varied to trials: the cells of a sweep, each with its seeds."""
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import product
+from functools import reduce
+from itertools import chain
+from typing import Any
 
 import polars as pl
 
 from analysis import load
 from em.cli.inputs import resolve_trial
-from em.errors import require
-from em.trial.fields import typed_value, with_value
+from em.trial.fields import parts_of, typed_value, with_value
 from em.trial.trial import Trial
-from em.trial.unit import Unit
-from sweeps.config import Launch
-
-TRIALS = 200_000  # of a sweep, at most: its plan takes seconds then
+from em.trial.unit import Unit, united
+from sweeps.config import Launch, Variant
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,7 @@ class Cell:
 
     values: dict[str, object]  # by axis: the value of a field, the name of a group's choice
     trials: list[Trial]
+    steps: Sequence[int]  # after which they are measured
 
 
 def cells(launch: Launch) -> list[Cell]:
@@ -38,27 +38,38 @@ def expanded(launch: Launch) -> list[Cell]:
 
     Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
     """
-    seeds = launch.seeds
-    asked = len(seeds) * math.prod(len(axis.values) for axis in launch.axes)
-    require(asked <= TRIALS, "sweep", launch.sweep.name, f"is {asked:,} trials, plan at most {TRIALS:,} at once")
-    made: dict[str, Cell] = {}
-    for variant in launch.variants:
-        fields = [axis.field for axis in launch.axes if axis.field not in variant.choices]
-        typed = [
-            [typed_value(variant.config, axis.field, value) for value in axis.values]
-            for axis in launch.axes
-            if axis.field in fields
-        ]
-        for values in product(*typed):
-            point = dict(zip(fields, values, strict=True))
-            config = variant.config
-            for field, value in point.items():
-                config = with_value(config, field, value)
-            first = resolve_trial(config).trial.with_seed(seeds[0])
-            shown = {axis.field: plain((variant.choices | point)[axis.field]) for axis in launch.axes}
-            if first.id not in made:
-                made[first.id] = Cell(shown, [first, *map(first.with_seed, seeds[1:])])
-    return list(made.values())
+    seeds, varied = launch.seeds, launch.sweep.varied
+    variants = {tuple(sorted(variant.choices.items())): variant for variant in launch.variants}
+    by_variant: dict[int, list[Cell]] = {place: [] for place in range(len(variants))}
+    order, made, known = list(variants), set[str](), dict[tuple[int, str, str], Any]()
+    groups = {name for variant in launch.variants for name in variant.choices}
+    for point in launch.sweep.points(len(seeds)):
+        key = tuple(sorted((name, str(value)) for name, value in point.settings.items() if name in groups))
+        place, variant = order.index(key), variants[key]
+        config, typed = variant.config, dict[str, Any]()
+        for name in point.settings.keys() - groups:
+            at = (place, name, repr(point.settings[name]))
+            if at not in known:
+                known[at] = typed_value(variant.config, name, point.settings[name])
+            typed[name] = known[at]
+        for name, value in typed.items():
+            config = with_value(config, name, value)
+        first = resolve_trial(config).trial.with_seed(seeds[0])
+        if first.id not in made:
+            made.add(first.id)
+            shown = {name: plain(value_of(name, launch, variant, typed)) for name in varied}
+            trials = [first, *map(first.with_seed, seeds[1:])]
+            by_variant[place].append(Cell(shown, trials, variant.config.eval.steps))
+    return list(chain.from_iterable(by_variant.values()))
+
+
+def value_of(name: str, launch: Launch, variant: Variant, typed: Mapping[str, Any]) -> Any:
+    """What a cell has on an axis: where its grid does not vary it, what the config has."""
+    if name in typed:
+        return typed[name]
+    if name in variant.choices or name in launch.chosen:
+        return variant.choices.get(name, launch.chosen.get(name))
+    return reduce(lambda owner, part: parts_of(owner)[part], name.split("."), variant.config)
 
 
 def plain(value: object) -> object:
@@ -71,12 +82,19 @@ def trials(launch: Launch) -> list[Trial]:
 
 
 def units(launch: Launch) -> list[Unit]:
-    """Everything that the sweep wants measured, in the order of work."""
-    return launch.units(trials(launch))
+    """Everything that the sweep wants measured, in the order of work: seed 0 of every cell, of all sweeps of a union,
+    before seed 1 of any."""
+    if launch.parts:
+        wanted = [unit for part in launch.parts for unit in units(part)]
+        return united(sorted(wanted, key=lambda unit: (unit.turn, not (unit.trial.is_base or unit.ends))))
+    steps = {trial.id: cell.steps for cell in cells(launch) for trial in cell.trials}
+    turns = {trial.id: turn for cell in cells(launch) for turn, trial in enumerate(cell.trials)}
+    made = launch.units(trials(launch), steps)
+    return [replace(unit, turn=turn) if (turn := turns.get(unit.trial.id, 0)) else unit for unit in made]
 
 
 def frame(launch: Launch) -> pl.DataFrame:
     """What the sweep wants, as `analysis.load.cells` has it: a row for each trial, in the order of work."""
     shown, seeds = cells(launch), len(launch.seeds)
-    axes = {axis.field: [cell.values[axis.field] for cell in shown] * seeds for axis in launch.axes}
-    return load.cells(trials(launch), axes)
+    axes = {name: [cell.values[name] for cell in shown] * seeds for name in launch.sweep.varied}
+    return load.cells(trials(launch), axes, [max(cell.steps) for cell in shown] * seeds)

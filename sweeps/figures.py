@@ -19,6 +19,31 @@ from sweeps.config import LAUNCH, Launch, compose_launch
 DEFAULTS = ("axis", "heatmap")  # kinds that are tried where a sweep names no figure
 
 
+def draw_all(config: Launch, store: Store, console: Console) -> list[Path]:
+    """Draw the figures of a sweep, or of all sweeps of a union; the files.
+
+    Of several sweeps one that has nothing to show yet is said, and the others are drawn.  Raises InputError where
+    none can be drawn.
+    """
+    paths, said = list[Path](), list[str]()
+    for part in config.sweeps:
+        try:
+            paths += draw(part, expand.frame(part), store, console)
+        except InputError as error:
+            said.append(f"{part.sweep.name}: {error}")
+    if said and not paths:
+        raise InputError(said[0].partition(": ")[2])
+    for line in said:
+        console.print(line, style="yellow", highlight=False, soft_wrap=True)
+    return paths
+
+
+def check_all(config: Launch) -> None:
+    """Raise InputError where a figure that a sweep names cannot show it."""
+    for part in config.sweeps:
+        check(part, expand.frame(part))
+
+
 def draw(config: Launch, cells: pl.DataFrame, store: Store, console: Console) -> list[Path]:
     """Draw the sweep's figures; the files.  Raises InputError where one cannot be drawn."""
     shown = figures_of(config, cells)
@@ -40,7 +65,7 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
 
     That one is of the first kind that fits; there is none where no kind does.
     """
-    sweep, axes = config.sweep, [axis.field for axis in config.axes]
+    sweep, axes = config.sweep, config.sweep.varied
     if sweep.figures is None:
         defaults = [Figure(sweep.name, kind, axes, config.headline()) for kind in DEFAULTS]
         return [figure for figure in defaults if fits(figure, cells)][:1]
@@ -69,7 +94,7 @@ def fits(figure: Figure, cells: pl.DataFrame) -> bool:
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    if not draw(config, expand.frame(config), Store(config.store), terminal()):
+    if not draw_all(config, Store(config.store), terminal()):
         name, remedy = config.sweep.name, "name one, or an axis that a figure can show"
         raise InputError(f"sweep.figures=[]: sweep {name} has no figure; {remedy}")
 

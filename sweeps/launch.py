@@ -64,7 +64,7 @@ def launch(
     checkpoints.prepare({unit.trial.base.id: unit.trial.model for unit in planned.todo}.values(), console)
     console.print("starting Ray and lanes", style="dim")
     cluster = config.cluster
-    board = Board(store, config.sweep.name, arguments)
+    board = Board(store, config.sweep.name, arguments, [part.sweep.name for part in config.parts])
     if config.tracking.wandb:
         console.print(start_exporter(config, arguments, store), style="dim", soft_wrap=True)
     try:

@@ -9,19 +9,19 @@ Start = tuple[str, int]  # a trial's id and its step, whose weights others start
 
 
 class Pending:
-    """Units that wait for a lane, in order, by base model and by the weights that they start from.
+    """Units that wait for a lane, in order, by round, base model, and the weights that they start from.
 
-    A lane that has either goes on with it.
+    Seed 0 of every cell is the first round, seeds 1 to 3 the second, 4 to 15 the third, and so on: what tells most
+    comes first, and a lane that has a model, or the weights to start from, goes on with it within a round.
     """
 
     def __init__(self) -> None:
-        self.by_model: dict[str, dict[Start | None, deque[Unit]]] = {}
+        self.rounds: dict[int, dict[str, dict[Start | None, deque[Unit]]]] = {}
 
     def __len__(self) -> int:
-        return sum(map(self.count, self.by_model))
-
-    def count(self, model: str) -> int:
-        return sum(map(len, self.by_model[model].values()))
+        return sum(
+            len(units) for models in self.rounds.values() for model in models.values() for units in model.values()
+        )
 
     def put(self, units: Iterable[Unit]) -> None:
         for unit in units:
@@ -30,31 +30,47 @@ class Pending:
     def put_first(self, unit: Unit) -> None:
         self.beside(unit).appendleft(unit)
 
-    def beside(self, unit: Unit) -> deque[Unit]:
-        return self.by_model.setdefault(unit.trial.base.id, {}).setdefault(unit.start, deque())
+    def put_last(self, unit: Unit) -> None:
+        """After all else."""
+        self.beside(unit, max(self.rounds, default=unit.round)).append(unit)
+
+    def beside(self, unit: Unit, round_: int | None = None) -> deque[Unit]:
+        models = self.rounds.setdefault(unit.round if round_ is None else round_, {})
+        return models.setdefault(unit.trial.base.id, {}).setdefault(unit.start, deque())
 
     def take(self, model: str, start: Start | None, lanes_at: Mapping[str, int]) -> Unit | None:
-        """The next unit of that model, and that start, else of the model that has the most units waiting for each lane
-        at it."""
-        if not self.by_model:
+        """The next unit of the first round: of that model, and that start, else of the model that has the most units
+        waiting for each lane at it.  A lane stays with its model for a later round where other lanes are at all that is
+        left of the first: to load another one would take longer."""
+        if not self.rounds:
             return None
-        if model not in self.by_model:
-            model = max(self.by_model, key=lambda other: self.count(other) / (1 + lanes_at.get(other, 0)))
-        by_start = self.by_model[model]
+        now = min(self.rounds)
+        if model not in self.rounds[now]:
+            later = [round_ for round_ in sorted(self.rounds) if model in self.rounds[round_]]
+            if later and all(lanes_at.get(other) for other in self.rounds[now]):
+                now = later[0]
+            else:
+                waiting = {other: sum(map(len, starts.values())) for other, starts in self.rounds[now].items()}
+                model = max(waiting, key=lambda other: waiting[other] / (1 + lanes_at.get(other, 0)))
+        models = self.rounds[now]
+        by_start = models[model]
         start = start if start in by_start else next(iter(by_start))
         unit = by_start[start].popleft()
         if not by_start[start]:
             del by_start[start]
         if not by_start:
-            del self.by_model[model]
+            del models[model]
+        if not models:
+            del self.rounds[now]
         return unit
 
     def withdraw(self, wanted: Callable[[Unit], bool]) -> list[Unit]:
         """Take out the units that are `wanted`."""
-        units = [unit for by_start in self.by_model.values() for waiting in by_start.values() for unit in waiting]
+        models = [by_start for round_ in self.rounds.values() for by_start in round_.values()]
+        units = [unit for by_start in models for waiting in by_start.values() for unit in waiting]
         taken = [unit for unit in units if wanted(unit)]
         if taken:
-            self.by_model = {}
+            self.rounds = {}
             self.put(unit for unit in units if not wanted(unit))
         return taken
 

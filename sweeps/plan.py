@@ -5,6 +5,7 @@
 Needs neither Ray nor torch nor vLLM.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from em.store import Store
 from em.store.missing import missing_units
 from em.trial.trial import Trial
 from em.trial.unit import Unit
+from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.source import Source, source_of
 
@@ -53,10 +55,10 @@ def plan(launch: Launch, store: Store, source: Source | None = None) -> Plan:
 def compare(
     wanted: list[Unit], records: pl.DataFrame, attempts: Counter[str], damaged: list[str], max_attempts: int
 ) -> Plan:
-    """One model after another, so that lanes keep theirs; within a model the order of `expand`: breadth first."""
+    """Round by round, in each one model after another, so that lanes keep theirs, and within a model breadth first."""
     missing = missing_units(wanted, records)
     models = {unit.trial.base.id: order for order, unit in reversed(list(enumerate(missing)))}
-    missing.sort(key=lambda unit: models[unit.trial.base.id])
+    missing.sort(key=lambda unit: (unit.round, models[unit.trial.base.id]))
     given_up = [unit for unit in missing if attempts[unit.id] >= max_attempts]
     lost = {unit.id for unit in given_up}
     if lost and any(unit.start for unit in missing):  # what starts from a lost one is lost, and so on
@@ -70,17 +72,13 @@ def compare(
 
 def describe(launch: Launch, planned: Plan, store: Store) -> str:
     """The plan in words, a line a fact."""
-    axes = [f"{len(axis.values)} {axis.field}" for axis in launch.axes]
-    seeds = len(launch.seeds)
-    shape = " x ".join([*axes, f"{seeds} seed{'s' * (seeds > 1)}"])
-    measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
-    steps = ", ".join(map(str, launch.eval.steps))
-    temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
     records, damaged = store.where("records"), store.where("damaged")
-    trials = len(planned.trials)
     lines = [
-        f"sweep {launch.sweep.name}: {trials} trial{'s' * (trials != 1)} ({shape})",
-        f"measured after step {steps} at temperature {temperatures}: {measured}",
+        shape(launch, len(planned.trials)),
+        *(f"  {shape(part, len(expand.trials(part)))}" for part in launch.parts),
+    ]
+    lines += [] if launch.parts else [measurements(launch)]
+    lines += [
         f"recorded {planned.recorded} of {len(planned.wanted)} units of work in {records}, {len(planned.todo)} to do",
     ]
     replayed = [unit for unit in planned.todo if unit.source and not unit.trial.is_base]
@@ -97,6 +95,27 @@ def describe(launch: Launch, planned: Plan, store: Store) -> str:
             f"sweep.max_attempts={launch.sweep.max_attempts + 1} tries them again"
         )
     return "\n".join(lines)
+
+
+def shape(launch: Launch, trials: int) -> str:
+    """How many trials a sweep is, and of what."""
+    of = f"sweep {launch.sweep.name}: {trials:,} trial{'s' * (trials != 1)}"
+    if launch.parts:
+        shared = sum(len(expand.trials(part)) for part in launch.parts) - trials
+        return f"{of}, the union of {len(launch.parts)} sweeps, which have {shared:,} in common"
+    seeds, axes = len(launch.seeds), launch.sweep.varied
+    values = {name: len({repr(cell.values[name]) for cell in expand.cells(launch)}) for name in axes}
+    of_seeds = f"{seeds} seed{'s' * (seeds > 1)}"
+    if math.prod(values.values()) * seeds == trials:
+        return f"{of} ({' x '.join([*(f'{count} {name}' for name, count in values.items()), of_seeds])})"
+    return f"{of} ({len(expand.cells(launch))} cells of {', '.join(axes)} x {of_seeds})"
+
+
+def measurements(launch: Launch) -> str:
+    steps = ", ".join(map(str, launch.eval.steps))
+    temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
+    measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
+    return f"measured after step {steps} at temperature {temperatures}: {measured}"
 
 
 def waits(planned: Plan) -> list[str]:

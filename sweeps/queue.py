@@ -207,7 +207,7 @@ class Queue:
         if outcome.final or self.failures[unit.id] >= self.max_attempts:
             self.given_up += 1 + self.ahead.given_up(unit)
         else:
-            self.pending.put([unit])
+            self.pending.put_last(unit)
         if unit.id not in self.tried:
             self.row.append(cause(outcome.error))
         alike = len(set(self.row)) == 1 and len(self.row) >= ALIKE * len(self.lanes)

@@ -19,7 +19,8 @@ from sweeps.plan import Plan, compare
 @dataclass(frozen=True)
 class Standing:
     plan: Plan
-    seeds: pl.DataFrame  # one row for each wanted trial, made by `analysis.load.seeds`
+    parts: list[tuple["Observer", pl.DataFrame]]  # the sweeps of a union, and their seeds
+    seeds: pl.DataFrame  # one row for each wanted trial, made by `analysis.load.seeds`; of a union of all its sweeps
     base: float | None  # score of the untrained model; None: there are several, or it is not measured
     diverged: int  # trials
     failed: int  # attempts
@@ -41,10 +42,12 @@ class Observer:
 
     def __init__(self, config: Launch) -> None:
         self.config, self.store = config, Store(config.store)
-        self.units, self.wanted = expand.units(config), expand.frame(config)
+        self.parts = [Observer(part) for part in config.parts]
+        self.units = expand.units(config)
         self.trial_ids = {unit.trial.id for unit in self.units}
-        self.cell = [axis.field for axis in config.axes] or ["model"]  # the columns that make a cell
-        self.headline = config.headline()
+        if not self.parts:
+            self.wanted, self.headline = expand.frame(config), config.headline()
+            self.cell = config.sweep.varied or ["model"]  # the columns that make a cell
         self.drawable = True
         self.seen: tuple[set[str], Counter[str]] | None = None
         self.standing: Standing
@@ -60,14 +63,22 @@ class Observer:
         records = load.of_trials(stored, self.trial_ids)
         failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trial_ids]
         diverged = load.diverged(records)
-        seeds = load.seeds(self.wanted, load.scores(records), self.headline, diverged, set(failed))
+        scores = load.scores(records)
+        parts = [(part, part.seeds(scores, diverged, failed)) for part in self.parts]
+        common = ["trial_id", "base_id", "base_score", "score", "outcome"]
+        together = [seeds.select(common) for _, seeds in parts]
+        seeds = pl.concat(together) if together else self.seeds(scores, diverged, failed)
         return Standing(
             plan=compare(self.units, stored, attempts, damaged, self.config.sweep.max_attempts),
+            parts=parts,
             seeds=seeds,
             base=load.base_score(seeds),
             diverged=len(diverged),
             failed=len(failed),
         )
+
+    def seeds(self, scores: pl.DataFrame, diverged: set[str], failed: list[str]) -> pl.DataFrame:
+        return load.seeds(self.wanted, scores, self.headline, diverged, set(failed))
 
     def launches(self) -> list[Notice]:
         """The launches of the sweep that are live, else the last one."""
@@ -79,7 +90,7 @@ class Observer:
         if not self.drawable:
             return []
         try:
-            return figures.draw(self.config, self.wanted, self.store, terminal(quiet=True))
+            return figures.draw_all(self.config, self.store, terminal(quiet=True))
         except InputError:  # nothing is scored yet, or a figure cannot show the sweep
             return []
         except OSError:

@@ -135,12 +135,14 @@ def snapshot_of(notice: Notice) -> Snapshot | None:
 
 
 def cells(sweep: Observer, now: Standing, rows: int = ROWS) -> RenderableType:
-    """A row for each combination of the axes' values; scores in per cent."""
+    """A row for each combination of the axes' values; scores in per cent.  Of a union a line for each of its sweeps."""
+    if sweep.config.parts:
+        return Group(Text(), *(Text(part_line(part.config.sweep.name, seeds)) for part, seeds in now.parts))
     headline = sweep.headline
-    if not headline.step:
+    if headline.step == 0:
         return Text()  # only base models are wanted
     base = "" if now.base is None else f"; base model {100 * now.base:.1f}"
-    title = f"accuracy after step {headline.step} at temperature {headline.temperature:g}, %{base}"
+    title = f"accuracy {headline.after} at temperature {headline.temperature:g}, %{base}"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for path in sweep.cell:
         table.add_column(
@@ -166,6 +168,12 @@ def cells(sweep: Observer, now: Standing, rows: int = ROWS) -> RenderableType:
     recorded = rest[Outcome.scored.value] + rest[Outcome.diverged.value]
     more = [Text(f"and {len(groups) - rows} more: {recorded}/{rest.total()} recorded")] if rest else []
     return Group(Text(), Text(title), table, *more)
+
+
+def part_line(name: str, seeds: pl.DataFrame) -> str:
+    """`temperature: 16 of 128 trials`"""
+    recorded = seeds["outcome"].is_in([Outcome.scored.value, Outcome.diverged.value]).sum()
+    return f"  {name}: {recorded} of {len(seeds)} trials recorded"
 
 
 def bar(count: Counter[Outcome]) -> Text:

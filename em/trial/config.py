@@ -1,8 +1,9 @@
 """Everything that `python -m em` takes."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from omegaconf import MISSING
@@ -88,17 +89,19 @@ class Config:
     def measurements(self, steps: Sequence[int]) -> tuple[Measurement, ...]:
         return tuple(Measurement(step, evaluation) for step in steps for evaluation in self.evaluations)
 
-    def units(self, trials: Iterable[Trial]) -> list[Unit]:
+    def units(self, trials: Iterable[Trial], steps: Mapping[str, Sequence[int]] | None = None) -> list[Unit]:
         """What is wanted of these trials: each base model once, at step 0, the end of each earlier phase, once for all
-        trials that start from it, then every trial at its later steps.  Where that end is one of a trial that is wanted
-        too, both are one unit.
+        trials that start from it, then every trial at its later steps (`steps` by trial, or those of `eval`).  Where
+        that end is one of a trial that is wanted too, both are one unit.
         """
         trials = list(trials)
         bases = {trial.base.id: trial.base for trial in trials}
-        ends = {(end.id, steps): (end, steps) for trial in trials for end, steps in trial.path}
-        untrained, trained = self.measurements([0]), self.measurements([step for step in self.eval.steps if step > 0])
-        first = [Unit(base, untrained) for base in bases.values()]
-        if not ends:
-            return first + [Unit(trial, trained, keep=self.keep) for trial in trials if trained]
-        first += [Unit(end, self.measurements([steps]), ends=(steps,), keep=self.keep) for end, steps in ends.values()]
-        return united(first + [Unit(trial, trained, keep=self.keep) for trial in trials if trained])
+        ends = {(end.id, reached): (end, reached) for trial in trials for end, reached in trial.path}
+        measured = cache(lambda steps: self.measurements([step for step in steps if step > 0]))
+        untrained = self.measurements([0])
+        units = [Unit(base, untrained) for base in bases.values()]
+        units += [Unit(end, self.measurements([at]), ends=(at,), keep=self.keep) for end, at in ends.values()]
+        for trial in trials:
+            if what := measured(tuple((steps or {}).get(trial.id, self.eval.steps))):
+                units.append(Unit(trial, what, keep=self.keep))
+        return united(units) if ends else units

@@ -56,6 +56,7 @@ class Unit:
     whole: tuple[Measurement, ...] = ()  # all that is wanted of the trial, where `source` is set
     ends: tuple[int, ...] = ()  # steps at which other trials start from its weights
     keep: Keep = field(default_factory=Keep, compare=False)
+    turn: int = field(default=0, compare=False)  # place of its seed among those of its cell: what comes first
 
     @cached_property
     def id(self) -> str:
@@ -66,6 +67,11 @@ class Unit:
     def anew(self) -> "Unit":
         """All that is wanted of the trial, measured from the start."""
         return replace(self, measurements=self.whole or self.measurements, source="", whole=())
+
+    @property
+    def round(self) -> int:
+        """Seed 0, seeds 1 to 3, 4 to 15, 16 to 63: with four times as many an interval is half as wide."""
+        return (self.turn.bit_length() + 1) // 2
 
     @property
     def last_step(self) -> int:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from em.cli.command import run_command, terminal
 from em.errors import InputError
+from em.store import Store
 from sweeps.board import Notice, notices
 from sweeps.config import Launch, compose_launch
 from sweeps.standing import Observer
@@ -35,19 +36,22 @@ SILENCE_SECONDS = 300.0  # of a launch that has not ended: Ray starts, much is a
 
 
 class Mirror:
-    """One sweep and its folder of W&B runs."""
+    """A sweep, or the sweeps of a union, and their folder of W&B runs."""
 
     def __init__(self, arguments: Sequence[str], console: Console) -> None:
         self.console, self.uploaded, self.said = console, 0.0, ""
         self.arguments = list(arguments)
         self.expand(compose_launch(self.arguments))
-        self.folder = Folder(self.sweep.store, self.config.project)
+        self.folder = Folder(self.store, self.config.project)
 
     def expand(self, config: Launch) -> None:
-        self.config, self.sweep, self.cells = config, Observer(config), view.cells(config)
+        self.config, self.store = config, Store(config.store)
+        project = replace(config.tracking, project=config.project)  # one for all
+        sweeps = [replace(part, tracking=project) for part in config.sweeps] if config.parts else [config]
+        self.sweeps = [(Observer(part), view.cells(part)) for part in sweeps]
 
     def launches(self) -> list[Notice]:
-        return notices(self.sweep.store, self.config.sweep.name)
+        return notices(self.store, self.config.sweep.name)
 
     def follow(self) -> None:
         """Until no launch of the sweep is live."""
@@ -75,15 +79,16 @@ class Mirror:
 
     def look(self, live: Sequence[Notice], launches: Sequence[Notice]) -> None:
         """Write what is new and, where there is a key, send it."""
-        tracking = self.config.tracking
-        now = view.look(self.config, self.sweep.store, self.cells, self.sweep.units)
-        figure = None if live else next((path for path in self.sweep.draw() if path.suffix == ".png"), None)
+        tracking, written = self.config.tracking, 0
         stopped = "" if live or not launches else (launches[-1].said["snapshot"] or {}).get("stopped", "")
-        with self.folder.alone():
-            monitor = monitor_run(now, self.folder, live, stopped, tracking.export_seconds, figure)
-            for run in [*([monitor] if monitor else []), *curve_runs(now)]:  # few, and no cell can stop them
-                save(run, self.folder)
-            written = export(now, self.folder)
+        for sweep, cells in self.sweeps:
+            now = view.look(sweep.config, self.store, cells, sweep.units)
+            figure = None if live else next((path for path in sweep.draw() if path.suffix == ".png"), None)
+            with self.folder.alone():
+                monitor = monitor_run(now, self.folder, live, stopped, tracking.export_seconds, figure)
+                for run in [*([monitor] if monitor else []), *curve_runs(now)]:  # few, and no cell can stop them
+                    save(run, self.folder)
+                written += export(now, self.folder)
         runs, waiting = len(self.folder.runs()), len(self.folder.waiting())
         kind = tracking.runs.value
         self.say(f"{written} {kind} runs written, {runs} in {self.folder.root}, {waiting} not sent yet")
@@ -113,7 +118,8 @@ def main(arguments: list[str]) -> None:
     elif action == "dashboard":
         from sweeps.wandb import dashboard  # takes seconds to load
 
-        mirror.say(dashboard.save(mirror.config, mirror.folder))
+        for sweep, _ in mirror.sweeps:
+            mirror.say(dashboard.save(sweep.config, mirror.folder))
     else:
         mirror.follow()
 

@@ -6,7 +6,6 @@ wandb_workspaces has no public way to write a view down, or to save one in the p
 """
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import wandb_workspaces.workspaces as ws
 from wandb_workspaces import expr
 
 from em.errors import InputError
+from sweeps import expand
 from sweeps.config import Launch
 from sweeps.wandb import sync
 from sweeps.wandb.curves import curve_name, is_numeric
@@ -50,20 +50,16 @@ def column(config: Launch, name: str) -> str:
     return name if config.tracking.by_trial else f"{name}/mean"
 
 
-def cells(config: Launch) -> int:
-    return math.prod(len(axis.values) for axis in config.axes)
-
-
 def panel(kind: Any, width: int, height: int, **fields: object) -> Any:
     return kind(**fields, layout=wr.Layout(w=width, h=height))
 
 
 def sections(config: Launch) -> list[Section]:
-    kind, by_trial, axes = config.tracking.runs.value, config.tracking.by_trial, config.axes
-    at = f"after step {max(config.eval.steps)} at temperature {config.eval.temperatures[0]:g}"
-    lines = {"max_runs_to_show": min(MAX_RUNS, cells(config))}
+    kind, by_trial, axes = config.tracking.runs.value, config.tracking.by_trial, config.sweep.varied
+    at = f"{config.headline().after} at temperature {config.eval.temperatures[0]:g}"
+    lines = {"max_runs_to_show": min(MAX_RUNS, len(expand.cells(config)))}
     each = MEAN_OF_GROUP | {"max_runs_to_show": MAX_RUNS} if by_trial else {"aggregate": False} | lines
-    ends = [(wr.Config(word(axis.field)), axis.field) for axis in axes]
+    ends = [(wr.Config(word(name)), name) for name in axes]
     ends += [(wr.SummaryMetric(column(config, name)), name) for name in ("entropy", "mean_length", "score")]
     columns = [wr.ParallelCoordinatesPlotColumn(metric, display_name=name) for metric, name in ends]
     settings = panel(wr.ParallelCoordinatesPlot, WIDE, 10, columns=columns)
@@ -82,7 +78,8 @@ def sections(config: Launch) -> list[Section]:
     ]
     progress = [panel(wr.LinePlot, HALF, 8, title=title, y=names, **AGAINST_TIME) for title, names in PROGRESS.items()]
     progress.append(panel(wr.MediaBrowser, HALF, 10, media_keys=["figure"]))
-    scores = [shown for axis in axes for shown in against(config, axis.field, axis.values)]
+    values = {name: [cell.values[name] for cell in expand.cells(config)] for name in axes}
+    scores = [shown for name in axes for shown in against(config, name, values[name])]
     steps = "Score and metrics against the optimiser step; metrics of a step are of the weights before it."
     reasons = "Trials that were given up or diverged; a run that failed says why in `failure`."
     return [
@@ -120,13 +117,15 @@ def shown(config: Launch, kinds: Sequence[str]) -> expr.And:
 
 def workspace(config: Launch, entity: str) -> ws.Workspace:
     score, by_trial = column(config, "score"), config.tracking.by_trial
-    axes = [f"config:{word(axis.field)}.value" for axis in config.axes]
+    axes = [f"config:{word(name)}.value" for name in config.sweep.varied]
     return ws.Workspace(
         entity=entity,
         project=config.project,
         name=f"Sweep {config.sweep.name}",
         sections=[ws.Section(name=of.name, panels=of.panels, is_open=True) for of in sections(config)],
-        settings=ws.WorkspaceSettings(x_axis="Step", smoothing_type="none", max_runs=min(MAX_RUNS, cells(config))),
+        settings=ws.WorkspaceSettings(
+            x_axis="Step", smoothing_type="none", max_runs=min(MAX_RUNS, len(expand.cells(config)))
+        ),
         runset_settings=ws.RunsetSettings(
             filters=shown(config, [config.tracking.runs.value, "base", "curve", "monitor"]),
             groupby=[expr.Metric("Group")] if by_trial else [],
@@ -145,7 +144,7 @@ def report(config: Launch, entity: str) -> wr.Report:
         filters = shown(config, of.kinds)
         runs = wr.Runset(entity=entity, project=project, name=of.name, filters=filters, groupby=groupby)
         blocks += [wr.H1(of.name), wr.P(of.text), wr.PanelGrid(runsets=[runs], panels=of.panels)]
-    description = f"{cells(config)} cells of {len(config.seeds)} seeds"
+    description = f"{len(expand.cells(config))} cells of {len(config.seeds)} seeds"
     return wr.Report(
         entity=entity,
         project=project,

@@ -110,7 +110,9 @@ class View:
     @cached_property
     def seeds(self) -> pl.DataFrame:
         """One row per trial, with score and outcome after the last step at the first temperature."""
-        wanted = load.cells([trial for cell in self.cells for trial in cell.seeds], {})
+        steps = {trial.id: max(cell.steps) for cell in expand.cells(self.config) for trial in cell.trials}
+        trials = [trial for cell in self.cells for trial in cell.seeds]
+        wanted = load.cells(trials, {}, [steps[trial.id] for trial in trials])
         diverged = load.diverged(self.records)
         return load.seeds(wanted, self.scores, self.config.headline(), diverged, set(self.errors))
 

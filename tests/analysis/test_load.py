@@ -144,7 +144,7 @@ def test_a_headline_says_what_was_measured():
 
 
 def test_cells_name_what_a_sweep_wants():
-    assert load.cells([trial(0.75, seed=3)], {AXIS: [0.75], "rollout": ["vllm"]}).row(0, named=True) == {
+    assert load.cells([trial(0.75, seed=3)], {AXIS: [0.75], "rollout": ["vllm"]}, [10]).row(0, named=True) == {
         "trial_id": trial(0.75, seed=3).id,
         "base_id": trial().base.id,
         "model": "small",
@@ -152,6 +152,7 @@ def test_cells_name_what_a_sweep_wants():
         "method": "em",
         "start_id": trial().base.id,
         "start_step": 0,
+        "last_step": 10,
         AXIS: 0.75,
         "rollout": "vllm",
     }

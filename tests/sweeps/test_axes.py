@@ -74,7 +74,7 @@ def test_seeds_are_exactly_those_that_are_named():
     made = launch("sweep=smoke", "seed=1,5,7")
     assert made.seeds == [1, 5, 7]
     assert {trial.seed for trial in expand.trials(made)} == {1, 5, 7}
-    assert launch("seed=1,5,7").axes == []
+    assert launch("seed=1,5,7").sweep.varied == []
     assert len(expand.trials(launch("seed=1,5,7"))) == 3
 
 
@@ -117,7 +117,7 @@ def test_models_and_prompts_may_be_of_several_files(tmp_path, checkpoint):
 
 def test_the_frame_has_a_column_for_each_axis():
     frame = expand.frame(launch("objective=paper,reference_code", "seed=3,5"))
-    of_trials = ["trial_id", "base_id", "model", "seed", "method", "start_id", "start_step"]
+    of_trials = ["trial_id", "base_id", "model", "seed", "method", "start_id", "start_step", "last_step"]
     assert frame.columns == [*of_trials, "objective"]
     assert frame.select("seed", "objective").rows() == [
         (seed, name) for seed in (3, 5) for name in ("paper", "reference_code")
@@ -134,7 +134,6 @@ def test_the_frame_has_a_column_for_each_axis():
         ("benchmark=tiny,validation", "write a list, benchmark=[tiny,validation]"),
         ("eval=avg8,greedy", "eval=avg8,greedy: is no part of a trial; give it one value"),
         ("store=a,b", "store=a,b: is no part of a trial"),
-        ("sweep=smoke,gain", "sweep=smoke,gain: is no part of a trial"),
         ("sweep.seeds=2,4", "sweep.seeds=2,4: is no part of a trial"),
         ("cluster.lanes=1,2", "cluster.lanes=1,2: is no part of a trial"),
         ("tracking=wandb,quiet", "tracking=wandb,quiet: is no part of a trial"),

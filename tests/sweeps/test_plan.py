@@ -95,12 +95,12 @@ def test_a_trial_is_given_up_after_its_attempts(tmp_path: Path) -> None:
     assert again.attempts[unit.id] == 3
 
 
-def test_one_model_after_another(tmp_path: Path) -> None:
+def test_seed_0_of_every_model_comes_first_then_one_model_after_another(tmp_path: Path) -> None:
     axes = "sweep.axes=[{field:rollout.temperature,values:[0.5,1]},{field:model.pretrain.seed,values:[0,1]}]"
     planned = plan(launch(axes), Store(tmp_path))
-    models = [unit.trial.model.label for unit in planned.todo]
-    assert models == sorted(models)
-    assert len(models) == 2 * (1 + 2 * 2)
+    order = [(unit.round, unit.trial.model.label, unit.trial.is_base, unit.trial.seed) for unit in planned.todo]
+    first, second = ([(0, f"tiny-{model}", True, 0), *[(0, f"tiny-{model}", False, 0)] * 2] for model in (0, 1))
+    assert order == [*first, *second, *[(1, "tiny-0", False, 1)] * 2, *[(1, "tiny-1", False, 1)] * 2]
 
 
 def test_the_command_answers_in_words() -> None:
