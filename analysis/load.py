@@ -192,14 +192,19 @@ def seeds(
     )
     measured = headlines(scores, headline.evaluations)
     untrained = measured.filter(pl.col("step") == 0).select(base_id="trial_id", base_score="score")
-    at = pl.col("last_step") if headline.step is None else pl.lit(headline.step)
     return (
-        cells.with_columns(step=at.cast(measured.schema["step"]))
+        with_step(cells, headline)
         .join(measured.drop("temperature"), on=["trial_id", "step"], how="left", validate="1:1", maintain_order="left")
         .drop("step")
         .join(untrained, on="base_id", how="left", validate="m:1", maintain_order="left")
         .with_columns(outcome=outcome)
     )
+
+
+def with_step(cells: pl.DataFrame, headline: Headline) -> pl.DataFrame:
+    """With `step`, after which a trial is scored."""
+    step = pl.col("last_step") if headline.step is None else pl.lit(headline.step)
+    return cells.with_columns(step=step.cast(pl.Int64))
 
 
 def base_score(seeds: pl.DataFrame) -> float | None:

@@ -73,9 +73,10 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
         Figure(
             item.name or (f"{sweep.name}-{item.kind}" if place else sweep.name),
             item.kind,
-            item.axes or axes,
+            item.axes or [axis for axis in axes if axis not in item.pool],
             config.headline(item.step, item.temperature),
             config.evaluations,
+            item.pool,
         )
         for place, item in enumerate(sweep.figures)
     ]

@@ -49,6 +49,7 @@ class FigureConfig:
 
     kind: str = "axis"  # a module of analysis/figures
     axes: list[str] = field(default_factory=list)  # fields among those of sweep.axes; empty: all of them
+    pool: list[str] = field(default_factory=list)  # fields whose values are taken together, as if they were more seeds
     name: str = ""  # of its files; empty: the sweep's for the first figure, <sweep>-<kind> for others
     step: int | None = None  # of eval.steps, after which the score is measured; None: the last
     temperature: float | None = None  # of eval.temperatures; None: the first
@@ -98,7 +99,7 @@ class Sweep:
             for name in entry:
                 require_known("axis of sweep.exclude and sweep.depends", name, self.varied)
         for figure in self.figures or []:
-            for name in figure.axes:
+            for name in (*figure.axes, *figure.pool):
                 require_known("axis of sweep.figures", name, self.varied)
         require(not (self.union and self.varied), "sweep.union", self.union, "each has its own axes; leave these out")
 

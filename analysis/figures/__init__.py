@@ -30,6 +30,7 @@ class Figure:
     axes: Sequence[str]  # dotted paths of what it shows the score against
     headline: Headline  # the score
     measured: Sequence[Evaluation] = ()  # everything that the sweep measures, at all temperatures
+    pool: Sequence[str] = ()  # what else is varied: its values are taken together, as if they were more seeds
 
 
 class Kind(Protocol):
@@ -74,9 +75,10 @@ def kind_of(name: str) -> Kind:
 def check(figure: Figure, cells: pl.DataFrame) -> None:
     """Raise InputError where the figure cannot show the cells."""
     kind_of(figure.kind).check(figure, cells)
-    if cells.select(*figure.axes, "seed").is_duplicated().any():
+    if cells.select(*figure.axes, *figure.pool, "seed").is_duplicated().any():
         shown = ", ".join([*figure.axes, "the seed"])
-        raise InputError(f"figure {figure.name}: the sweep varies more than {shown}; fix the rest")
+        remedy = "fix the rest, or take it together with sweep.figures.pool"
+        raise InputError(f"figure {figure.name}: the sweep varies more than {shown}; {remedy}")
 
 
 def scored(figure: Figure, seeds: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
