@@ -1,6 +1,7 @@
 """Select the prompts to train on from a pool, by the paper's rule: those whose answers' scores vary most.
 
     python -m sweeps.select prompts=jsonl prompts.path=pool.jsonl prompts.answer_field=answer prompts.grader=maths
+    python -m sweeps.select prompts=pool
 
 Draws answers of the base model to each prompt, through the same lanes and store as a sweep, and grades them.  The same
 command again goes on where it was stopped.  It shows the ranking, saves it as a table, and writes the best prompts to
@@ -26,6 +27,7 @@ from em.cli.compose import Root
 from em.cli.overrides import CONF
 from em.errors import InputError, require, require_file_name, require_positive
 from em.evaluation.candidates import Candidate, contenders, ranked
+from em.evaluation.prompts import pool
 from em.store import Store
 from em.store.files import PosixFiles
 from em.trial.evaluation import Benchmark, Evaluation, Statistics
@@ -181,12 +183,13 @@ def ranking(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def compose(arguments: Sequence[str], left_out: list[str] | None = None) -> SelectLaunch:
-    """The config of a selection, its pool read; `left_out` gets why prompts are left out, those without a reference."""
+    """The config of a selection, its pool read; `left_out` gets why prompts are left out that cannot be used."""
     words = ROOT.words(arguments)
     config = ROOT.config(ROOT.compose(words), words)
-    prompts = inputs.resolve_prompts(config.prompts, left_out if left_out is not None else [])
+    left_out = [] if left_out is None else left_out
+    prompts = inputs.resolve_prompts(config.prompts, left_out)
+    prompts = prompts if prompts.texts else pool(prompts, left_out)
     config = replace(config, model=inputs.resolve_model(config.model), prompts=prompts, benchmarks={})
-    require(bool(prompts.texts), "prompts.texts", [], "give a pool, prompts=jsonl prompts.path=...")
     remedy = "name the field of the references, prompts.answer_field=answer, and prompts.grader"
     require(bool(prompts.answers), "prompts.answer_field", "''", remedy)
     rollout = config.rollout
@@ -257,7 +260,7 @@ def main(arguments: list[str], trainer: str = TRAINER) -> None:
     config = compose(arguments, left_out)
     store, console = Store(config.store), terminal()
     if left_out:
-        console.print(f"left out {len(left_out)} prompts without a reference: {left_out[0]}", soft_wrap=True)
+        console.print(f"left out {len(left_out)} prompts that cannot be used: {left_out[0]}", soft_wrap=True)
     source: Source = Pool(config, store)
     planned = plan(config, store, source)
     console.print(describe(config, planned), highlight=False, soft_wrap=True)

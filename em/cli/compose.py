@@ -186,7 +186,7 @@ def earlier(entry: Any, words: Sequence[str]) -> Earlier:
     try:
         config = TRIAL.config(TRIAL.compose(own), own)
         phase = replace(config, prompts=inputs.resolve_prompts(config.prompts)).phase
-        named = bool(phase.prompts.texts) or config.model.pretrain is not None
+        named = bool(phase.prompts.texts or phase.prompts.hub) or config.model.pretrain is not None
         require(named, "prompts.texts", [], "name its own, before=[{phase: grpo, prompts: jsonl, prompts.path: ...}]")
     except InputError as error:
         raise InputError(f"before: {error}") from None

@@ -15,6 +15,7 @@ FIELDS = {
     "model.path": "checkpoint folder or hub id, with model=checkpoint",
     "model.precision": "of rollouts and forward passes: fp32 or bf16",
     "prompts.texts": "the prompts that are trained on",
+    "prompts.rank": "of a selection's prompts the one that is trained on; 0: the best",
     "optimizer.lr": "learning rate",
     "objective.loss_temperature": "of the distribution whose entropy is minimised",
     "rollout.samples": "answers of one optimiser step",

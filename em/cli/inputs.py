@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from em.errors import InputError, require, require_file_name
 from em.evaluation import graders
-from em.evaluation.problems import problems, reference
+from em.evaluation.problems import problems
+from em.evaluation.prompts import pairs
 from em.model.checkpoint import cache_folder
 from em.model.files import Checkpoint
 from em.paths import expanded, one_line
@@ -18,7 +19,7 @@ from em.trial.evaluation import Benchmark
 from em.trial.identity import content_id
 from em.trial.jsonl import require_question, rows
 from em.trial.model import Model
-from em.trial.prompts import Prompts, Select
+from em.trial.prompts import Prompts
 from em.trial.trial import Trial
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -99,45 +100,37 @@ def looks_local(path: str) -> bool:
 
 
 def resolve_prompts(prompts: Prompts, left_out: list[str] | None = None) -> Prompts:
-    """`prompts` with their file read; only where there is neither a file nor a text are they left to a selection.
+    """`prompts` with their file read; where there is neither a file nor a text, a data set of the hub or a selection
+    is left to who trains.
 
-    Where `left_out` is given, rows whose reference cannot be used are left out, and why is added to it.
+    Where `left_out` is given, rows that cannot be used are left out, and why is added to it.
     """
-    if prompts.suites and not prompts.path and not prompts.texts:
-        drawn = [problem for suite in prompts.suites for problem in tasks.problems(suite, "train", prompts.limit)]
-        texts, answers = [problem.prompt for problem in drawn], [problem.answer for problem in drawn]
-        return replace(prompts, select=Select.none, texts=texts, answers=answers, grader="tiny")
-    if not prompts.path and not prompts.texts:
-        remedy = "give prompts, a file of them with prompts=jsonl prompts.path=..., or prompts.select=variance"
-        require(prompts.select is not Select.none, "prompts.texts", [], remedy)
-        return prompts
-    prompts = replace(prompts, select=Select.none)
     if prompts.grader:
         graders.check(prompts.grader)
+    given = bool(prompts.path or prompts.texts)
+    if prompts.hub and not given:
+        return prompts if prompts.is_selected else replace(prompts, rank=0)
+    if prompts.suites and not given:
+        drawn = [problem for suite in prompts.suites for problem in tasks.problems(suite, "train", prompts.limit)]
+        return prompts.known(texts=[of.prompt for of in drawn], answers=[of.answer for of in drawn], grader="tiny")
+    if not given:
+        remedy = "give prompts, a file of them with prompts=jsonl prompts.path=..., or prompts.select=variance"
+        require(prompts.is_selected, "prompts.texts", [], remedy)
+        return prompts
     if not prompts.path:
         for text in prompts.texts:
             require_question(text, "prompts.texts")
-        return prompts
-    asked = [prompts.answer_field] if prompts.answer_field else []
-    of = Benchmark(name="prompts", path=prompts.path, answer_fields=asked or ["none"], grader=prompts.grader)
-    read = list[tuple[str, str] | None]()  # None: left out
-    for row in rows(prompts.path, "prompts.path"):
-        text = row.question([prompts.text_field])
-        try:
-            read.append((text, reference(row, of) if asked else ""))
-        except InputError as error:
-            if left_out is None:
-                raise
-            left_out.append(str(error))
-            read.append(None)
+        return prompts.known()
+    read = list(pairs(prompts, rows(prompts.path, "prompts.path"), left_out))
     if left_out and not any(read):
         raise InputError(left_out[0])
     for row in prompts.rows:
         if not 0 <= row < len(read):
             raise InputError(f"prompts.rows={row}: {prompts.path} has rows 0 to {len(read) - 1}")
     chosen = [pair for pair in ([read[row] for row in prompts.rows] if prompts.rows else read) if pair]
-    texts, answers = [text for text, _ in chosen], [answer for _, answer in chosen] if asked else []
-    return replace(prompts, texts=texts, answers=answers, path=str(expanded(prompts.path).resolve()), rows=[])
+    texts = [text for text, _ in chosen]
+    answers = [answer for _, answer in chosen] if prompts.answer_field else []
+    return prompts.known(texts=texts, answers=answers, path=str(expanded(prompts.path).resolve()), rows=[])
 
 
 def resolve_benchmark(benchmark: Benchmark, data: str = "") -> Benchmark:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from em.errors import InputError, require
 from em.evaluation.graders import GRADERS
@@ -34,7 +34,8 @@ def problems(benchmark: Benchmark) -> list[tuple[str, str]]:
     if benchmark.suite:
         return suite_problems(benchmark.suite, benchmark.split, benchmark.limit or SUITE_PROBLEMS)
     owner = f"benchmarks.{benchmark.name}"
-    source = rows(benchmark.path, f"{owner}.path") if benchmark.path else hub_rows(benchmark)
+    remedy = f"name its JSONL file with {owner}.path=..., or a folder of such with eval.data=..."
+    source = rows(benchmark.path, f"{owner}.path") if benchmark.path else hub_rows(benchmark, owner, remedy)
     pairs = [
         (row.question(benchmark.problem_fields), reference(row, benchmark))
         for row in source
@@ -122,20 +123,27 @@ def suite_problems(suite: str, split: str, count: int) -> list[tuple[str, str]]:
     return [(problem.prompt, problem.answer) for problem in tasks.problems(suite, split, count)]
 
 
-def hub_rows(benchmark: Benchmark) -> Iterator[Row]:
-    """The rows of a data set of the hub, from its cache where it was read before."""
+class OnHub(Protocol):
+    """A config that names a data set of the hub."""
+
+    hub: str
+    hub_config: str
+    revision: str
+    split: str
+
+
+def hub_rows(of: OnHub, owner: str, remedy: str) -> Iterator[Row]:
+    """The rows of a data set of the hub, from its cache where it was read before.
+
+    Where it is not to be had, the error names `owner` (the config that names it) and the remedy.
+    """
     import datasets
 
-    name = benchmark.hub
     datasets.disable_progress_bars()
     try:
-        loaded = datasets.load_dataset(
-            name, benchmark.hub_config or None, split=benchmark.split, revision=benchmark.revision
-        )
+        loaded = datasets.load_dataset(of.hub, of.hub_config or None, split=of.split, revision=of.revision)
     except (OSError, ValueError) as error:  # what the hub's errors and those of `datasets` derive from
-        raise InputError(
-            f"benchmarks.{benchmark.name}.hub={name}: not to be had ({str(error).splitlines()[0]}); "
-            f"name its JSONL file with benchmarks.{benchmark.name}.path=..., or a folder of such with eval.data=..."
-        ) from None
+        said = str(error).splitlines()[0]
+        raise InputError(f"{owner}.hub={of.hub}: not to be had ({said}); {remedy}") from None
     for number, values in enumerate(loaded):
-        yield Row(dict(values), f"{name} {benchmark.split}[{number}]")
+        yield Row(dict(values), f"{of.hub} {of.split}[{number}]")

@@ -16,6 +16,7 @@ from em.errors import require, require_known
 OPERATORS = "+-*M&|^"  # M is the larger of the two; & | ^ act on the bits
 SUITES = {"sum": "+", "difference": "-", "product": "*", "max": "M", "bit": "&|^", "mixed": "+-*M"}
 SPLITS = {"pretraining": range(0, 90), "train": range(90, 92), "validation": range(92, 96), "test": range(96, 100)}  # %
+POOL, POOL_PROBLEMS = "sum", 48  # suite and size of what a prompt is selected from; docs/design.md says why sums
 
 _A, _B = np.mgrid[0:10, 0:10]
 RESULTS = np.stack([_A + _B, _A - _B, _A * _B, np.maximum(_A, _B), _A & _B, _A | _B, _A ^ _B]) % 10  # [operator, a, b]

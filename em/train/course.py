@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from statistics import fmean
 
@@ -56,9 +55,9 @@ class Training:
         replay: Replay,
         texts: Texts = Texts.none,
     ) -> None:
-        """While the engine holds the base weights: where a prompt is selected, that is done now."""
+        """While the engine holds the base weights: where prompts are read or selected, that is done now."""
         self.trial, self.policy, self.replay = trial, policy, replay
-        self.phase = trial.phase and replace(trial.phase, prompts=selector.resolved(trial.phase.prompts))
+        self.phase = trial.phase and selector.resolved(trial.phase)
         self.prompts = [] if self.phase is None else encoded(evaluator.reader, self.phase)
         self.sampling = Sampling(evaluator, texts)
         self.trajectory = Trajectory(prompts=self.prompts)
@@ -165,7 +164,7 @@ class Course:
             self.evaluator.prepare(measurement.evaluation)
         for trial, _ in (*unit.trial.path, (unit.trial, 0)):  # while the engine still holds the base weights
             if trial.phase is not None:
-                self.selector.resolved(trial.phase.prompts, alive)
+                self.selector.resolved(trial.phase, alive)
         training = self._training(unit.trial, unit.measurements[0].evaluation.texts)
         if (step := self._go_on(training)) is None:
             self.trajectory = training.trajectory

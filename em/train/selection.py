@@ -1,31 +1,37 @@
-"""The prompt that a base model is trained on, selected by the paper's rule from a pool of the tiny world.
+"""What a base model is trained on where its config holds no texts: all prompts of a data set of the hub, or one of a
+pool, selected by the paper's rule.
 
 The rule is that of em.evaluation.candidates; `python -m sweeps.select` applies it to any pool.  What is selected here
-is kept in a file on this machine, for all trials of a base model and engine: it depends on nothing else, so they train
-on the same prompt.
+is kept in a file on this machine, for all trials of a base model and engine: it depends on nothing else but the pool
+and the length of the answers to it, so they train on the same prompt.
 """
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from em.evaluation import graders
 from em.evaluation.candidates import Candidate, ranked
 from em.evaluation.evaluate import Evaluator
+from em.evaluation.graders import Grade
+from em.evaluation.pool import grade_of
+from em.evaluation.prompts import pool
 from em.rollout import Request
 from em.store.files import PosixFiles
-from em.tiny import tasks
+from em.tiny.tasks import POOL, POOL_PROBLEMS
 from em.trial.identity import content_id
-from em.trial.prompts import Prompts, Select
+from em.trial.prompts import Prompts
 from em.trial.seeds import stream
+from em.trial.trial import Phase
 
-SUITE, PROBLEMS = "sum", 48  # the pool, of the split `train`; docs/design.md says why sums
 SAMPLES = 16  # K
-MAX_NEW_TOKENS = 24
-GRADER = "tiny"
-SHOWN = 8  # candidates that the file lists
+MAX_NEW_TOKENS = 24  # of answers to the tiny world's pool; to another as many as training samples
+KEPT = 64  # candidates that the file lists, or more where one of a lower rank was asked for
+PATIENCE = 1.0  # seconds between two signs of life while another process selects
 
 
 class Selector:
@@ -33,62 +39,91 @@ class Selector:
 
     def __init__(self, base_id: str, evaluator: Evaluator, folder: Path) -> None:
         self.base_id, self.evaluator, self.folder = base_id, evaluator, folder
-        self.files, self.selected = PosixFiles(folder), dict[str, Candidate]()
+        self.files, self.known = PosixFiles(folder), dict[str, Prompts]()
 
-    def resolved(self, prompts: Prompts, alive: Callable[[], None] = lambda: None) -> Prompts:
-        """`prompts` with the selected text and its reference, unless their texts are given.
+    def resolved(self, phase: Phase, alive: Callable[[], None] = lambda: None) -> Phase:
+        """`phase` with the texts and references of its prompts, read or selected where they are not given.
 
-        `alive` is called as answers come.
+        `alive` is called as answers come, and while another process selects.
         """
-        if prompts.texts or prompts.select is Select.none:
-            return prompts
-        key = content_id([self.base_id, prompts, SUITE, PROBLEMS, SAMPLES, MAX_NEW_TOKENS])
-        if key not in self.selected:
-            self.selected[key] = self._kept(key, prompts.template, alive)
-        chosen = self.selected[key]
-        return replace(prompts, select=Select.none, texts=[chosen.text], answers=[chosen.answer], grader=GRADER)
+        prompts = phase.prompts
+        if prompts.texts:
+            return phase
+        length = phase.rollout.max_new_tokens if prompts.hub else MAX_NEW_TOKENS
+        key = content_id([prompts, length])
+        if key not in self.known:
+            self.known[key] = self._selected(prompts, length, alive) if prompts.is_selected else pool(prompts)
+        return replace(phase, prompts=self.known[key])
 
-    def _kept(self, key: str, template: str, alive: Callable[[], None]) -> Candidate:
-        """What the file says, where there is one that can be read; of several processes one writes it."""
+    def _selected(self, prompts: Prompts, length: int, alive: Callable[[], None]) -> Prompts:
+        """The prompt of its rank, as the file says where it lists one; of several processes one writes it."""
+        every_rank = replace(prompts, rank=0)
+        own = [] if prompts.hub else [POOL, POOL_PROBLEMS]
+        key = content_id([self.base_id, every_rank, *own, SAMPLES, length])
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f"{key}.lock"):
-            try:
-                return Candidate(**json.loads(self.files.read(f"{key}.json"))["best"][0])
-            except (OSError, ValueError, TypeError, LookupError):  # there is none, or it is damaged
-                best = ranked(self.candidates(template, alive))[:SHOWN]
-                content = {"base": self.base_id, "rule": Select.variance.value, "best": [asdict(item) for item in best]}
+        with acquired(FileLock(self.folder / f"{key}.lock"), alive):
+            order = self._listed(f"{key}.json")
+            if prompts.rank >= len(order):
+                drawn = pool(prompts)
+                prompts.require_rank(len(drawn.texts))
+                listed = {candidate.text for candidate in order}  # they keep their ranks: some have been trained on
+                order += [item for item in ranked(self.candidates(drawn, length, alive)) if item.text not in listed]
+                best = [asdict(item) for item in order[: max(KEPT, prompts.rank + 1)]]
+                content = {"base": self.base_id, "rule": prompts.select.value, "pool": len(drawn.texts), "best": best}
                 self.files.replace(f"{key}.json", json.dumps(content, indent=1).encode())
-                return best[0]
+        chosen, grader = order[prompts.rank], prompts.grader if prompts.hub else "tiny"
+        return prompts.known(texts=[chosen.text], answers=[chosen.answer], grader=grader)
 
-    def candidates(self, template: str, alive: Callable[[], None]) -> list[Candidate]:
-        """The pool, in its order, with what SAMPLES answers to each prompt at temperature 1 say.
+    def _listed(self, name: str) -> list[Candidate]:
+        """The best candidates, best first, that the file lists; none where there is no file, or a damaged one."""
+        try:
+            return [Candidate(**item) for item in json.loads(self.files.read(name))["best"]]
+        except (OSError, ValueError, TypeError, LookupError):
+            return []
+
+    def candidates(self, prompts: Prompts, length: int, alive: Callable[[], None]) -> list[Candidate]:
+        """The prompts of a pool, in their order, with what SAMPLES answers to each at temperature 1 say.
 
         The expected -log p of a token that is sampled at temperature 1 is the entropy of its distribution, so the mean
         over all sampled tokens is taken for the mean token entropy.
         """
-        pool = tasks.problems(SUITE, "train", PROBLEMS)
+        graders.require_ready(prompts.grader, "prompts")
         sampler, reader = self.evaluator.sampler, self.evaluator.reader
         requests = [
             Request(
-                prompt=reader.encode(template.replace("{problem}", problem.prompt), MAX_NEW_TOKENS),
+                prompt=reader.encode(prompts.template.replace("{problem}", text), length),
                 seed=stream("selection", index),
                 samples=SAMPLES,
-                max_new_tokens=MAX_NEW_TOKENS,
+                max_new_tokens=length,
             )
-            for index, problem in enumerate(pool)
+            for index, text in enumerate(prompts.texts)
         ]
-        made: dict[int, Candidate] = {}
+        said: dict[int, tuple[float, int]] = {}  # log p of all tokens together, and how many these are
+        grades: dict[int, list[Future[Grade]]] = {}
         for index, answers in sampler.stream(requests, logprobs=True):
             alive()
-            problem, texts = pool[index], reader.decode([answer.token_ids for answer in answers])
-            grades = self.evaluator.grade(GRADER, texts, [problem.answer] * SAMPLES)
+            texts, answer = reader.decode([answer.token_ids for answer in answers]), prompts.answers[index]
+            grades[index] = self.evaluator.pool.submit_all(prompts.grader, [(text, answer) for text in texts])
             logprobs = [logprob for answer in answers for logprob in answer.logprobs or []]
-            made[index] = Candidate(
-                text=problem.prompt,
-                answer=problem.answer,
-                correct=sum(grade.correct is True for grade in grades),
+            said[index] = sum(logprobs), len(logprobs)
+        return [
+            Candidate(
+                text=text,
+                answer=answer,
+                correct=sum(grade_of(grade).correct is True for grade in grades[index]),
                 samples=SAMPLES,
-                entropy=-sum(logprobs) / len(logprobs),
-                length=len(logprobs) / SAMPLES,
+                entropy=-total / tokens,
+                length=tokens / SAMPLES,
             )
-        return [made[index] for index in range(len(pool))]
+            for index, (text, answer) in enumerate(zip(prompts.texts, prompts.answers, strict=True))
+            for total, tokens in [said[index]]
+        ]
+
+
+def acquired(lock: FileLock, alive: Callable[[], None]) -> AcquireReturnProxy:
+    """The lock, held; `alive` is called while another process holds it."""
+    while True:
+        try:
+            return lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            alive()

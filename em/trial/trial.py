@@ -11,7 +11,7 @@ from em.trial.identity import added, content_id, fields_off_default
 from em.trial.method import Method, Need, default_method
 from em.trial.model import Model
 from em.trial.optimizer import Optimizer
-from em.trial.prompts import Prompts, Select
+from em.trial.prompts import Prompts
 from em.trial.rollout import EngineConfig, Rollout
 from em.trial.stabiliser import Stabilised, Stabiliser
 
@@ -27,13 +27,11 @@ class Phase:
     stabilisers: dict[str, Stabiliser] = added(default_factory=dict)  # by name
 
     def __post_init__(self) -> None:
-        selected = self.prompts.select is not Select.none
-        some = bool(self.prompts.texts) or selected
-        require(some, "prompts.texts", [], "a phase of training needs at least one prompt")
-        rewarded = bool(self.prompts.answers) or selected or Need.rewards not in self.objective.needs
+        require(self.prompts.most > 0, "prompts.texts", [], "a phase of training needs at least one prompt")
+        rewarded = self.prompts.have_answers or Need.rewards not in self.objective.needs
         require(rewarded, "prompts.answers", [], f"objective {self.objective.name} needs an answer to each prompt")
         each, group = self.rollout.samples_per_prompt, self.objective.group
-        fewest = each or self.rollout.samples // max(1, len(self.prompts.texts))
+        fewest = each or self.rollout.samples // self.prompts.most
         said = f"objective {self.objective.name} compares the answers to a prompt, give it {group} or more"
         require(group == 1 or fewest >= group, "rollout.samples_per_prompt", each, said)
         accumulate, updates = self.optimizer.accumulate, self.objective.updates

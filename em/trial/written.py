@@ -44,6 +44,7 @@ def parts(config: Any) -> dict[str, Any]:
     }
 
 
+ASKED = ("texts", "hub", "select")  # of prompts: one of these has what is trained on
 UNTRAINED = {"prompts": Prompts(), "objective": default_method(), "optimizer": Optimizer(), "rollout": Rollout()}
 
 
@@ -87,6 +88,6 @@ def trial_from(written: Mapping[str, Any]) -> Trial:
     hints = typing.get_type_hints(Trial)
     return Trial(
         engine=config_of(EngineConfig, engine),
-        phase=config_of(Phase, phase) if written["prompts"]["texts"] or "select" in written["prompts"] else None,
+        phase=config_of(Phase, phase) if any(written["prompts"].get(name) for name in ASKED) else None,
         **{name: config_of(hints[name], value) for name, value in outside.items()},
     )

@@ -18,6 +18,7 @@ from em.errors import InputError
 from em.evaluation.candidates import Candidate, contenders, ranked
 from em.store import Store
 from em.store.record import EvaluationResult
+from em.tiny import tasks
 from em.train.trajectory import Finished, Trajectory
 from em.trial.unit import Unit
 from sweeps import select
@@ -87,7 +88,7 @@ class Answers(near_empty.Trainer):
             of = measurement.evaluation
             correct, entropies = [], []
             for text, _reference in of.benchmark.pairs:
-                place = int(text.split()[-1])
+                place = int(text.split()[-1].rstrip("?"))
                 right = round(RIGHT[place] * of.samples)
                 correct += [True] * right + [False] * (of.samples - right)
                 entropies += [0.1 + place % 5] * of.samples
@@ -208,6 +209,31 @@ def test_prompts_without_a_reference_are_left_out_and_said(words, pool_file):
         compose_trial([word for word in nested if not word.startswith("select")])
 
 
+def test_a_data_set_of_the_hub_is_a_pool_that_is_read_before_anything_is_planned(tmp_path, monkeypatch):
+    """Through the code that reads hub ids; whether or not training would select from it."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "set").mkdir()
+    rows = [{"problem": f"p {place}?", "answer": "" if place == 2 else str(place)} for place in range(9)]
+    (tmp_path / "set" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["prompts=pool", f"prompts.hub={tmp_path / 'set'}", "prompts.limit=5", "prompts.grader=boxed"]
+    for more in ([], ["prompts.select=none"]):
+        left_out: list[str] = []
+        config = select.compose([*words, f"store={tmp_path / 'results'}", *more], left_out)
+        assert config.prompts.texts == [f"p {place}?" for place in (0, 1, 3, 4, 5)]
+        assert left_out == [f"{tmp_path}/set train[2]: answer='': must say something"]
+    pool, looks = answered([*words, f"store={tmp_path / 'results'}", "select.shard=2"])
+    assert looks == [3, 0]
+    assert {of.answer for of in pool.candidates()} == {*"01345"}
+    with pytest.raises(InputError, match=r"^prompts.hub=.*nowhere: not to be had \(.*\); give its rows as a file"):
+        select.compose([*words, f"prompts.hub={tmp_path / 'nowhere'}"])
+
+
+def test_the_pool_is_the_tiny_worlds_where_none_is_named(tmp_path):
+    config = select.compose([f"store={tmp_path / 'results'}"])
+    assert (len(config.prompts.texts), config.prompts.grader) == (48, "tiny")
+    assert config.prompts.texts == [of.prompt for of in tasks.problems("sum", "train", 48)]
+
+
 def test_the_prompts_that_are_written_are_what_is_trained_on(words, tmp_path, monkeypatch):
     """Also where their text looks like an interpolation."""
     conf = tmp_path / "conf"
@@ -270,7 +296,7 @@ def test_the_whole_real_pool_on_a_random_model(tmp_path):
     command = [sys.executable, "-m", "sweeps.select", *words, "select.name=real_pool"]
     config = select.compose(words)
     done = subprocess.run([*command, "select.top=0"], check=True, timeout=1400, capture_output=True, text=True)
-    assert "left out 1 prompts without a reference" in done.stdout
+    assert "left out 1 prompts that cannot be used" in done.stdout
     assert "0 of 76 units of work so far, 76 to do" in done.stdout
     with (tmp_path / "results" / "selections" / "real_pool.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -1,6 +1,7 @@
 """The trainer by what its records hold: the paper's algorithm, the same bits each time, nothing left of a bad trial."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
 from em.store.record import Record, Status
 from em.tiny.corpus import EOS
+from em.tiny.tasks import POOL_PROBLEMS
 from em.train import course, weights
 from em.train.course import paced
 from em.train.entropy import EntropyMinimisation
 from em.train.objective import Objective
 from em.train.policy import LocalPolicy
 from em.train.sampling import Sampling
-from em.train.selection import PROBLEMS, Selector
+from em.train.selection import Selector
 from em.train.trainer import EngineCorruptError, Trainer
 from em.trial.evaluation import Benchmark, Evaluation, Texts
 from em.trial.fields import with_value
@@ -440,16 +442,25 @@ def test_a_base_model_selects_once_whatever_is_trained(trainer, trial, selecting
     generate = trainer.policy.stream
     monkeypatch.setattr(trainer.policy, "stream", lambda *a, **k: calls.append(len(a[0])) or generate(*a, **k))
     first = run(trainer, unit(selecting, 1))
-    assert calls.count(PROBLEMS) == 1
+    assert calls.count(POOL_PROBLEMS) == 1
     other = with_phase(with_value(selecting, "seed", 1), optimizer=Optimizer(lr=3e-3))
     assert run(trainer, unit(other, 1)).prompts == first.prompts
     monkeypatch.setattr(trainer, "selector", Selector(trial.base.id, trainer.evaluator, tmp_path))
     assert reproduced(run(trainer, unit(selecting, 1))) == reproduced(first)
-    assert calls.count(PROBLEMS) == 1
+    assert calls.count(POOL_PROBLEMS) == 1
     given = with_phase(trial, prompts=Prompts(texts=[bytes(first.prompts[0]).decode()]))
     alone = run(trainer, unit(given, 1))
     assert (alone.rollouts, alone.steps, shas(alone)) == (first.rollouts, first.steps, shas(first))
     assert alone.trial_id != first.trial_id
+
+
+def test_the_prompt_of_a_rank_is_the_one_that_the_file_lists_there(trainer, selecting, tmp_path):
+    best = run(trainer, unit(selecting, 1))
+    [file] = tmp_path.glob("*.json")
+    listed = [item["text"] for item in json.loads(file.read_text())["best"]]
+    assert len(set(listed)) == POOL_PROBLEMS
+    third = run(trainer, unit(with_value(selecting, "phase.prompts.rank", 2), 1))
+    assert [best.prompts, third.prompts] == [[list(listed[rank].encode())] for rank in (0, 2)]
 
 
 def test_a_later_phase_selects_from_the_base_weights_too(trainer, trial, selecting):
@@ -461,7 +472,7 @@ def test_a_later_phase_selects_from_the_base_weights_too(trainer, trial, selecti
     assert record.status is Status.done
     alone = Selector("alone", trainer.evaluator, trainer.selector.folder)
     trainer.reset()
-    [text] = alone.resolved(later).texts
+    [text] = alone.resolved(Phase(prompts=later)).prompts.texts
     assert record.prompts == [list(f"Q{text}".encode())]
 
 
