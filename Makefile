@@ -1,17 +1,21 @@
 # Every target sets up .venv by itself, and again when what it is made from has changed.
 PROFILE ?= auto
 SWEEP ?= temperature
+MODEL ?= tiny
+SEEDS ?= 1
 PY := .venv/bin/python
 READY := .venv/ready-$(PROFILE)
+# MODEL=tiny is a laptop's size, MODEL=paper the paper's; any other is a file of conf/model/ at the paper's size.
+SIZE := $(if $(filter-out tiny,$(MODEL)),scale=paper $(if $(filter-out paper,$(MODEL)),model=$(MODEL)))
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny smoke plan select figures calibration status watch pause resume stop add first failures why doctor \
+.PHONY: help setup tiny paper smoke plan select figures calibration status watch pause resume stop add first failures why doctor \
 	check test test-slow bench bench-sweep bench-eval bench-wandb chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
-	@echo 'Options: SWEEP=$(SWEEP)  PROFILE=auto|cpu|gpu  ARGS="further arguments, such as Hydra overrides"'
+	@echo 'Options: SWEEP=$(SWEEP)  MODEL=tiny|paper|NAME  SEEDS=$(SEEDS) (of make paper)  PROFILE=auto|cpu|gpu  ARGS="further arguments, such as Hydra overrides"'
 
 setup: $(READY) ## create .venv (PROFILE=cpu or gpu to choose)
 $(READY): pyproject.toml cluster/setup.sh $(wildcard cluster/constraints-*.txt)
@@ -21,49 +25,52 @@ tiny: $(READY) ## pretrain the tiny model (once; sweeps do it when they need it)
 	$(PY) -m em.tiny $(ARGS)
 
 sweep-%: $(READY) ## plan, run and draw one sweep, such as sweep-temperature
-	$(PY) -m sweeps sweep=$* $(ARGS)
+	$(PY) -m sweeps sweep=$* $(SIZE) $(ARGS)
+
+paper: $(READY) ## every sweep of the paper, with SEEDS seeds of each cell
+	$(PY) -m sweeps sweep=paper sweep.seeds=$(SEEDS) $(SIZE) $(ARGS)
 
 smoke: $(READY) ## the smallest sweep that touches every part
 	$(PY) -m sweeps sweep=smoke $(ARGS)
 
-plan: $(READY) ## what SWEEP would train
-	$(PY) -m sweeps.plan sweep=$(SWEEP) $(ARGS)
+plan: $(READY) ## what SWEEP would train, and what that would cost
+	$(PY) -m sweeps.plan sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 select: $(READY) ## rank a pool of prompts by the paper's rule: ARGS="prompts=jsonl prompts.path=..."
 	$(PY) -m sweeps.select $(ARGS)
 
 figures: $(READY) ## draw SWEEP from what is recorded
-	$(PY) -m sweeps.figures sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.figures sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 calibration: $(READY) ## confidence against accuracy in SWEEP, before and after EM: ARGS=eval.statistics=tokens
-	$(PY) -m sweeps.calibration sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.calibration sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 status watch: $(READY) ## how SWEEP stands, from what is in the store: once, or live
-	$(PY) -m sweeps.status $(filter watch,$@) sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.status $(filter watch,$@) sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 pause resume stop: $(READY) ## pause, resume or stop the running launch of SWEEP
-	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 add first: $(READY) ## give the running launch more to do: ARGS="sweep.seeds=32", at the end or before all else
-	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 failures: $(READY) ## what failed, by cause, and how to run it again
 	$(PY) -m sweeps.failures $(ARGS)
 
 wandb: $(READY) ## SWEEP as W&B runs, on disk or sent where there is an API key; follows a running launch
-	$(PY) -m sweeps.wandb sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.wandb sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 wandb-sync: $(READY) ## send the W&B runs of SWEEP that wait on disk
-	$(PY) -m sweeps.wandb sync sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.wandb sync sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 wandb-dashboard: $(READY) ## build W&B workspace and report of SWEEP
-	$(PY) -m sweeps.wandb dashboard sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.wandb dashboard sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 why: $(READY) ## how two trials or attempts differ: A=id B=id
 	$(PY) -m analysis.why $(A) $(B) $(ARGS)
 
 doctor: $(READY) ## check every node before a big launch of SWEEP
-	$(PY) -m sweeps.doctor sweep=$(SWEEP) $(ARGS)
+	$(PY) -m sweeps.doctor sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 check: $(READY) ## lint, format, types
 	$(PY) -m ruff check .

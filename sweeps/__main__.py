@@ -13,7 +13,7 @@ from collections.abc import Callable
 from em.cli.command import run_command, terminal
 from em.store import Store
 from sweeps.config import LAUNCH, Launch, compose_launch
-from sweeps.figures import check_all, draw_all
+from sweeps.figures import check_all, draw_all, listing
 from sweeps.plan import describe, plan
 from sweeps.protocol import TRAINER
 from sweeps.source import Source, source_of
@@ -22,24 +22,32 @@ from sweeps.source import Source, source_of
 def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Launch], Source] = source_of) -> None:
     config = compose_launch(arguments)
     store, console, source = Store(config.store), terminal(), source_of(config)
-    planned = plan(config, store, source)
+    planned, spent = plan(config, store, source), ""
     console.print(describe(config, planned, store), highlight=False, soft_wrap=True)
     if planned.todo:
         from sweeps.launch import launch
+        from sweeps.supervisor import SpentError
 
         check_all(config)  # what cannot be drawn is said before it is trained
         store.set_aside(planned.damaged)
         try:
             config = launch(config, arguments, source, planned, store, console, trainer)
+        except SpentError as error:
+            spent = str(error)
+            console.print(f"stopped: {spent}", highlight=False, soft_wrap=True)
         except KeyboardInterrupt:
             left = plan(config, store, source)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
         planned = plan(config, store, source_of(config))
-    given_up = len(planned.given_up) + len(planned.todo)  # what is still to do after a launch would fail again
+    # What is still to do after a launch that was not stopped would fail again.
+    given_up = len(planned.given_up) + (0 if spent else len(planned.todo))
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
-    draw_all(config, store, console)
+    drawn = draw_all(config, store, console)
+    if config.parts or spent:
+        missing = {unit.trial.id for unit in [*planned.todo, *planned.given_up]}
+        console.print(listing(config, arguments, drawn, missing))
     if given_up:
         sys.exit(1)
 

@@ -63,7 +63,8 @@ class Board:
             raise InputError(f"store={store.root}: cannot be written: {error.strerror}") from None
 
     def write(self, snapshot: Mapping[str, object] | None, over: bool) -> None:
-        said = self.about | {"over": over, "snapshot": snapshot}
+        ended = {"ended": time.time()} if over else {}
+        said = self.about | {"over": over, "snapshot": snapshot} | ended
         self.files.replace(board(self.folder, STATUS), json.dumps(said).encode())
 
     def post(self, snapshot: Mapping[str, object], over: bool = False) -> None:

@@ -86,6 +86,21 @@ class Cluster:
 
 
 @dataclass(kw_only=True)
+class Budget:
+    """Limits of a launch, and what its quote is reckoned with.  Where a limit is met, no more units are begun."""
+
+    gpu_hours: float = 0.0  # of all lanes together; 0: no limit
+    wall_hours: float = 0.0  # from the start of the launch; 0: no limit
+    price: float = 0.0  # of a GPU-hour
+    gpu: str = "H100"  # that is reckoned with where nothing alike is recorded
+
+    def __post_init__(self) -> None:
+        for name in ("gpu_hours", "wall_hours", "price"):
+            value = getattr(self, name)
+            require(value >= 0, f"budget.{name}", value, "must be 0 (none) or greater")
+
+
+@dataclass(kw_only=True)
 class Tracking:
     progress: Progress = Progress.auto
     refresh_seconds: float = 0.5
@@ -131,6 +146,8 @@ class Launch(Config):
     sweep: Sweep = MISSING
     cluster: Cluster = MISSING
     tracking: Tracking = MISSING
+    budget: Budget = field(default_factory=Budget)
+    pilot: int = 0  # trials that `sweeps.plan` runs before it quotes
     # What follows is composed, not given.
     variants: tuple[Variant, ...] = field(default=(), metadata={"omegaconf_ignore": True})
     parts: tuple["Launch", ...] = field(default=(), metadata={"omegaconf_ignore": True})  # of a union of sweeps
@@ -173,21 +190,21 @@ def compose_launch(arguments: Sequence[str]) -> Launch:
 
     Raises InputError, one line, for whatever is wrong with it.
     """
-    words, composed = with_axes(arguments)
+    words, composed, made = with_axes(arguments)
     launch = LAUNCH.config(composed, words)
     if launch.sweep.union:
         own = [word for word in arguments if read(word).key_or_group not in ("sweep", "sweep.name", "sweep.union")]
-        made = (compose_launch([*own, f"sweep={name}"]) for name in launch.sweep.union)
-        return replace(launch, parts=tuple(part for whole in made for part in whole.sweeps))
+        wholes = (compose_launch([*own, *f"sweep={entry}".split()]) for entry in launch.sweep.union)
+        return replace(launch, parts=tuple(part for whole in wholes for part in whole.sweeps))
     groups, variants = choices(), dict[tuple[tuple[str, str], ...], Variant]()
     for point in launch.sweep.points(len(launch.seeds)):
         chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
         if (key := tuple(sorted(chosen.items()))) not in variants:
             own = [*words, *map("=".join, chosen.items())]
-            config = LAUNCH.config(LAUNCH.compose(own), own) if chosen else launch
+            same = all(made[name] == value for name, value in chosen.items())
+            config = launch if same else LAUNCH.config(LAUNCH.compose(own), own)
             said = "changes what is measured, which all trials of a sweep share; name that for all, eval.samples=..."
-            same = measured(config) == measured(launch)
-            require(same, ",".join(chosen), ",".join(chosen.values()), said)
+            require(measured(config) == measured(launch), ",".join(chosen), ",".join(chosen.values()), said)
             variants[key] = Variant(chosen, config)
     require(bool(variants), "sweep.exclude", launch.sweep.exclude, "leaves no cell of the sweep")
     steps = sorted({step for variant in variants.values() for step in variant.config.eval.steps})
@@ -195,7 +212,7 @@ def compose_launch(arguments: Sequence[str]) -> Launch:
         inputs.resolve(launch),
         eval=replace(launch.eval, steps=steps) if len(variants) > 1 else launch.eval,
         variants=tuple(variants.values()),
-        chosen={name: str(LAUNCH.chosen(words)[name]) for name in launch.sweep.partly_varied if name in groups},
+        chosen={name: made[name] for name in launch.sweep.partly_varied if name in groups},
     )
 
 
@@ -204,12 +221,13 @@ def measured(config: Config) -> tuple[Eval, dict[str, Benchmark]]:
     return replace(config.eval, steps=[0]), config.benchmarks
 
 
-def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig]:
-    """These words as Hydra composes them, all axes in one `sweep.axes=[...]`, and what they compose to."""
+def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig, dict[str, str]]:
+    """These words as Hydra composes them, all axes in one `sweep.axes=[...]`; what they compose to, and the choices of
+    the groups."""
     groups = choices()
     overrides = parse(arguments, groups)
     words, given = axes.split(overrides, groups, LAUNCH.is_text)
-    composed = LAUNCH.compose(words)
+    composed, made = LAUNCH.compose_chosen(words)
     in_file, grids = axes.plain(composed.sweep.axes), axes.plain_grids(composed.sweep.grids)
     in_grids = {name for grid in grids for name in grid}
     known = in_file.keys() | in_grids
@@ -218,10 +236,10 @@ def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig]:
     merged = in_file | {name: values for name, values in said.items() if name not in in_grids}
     narrowed = [{name: said.get(name, values) for name, values in grid.items()} for grid in grids]
     first = {name: values for grid in [*reversed(narrowed), merged] for name, values in grid.items() if values}
-    more = [f"{name}={values[0]}" for name, values in first.items() if name in groups]
+    more = [f"{name}={values[0]}" for name, values in first.items() if name in groups and values[0] != made[name]]
     more += [axes.word(merged)] if merged != in_file else []
     more += [axes.grids_word(narrowed)] if narrowed != grids else []
-    return [*words, *more], LAUNCH.compose([*words, *more]) if more else composed
+    return ([*words, *more], *(LAUNCH.compose_chosen([*words, *more]) if more else (composed, made)))
 
 
 LAUNCH = Root("launch", Launch, lambda arguments: with_axes(arguments)[0])

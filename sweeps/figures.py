@@ -3,10 +3,14 @@
 python -m sweeps.figures sweep=temperature
 """
 
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
 
 from analysis import figures
 from analysis.figures import Figure
@@ -15,27 +19,46 @@ from em.errors import InputError, require
 from em.store import Store
 from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
+from sweeps.plan import plan
 
 DEFAULTS = ("axis", "heatmap")  # kinds that are tried where a sweep names no figure
 
 
-def draw_all(config: Launch, store: Store, console: Console) -> list[Path]:
-    """Draw the figures of a sweep, or of all sweeps of a union; the files.
+def draw_all(config: Launch, store: Store, console: Console) -> dict[str, list[Path]]:
+    """Draw the figures of a sweep, or of all sweeps of a union; their files, by sweep.
 
     Of several sweeps one that has nothing to show yet is said, and the others are drawn.  Raises InputError where
     none can be drawn.
     """
-    paths, said = list[Path](), list[str]()
+    paths, said = dict[str, list[Path]](), list[str]()
     for part in config.sweeps:
         try:
-            paths += draw(part, expand.frame(part), store, console)
+            paths[part.sweep.name] = draw(part, expand.frame(part), store, console)
         except InputError as error:
             said.append(f"{part.sweep.name}: {error}")
-    if said and not paths:
+    if said and not any(paths.values()):
         raise InputError(said[0].partition(": ")[2])
-    for line in said:
-        console.print(line, style="yellow", highlight=False, soft_wrap=True)
     return paths
+
+
+def listing(config: Launch, arguments: Sequence[str], drawn: Mapping[str, Sequence[Path]], left: set[str]) -> Table:
+    """The sweeps of a union: their figures, what is missing, and the command that makes it; `left` are trials."""
+    table = Table(title=f"{config.sweep.name}: figures and tables", title_justify="left", box=SIMPLE_HEAD, padding=0)
+    for heading in ("sweep", "recorded", "drawn", "missing"):
+        table.add_column(heading, overflow="fold")
+    own = [word for word in arguments if not word.startswith(("sweep=", "sweep.name=", "sweep.union="))]
+    for part in config.sweeps:
+        units = expand.units(part)
+        missing = sum(unit.trial.id in left for unit in units)
+        command = shlex.join([".venv/bin/python", "-m", "sweeps", f"sweep={part.sweep.name}", *own])
+        pictures = [path.name for path in drawn.get(part.sweep.name, []) if path.suffix == ".png"]
+        table.add_row(
+            part.sweep.name,
+            f"{len(units) - missing:,} of {len(units):,}",
+            " ".join(pictures) or "-",
+            f"{missing:,}: {command}" if missing else "-",
+        )
+    return table
 
 
 def check_all(config: Launch) -> None:
@@ -95,7 +118,12 @@ def fits(figure: Figure, cells: pl.DataFrame) -> bool:
 
 def main(arguments: list[str]) -> None:
     config = compose_launch(arguments)
-    if not draw_all(config, Store(config.store), terminal()):
+    store, console = Store(config.store), terminal()
+    drawn = draw_all(config, store, console)
+    if config.parts:
+        left = {unit.trial.id for unit in plan(config, store).todo}
+        console.print(listing(config, arguments, drawn, left))
+    elif not any(drawn.values()):
         name, remedy = config.sweep.name, "name one, or an axis that a figure can show"
         raise InputError(f"sweep.figures=[]: sweep {name} has no figure; {remedy}")
 

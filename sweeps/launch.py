@@ -50,8 +50,8 @@ def launch(
 
     Returns the config of the last that was asked for.
 
-    Raises KeyboardInterrupt after Ctrl-C or SIGTERM, once lanes have finished what they held, and InputError where no
-    trial can succeed.
+    Raises SpentError where the budget is spent before all is done, KeyboardInterrupt after Ctrl-C or SIGTERM, once
+    lanes have finished what they held, and InputError where no trial can succeed.
     """
     quiet_libraries()
     address_of(config.cluster.address)  # a mistake is said before minutes of pretraining or downloading
@@ -99,7 +99,8 @@ def launch(
             def call(method: str, *arguments: Any) -> Any:
                 return ray.get(getattr(queue, method).remote(*arguments))
 
-            supervisor = Supervisor(config, source, store, call, board, display, console)
+            gpus = bundle.get("GPU", 0.0) * lanes
+            supervisor = Supervisor(config, source, store, call, board, display, console, gpus)
             with termination_interrupts():
                 return supervisor.watch(tune)
     finally:

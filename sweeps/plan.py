@@ -1,8 +1,9 @@
-"""What a launch would do: wanted measurements minus recorded ones.
+"""What a launch would do, wanted measurements minus recorded ones, and what that would cost.
 
     python -m sweeps.plan sweep=temperature
+    python -m sweeps.plan sweep=temperature pilot=3     # runs three trials first, and quotes by what they took
 
-Needs neither Ray nor torch nor vLLM.
+Needs neither Ray nor torch nor vLLM, unless there are pilots.
 """
 
 import math
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from em.cli.command import run_command
+from em.cli.command import run_command, terminal
 from em.store import Store
 from em.store.missing import missing_units
 from em.trial.trial import Trial
@@ -132,9 +133,17 @@ def waits(planned: Plan) -> list[str]:
 
 
 def main(arguments: list[str]) -> None:
+    from sweeps import quote
+
     launch = compose_launch(arguments)
-    store = Store(launch.store)
-    print(describe(launch, plan(launch, store), store))
+    store, console = Store(launch.store), terminal()
+    planned = plan(launch, store)
+    console.print(describe(launch, planned, store), highlight=False, soft_wrap=True)
+    if launch.pilot and planned.todo:
+        from sweeps import pilot
+
+        planned = pilot.run(launch, arguments, planned, store, console)
+    console.print("\n".join(quote.said(quote.quote(launch, planned, store))), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

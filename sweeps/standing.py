@@ -90,7 +90,9 @@ class Observer:
         if not self.drawable:
             return []
         try:
-            return figures.draw_all(self.config, self.store, terminal(quiet=True))
+            return [
+                path for of in figures.draw_all(self.config, self.store, terminal(quiet=True)).values() for path in of
+            ]
         except InputError:  # nothing is scored yet, or a figure cannot show the sweep
             return []
         except OSError:

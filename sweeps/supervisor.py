@@ -22,6 +22,10 @@ LOOKS = 20  # for what a source wants more, where all that it wanted is done and
 DROP_SECONDS = 10.0  # that lanes have to drop what they hold
 
 
+class SpentError(Exception):
+    """The budget is spent; what is left is for the next launch."""
+
+
 class Supervisor:
     """`call` calls a method of the queue, wherever that is."""
 
@@ -34,11 +38,15 @@ class Supervisor:
         board: Board,
         display: Display,
         console: Console,
+        gpus: float = 0.0,
     ) -> None:
+        """`gpus`: of all lanes together."""
+        self.gpus = gpus
         self.config, self.source, self.store, self.call, self.board = config, source, store, call, board
         self.finished = 0  # units, when the source was asked last
         self.in_vain = 0  # times that it was asked since then, and wanted nothing that the queue does not know
         self.dropped: set[tuple[str, int]] = set()  # kept weights that were deleted
+        self.began, self.spent = time.monotonic(), ""
         self.display, self.console = display, console
 
     def watch(self, tune: Any) -> Launch:
@@ -52,6 +60,7 @@ class Supervisor:
                     now = self.snapshot()
                     self.ask_source(now)
                     self.drop_states(now)
+                    self.keep_budget(now)
                     show(now)
                     self.board.post(now.plain())
                     if not now.running and (now.stopped or not (now.left or now.is_open)):
@@ -70,6 +79,8 @@ class Supervisor:
             raise tune.error
         if interrupts:
             raise KeyboardInterrupt
+        if self.spent and now.left:
+            raise SpentError(self.spent)
         if now.stopped:
             raise InputError(now.stopped)
         if now.left:
@@ -91,6 +102,19 @@ class Supervisor:
         self.in_vain = self.in_vain + 1 if waits and not added else 0
         if not by_now.todo or self.in_vain > LOOKS:
             self.call("close")
+
+    def keep_budget(self, now: Snapshot) -> None:
+        """Begin no more units where those that are begun now would end after the budget."""
+        budget, hours = self.config.budget, (time.monotonic() - self.began) / 3600
+        ends = hours + max(now.unit_seconds, default=0.0) / 3600
+        limits = {"wall_hours": (budget.wall_hours, ends), "gpu_hours": (budget.gpu_hours, ends * self.gpus)}
+        over = [name for name, (limit, used) in limits.items() if limit and used >= limit]
+        if over and not self.spent:
+            name = over[0]
+            self.spent = (
+                f"budget.{name}={limits[name][0]:g} is spent after {60 * hours:.0f} min; the same command goes on"
+            )
+            self.stop(self.spent)
 
     def drop_states(self, now: Snapshot) -> None:
         """Delete the kept weights that nothing of this launch starts from any more."""

@@ -15,10 +15,10 @@ from em.trial.stabiliser import STABILISERS
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 PARTS = ("model", "prompts", "objective", "optimizer", "rollout", "stabilisers", "seed")  # of a trial: fields
-VARIED = (*PARTS, "phase", "stabiliser", "sampling", "preset", "tuned")  # what makes a trial
+VARIED = (*PARTS, "phase", "stabiliser", "sampling", "preset", "scale", "trained_on", "tuned")  # what makes a trial
 LISTS = ("benchmark", "stabiliser", "before", "eval.steps", "eval.temperatures")  # what takes several values at once
-OPTIONAL = ("preset", "tuned", "sampling")  # groups that a trial can do without
-FILES = ("benchmark", "phase", "stabiliser", *OPTIONAL)  # groups that are no field of the config
+OPTIONAL = ("preset", "trained_on", "tuned", "sampling")  # groups that a trial can do without
+FILES = ("benchmark", "phase", "scale", "stabiliser", *OPTIONAL)  # groups that are no field of the config
 VALUES = 100_000  # of one axis, at most
 
 Choices = Mapping[str, Sequence[str]]  # by group, the names of its files
@@ -32,6 +32,7 @@ def open_conf() -> initialize_config_dir:
 def choices() -> dict[str, list[str]]:
     """Every group and its choices: folders of conf/ with their files, and methods as objectives by their own names."""
     files = {folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in CONF.iterdir() if folder.is_dir()}
+    del files["sized"]  # which a sweep and its size choose
     files["objective"] |= METHODS.keys() - {DEFAULT}  # whose files are the paper's text and its code
     files["stabiliser"] = {*STABILISERS}
     return {name: sorted(files[name]) for name in sorted(files)}

@@ -5,7 +5,7 @@ from enum import Enum
 
 from em.errors import require, require_positive
 from em.tiny.recipe import Recipe
-from em.trial.identity import fields_off_default, not_identity
+from em.trial.identity import absent, fields_off_default, not_identity
 
 
 class Precision(Enum):
@@ -23,6 +23,8 @@ class Model:
     precision: Precision = Precision.fp32  # of rollouts and forward passes (fp32: no TF32); master weights stay fp32
     chat_template: bool = False  # prompts and problems go through the tokenizer's chat template
     cpu_threads: int = not_identity(default=1)  # torch threads of one trial on a CPU
+    parameters: float = absent(default=0.0)  # billions, for quotes before anything is downloaded; 0: not known
+    name: str = absent(default="")  # in tables; empty: made of the path, or of the tiny model's seed
     digest: str = not_identity(default="")  # of a local folder's files, filled in when the config is composed
 
     def __post_init__(self) -> None:
@@ -55,4 +57,6 @@ class Model:
     @property
     def label(self) -> str:
         """A short name for tables: `tiny-0`, or the last part of the path."""
+        if self.name:
+            return self.name
         return f"tiny-{self.pretrain.seed}" if self.pretrain else self.path.rstrip("/").rsplit("/", 1)[-1]

@@ -1,0 +1,284 @@
+"""What a launch would cost, before it starts: wall time, hours by part, tokens, storage, W&B runs, money.
+
+Needs neither Ray nor torch nor vLLM.
+"""
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import stdev
+
+import polars as pl
+
+from em.errors import require_known
+from em.model.checkpoint import cache_folder
+from em.store import Store
+from em.tiny import recipe
+from em.trial.evaluation import Texts
+from em.trial.model import Model
+from em.trial.unit import Unit
+from sweeps import expand
+from sweeps.board import notices
+from sweeps.config import Launch
+from sweeps.costs import ANSWER, GPUS, PARTS, Amounts, Costs, Observation, Seconds, Stated, observations
+from sweeps.plan import Plan
+from sweeps.progress import duration
+
+DRIFT = 0.2  # of a machine's speed from one hour to the next: as a share, nine times in ten
+STUDENT = (
+    6.31,
+    2.92,
+    2.35,
+    2.13,
+    2.02,
+    1.94,
+    1.89,
+    1.86,
+    1.83,
+    1.81,
+)  # 95% quantile, with 1, 2, ... degrees of freedom
+UNKNOWN = 0.35  # standard deviation of one trial's time, as a share, where only one is recorded
+GUESSED = 1.5  # half the interval of what is stated and not measured, as a share
+COMMAND_SECONDS, START_SECONDS, END_SECONDS = 2.0, 10.0, 4.0  # before the launch, until it works, and after its work
+PRETRAIN_SECONDS = 70.0  # of a tiny model, on one core
+RECORD_BYTES, TOKEN_BYTES, ANSWER_BYTES = 40_000, 1.6, 8  # of a record, compressed; a token's text is three more
+RUN_BYTES = 120_000  # of a W&B run on disk
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Hours are a lane's; where lanes have GPUs, of so many GPUs each."""
+
+    units: int
+    lanes: int
+    gpus: float  # of a lane; 0: it has none
+    seconds: Seconds  # of all lanes together
+    wall: float  # seconds
+    spread: float  # of the interval: from wall / (1 + spread) to wall * (1 + spread)
+    measured: int  # units that are like recorded ones
+    guess: str  # what the others are reckoned from
+    tokens: dict[str, int]  # at most, by what is done with them
+    storage: dict[str, float]  # bytes, by kind
+    runs: int  # of W&B
+    price: float  # of a GPU-hour
+    advice: str
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.seconds.total / 3600 * self.gpus
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Seconds of wall time."""
+        return self.wall / (1 + self.spread), self.wall * (1 + self.spread)
+
+
+def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
+    """What is left of a plan would take, judged by what the store holds by now."""
+    gpu, todo, amounts = launch.budget.gpu, planned.todo, Amounts()
+    require_known("budget.gpu", gpu, GPUS)
+    records, _ = store.records()
+    seen = observations(store, records, planned.wanted)
+    costs = Costs(seen, Stated(GPUS[gpu]), amounts)
+    recorded = dict(records.select("unit_id", pl.col("steps").list.len()).iter_rows())
+    replayed = [recorded.get(unit.source, 0) for unit in todo]
+    each = [costs.of(unit, steps) for unit, steps in zip(todo, replayed, strict=True)]
+    lanes, gpus = lanes_of(launch, len(todo))
+    models = {unit.trial.base.id: unit.trial.model for unit in todo}
+    loads = sum(costs.stated.load(model) for model in models.values()) * math.ceil(lanes / max(1, len(models)))
+    seconds = sum(each, Seconds()) + Seconds(turnover=loads)
+    measured = sum(map(costs.is_measured, todo))
+    start, end = around(store, records)
+    tail = 0.5 * max((cost.total for cost in each), default=0.0) * (lanes > 1)
+    work = max(seconds.total / lanes + tail, longest_way(todo, each)) + pretraining(models.values())
+    return Quote(
+        units=len(todo),
+        lanes=lanes,
+        gpus=gpus,
+        seconds=seconds,
+        wall=COMMAND_SECONDS + start + work + end if todo else COMMAND_SECONDS,
+        spread=spread(seen, costs, measured / max(1, len(todo))),
+        measured=measured,
+        guess="" if measured == len(todo) else said_of(models.values(), gpu),
+        tokens=tokens(todo, replayed, amounts),
+        storage=storage(launch, todo, amounts, lanes),
+        runs=sum(map(runs, launch.sweeps)),
+        price=launch.budget.price,
+        advice=advice(launch, seconds),
+    )
+
+
+def lanes_of(launch: Launch, units: int) -> tuple[int, float]:
+    """How many lanes, and the GPUs of each: as `cluster` says, else as this machine has room."""
+    cluster = launch.cluster
+    here = 0 if cluster.address else gpus_here()
+    tiny = all(variant.config.model.pretrain for part in launch.sweeps for variant in part.variants)
+    gpus = float(here > 0 or not tiny) if cluster.gpus_per_lane is None else cluster.gpus_per_lane
+    fit = here // gpus if gpus else (os.cpu_count() or 1) // cluster.cpus_per_lane
+    return cluster.lanes or max(1, min(int(fit), units)), gpus
+
+
+def gpus_here() -> int:
+    folder = Path("/proc/driver/nvidia/gpus")
+    return len(list(folder.iterdir())) if folder.is_dir() else 0
+
+
+def around(store: Store, records: pl.DataFrame) -> tuple[float, float]:
+    """Seconds from a launch's start to its first unit's, and from its last unit's end to its own: of the last launches
+    of this store."""
+    made = records.select(pl.col("provenance").struct.field("started").alias("started"), "provenance")
+    spans = [(stamp(row["started"]), row["provenance"]["seconds"]) for row in made.iter_rows(named=True)]
+    starts, ends = list[float](), list[float]()
+    for notice in notices(store)[-5:]:
+        if notice.said["over"] and "ended" in notice.said:
+            began, ended = stamp(notice.said["started"]), notice.said["ended"]
+            own = [(at, at + seconds) for at, seconds in spans if began <= at <= ended]
+            if own:
+                starts.append(min(at for at, _ in own) - began)
+                ends.append(max(0.0, ended - max(at for _, at in own)))
+    return (sorted(starts)[len(starts) // 2], sorted(ends)[len(ends) // 2]) if starts else (START_SECONDS, END_SECONDS)
+
+
+def stamp(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def pretraining(models: Iterable[Model]) -> float:
+    """Seconds until tiny models that are not there yet are."""
+    missing = [model for model in models if model.pretrain and not recipe.path(model.pretrain, cache_folder()).exists()]
+    return PRETRAIN_SECONDS * math.ceil(len(missing) / (os.cpu_count() or 1))
+
+
+def longest_way(todo: Sequence[Unit], each: Sequence[Seconds]) -> float:
+    """Seconds of the unit that takes longest, with those that it waits for."""
+    ends = {end: cost.total for unit, cost in zip(todo, each, strict=True) for end in ends_of(unit)}
+    ways = (
+        cost.total + (ends.get(unit.start, 0.0) if unit.start else 0.0) for unit, cost in zip(todo, each, strict=True)
+    )
+    return max(ways, default=0.0)
+
+
+def ends_of(unit: Unit) -> list[tuple[str, int]]:
+    return [(unit.trial.id, step) for step in unit.ends]
+
+
+def spread(seen: Sequence[Observation], costs: Costs, measured: float) -> float:
+    """Half the width of the interval, as a share: of the mean of what was observed, of the machine's speed, and of
+    what is not measured."""
+    ratios = [ratio for item in seen if (ratio := costs.ratio(item)) is not None]
+    freedom = min(len(ratios) - 1, len(STUDENT))
+    deviation = stdev(ratios) if freedom > 0 else UNKNOWN
+    of_mean = STUDENT[max(0, freedom - 1)] * deviation / math.sqrt(max(1, len(ratios)))
+    return measured * math.hypot(min(of_mean, GUESSED), DRIFT) + (1 - measured) * GUESSED
+
+
+def said_of(models: Iterable[Model], gpu: str) -> str:
+    """What is reckoned with where nothing alike is recorded."""
+    if all(model.pretrain for model in models):
+        return "what the tiny model takes on one core of a server"
+    return f"operations and bytes of an {gpu} (budget.gpu), answers of {ANSWER:.0%} of their token limit"
+
+
+def tokens(todo: Sequence[Unit], replayed: Sequence[int], amounts: Amounts) -> dict[str, int]:
+    """At most: what is sampled to train on, what is trained on, what is sampled to be measured."""
+    counts = {"sampled": 0, "trained": 0, "evaluated": 0}
+    for unit, steps in zip(todo, replayed, strict=True):
+        amount, phase = amounts.of(unit, steps), unit.trial.phase
+        a_step = phase.rollout.samples * phase.rollout.max_new_tokens if phase else 0
+        counts["sampled"] += amount.sampled_steps * a_step
+        counts["trained"] += amount.steps * a_step
+        counts["evaluated"] += sum(limit * count for limit, count in amount.answers.items())
+    return counts
+
+
+def storage(launch: Launch, todo: Sequence[Unit], amounts: Amounts, lanes: int) -> dict[str, float]:
+    """Bytes by kind: records stay, states are deleted when nothing starts from them any more."""
+    kept = {part.eval.texts for part in launch.sweeps}
+    of_text = 3.0 if Texts.all in kept else 3.0 / 8 if Texts.sample in kept else 0.0
+    records = 0.0
+    for unit in todo:
+        amount, phase = amounts.of(unit), unit.trial.phase
+        a_step = ANSWER * phase.rollout.samples * phase.rollout.max_new_tokens if phase else 0.0
+        answered = ANSWER * sum(limit * count for limit, count in amount.answers.items())
+        records += RECORD_BYTES + TOKEN_BYTES * amount.steps * a_step + ANSWER_BYTES * amount.measured
+        records += of_text * answered
+    weights = max((unit.trial.model.parameters * 1e9 for unit in todo), default=0.0)
+    ends = len({unit.start for unit in todo if unit.start}) if launch.keep.states else 0
+    every = launch.keep.every
+    unfinished = lanes * any(every and unit.last_step > every for unit in todo)
+    return {"records": records, "states": weights * (4 * ends + 12 * unfinished)}
+
+
+def runs(part: Launch) -> int:
+    """W&B runs: one for each cell (or trial), one for each base model by trial, a monitor, a curve for each axis."""
+    cells = expand.cells(part)
+    of_trials = len(expand.trials(part)) if part.tracking.by_trial else len(cells)
+    return of_trials + 1 + len(part.sweep.varied)
+
+
+def advice(launch: Launch, seconds: Seconds) -> str:
+    """The dearest part, and the setting that would make it cheaper."""
+    part = max(PARTS, key=lambda name: getattr(seconds, name))
+    hours = getattr(seconds, part) / 3600
+    share = getattr(seconds, part) / seconds.total if seconds.total else 0.0
+    said = f"dearest is {part}, {share:.0%}"
+    samples, seeds = (max(of) for of in zip(*((of.eval.samples, len(of.seeds)) for of in launch.sweeps), strict=True))
+    if part == "evaluation" and samples > 1:
+        return f"{said}: eval.samples={samples // 2} instead of {samples} would save some {hours_of(hours / 2)}"
+    if part == "turnover":
+        return f"{said}: fewer models at a time would save most of it, such as model=NAME"
+    if part == "evaluation":
+        largest = max((name for of in launch.sweeps for name in of.benchmarks), default="NAME")
+        return f"{said}: benchmarks.{largest}.limit=N measures fewer problems"
+    total = seconds.total / 3600
+    if seeds > 1:
+        return f"{said}: sweep.seeds={seeds // 2} instead of {seeds} would save some {hours_of(total / 2)} of all"
+    return f"{said}: fewer values on an axis, or rollout.max_new_tokens=N, would save most"
+
+
+def hours_of(hours: float) -> str:
+    return duration(3600 * hours)
+
+
+def size_of(count: float) -> str:
+    """`1.2 GB`"""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def said(made: Quote) -> list[str]:
+    """The quote in words, a line a fact."""
+    if not made.units:
+        return ["quote: nothing is left to do"]
+    low, high = made.interval
+    lanes = f"{made.lanes} lane{'s' * (made.lanes != 1)}"
+    on = f"{lanes} of {made.gpus:g} GPU{'s' * (made.gpus != 1)}" if made.gpus else f"{lanes} without GPU"
+    lines = [
+        f"quote: {duration(made.wall)} of wall time (90%: {duration(low)} to {duration(high)}) on {on}; "
+        "cluster.lanes=N quotes another number"
+    ]
+    parts = (f"{name} {hours_of(getattr(made.seconds, name) / 3600)}" for name in PARTS)
+    lines.append(f"  lane time {duration(made.seconds.total)}: {', '.join(parts)}")
+    if made.gpus:
+        hours = f"  {made.gpu_hours:,.1f} GPU-hours"
+        money = f", {made.gpu_hours * made.price:,.0f} at {made.price:g} an hour" if made.price else ""
+        lines.append(f"{hours}{money or '; budget.price=N says what that is in money'}")
+    if made.guess:
+        like = f"  {made.measured:,} of {made.units:,} units are like recorded ones; the others from {made.guess}"
+        lines.append(f"{like}; pilot=3 runs three and measures")
+    else:
+        lines.append("  from recorded timings of like trials")
+    counts = (f"{name} {count / 1e6:,.3g} M" for name, count in made.tokens.items())
+    lines.append(f"  tokens at most: {', '.join(counts)}")
+    states = f", states {size_of(made.storage['states'])} at a time" if made.storage["states"] else ""
+    lines.append(
+        f"  storage: records {size_of(made.storage['records'])}, kept{states}; {made.runs:,} W&B runs if wanted"
+    )
+    lines.append(f"  {made.advice}")
+    return lines
