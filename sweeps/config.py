@@ -200,7 +200,8 @@ def compose_launch(arguments: Sequence[str]) -> Launch:
     for point in launch.sweep.points(len(launch.seeds)):
         chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
         if (key := tuple(sorted(chosen.items()))) not in variants:
-            own = [*words, *map("=".join, chosen.items())]
+            own = [word for word in words if read(word).key_or_group not in chosen]
+            own += map("=".join, chosen.items())
             same = all(made[name] == value for name, value in chosen.items())
             config = launch if same else LAUNCH.config(LAUNCH.compose(own), own)
             said = "changes what is measured, which all trials of a sweep share; name that for all, eval.samples=..."
