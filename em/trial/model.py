@@ -1,11 +1,12 @@
 """The base model."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
 from em.errors import require, require_positive
 from em.tiny.recipe import Recipe
-from em.trial.identity import fields_off_default, not_identity
+from em.trial.identity import absent, fields_off_default, not_identity
 
 
 class Precision(Enum):
@@ -23,6 +24,7 @@ class Model:
     precision: Precision = Precision.fp32  # of rollouts and forward passes (fp32: no TF32); master weights stay fp32
     chat_template: bool = False  # prompts and problems go through the tokenizer's chat template
     cpu_threads: int = not_identity(default=1)  # torch threads of one trial on a CPU
+    parameters: float = absent(default=0.0)  # billions, for quotes before anything is downloaded; 0: not known
     digest: str = not_identity(default="")  # of a local folder's files, filled in when the config is composed
 
     def __post_init__(self) -> None:
@@ -39,6 +41,8 @@ class Model:
             "the tiny model has no path; take model=checkpoint with it",
         )
         require_positive("model", cpu_threads=self.cpu_threads)
+        known = self.parameters >= 0 and math.isfinite(self.parameters)
+        require(known, "model.parameters", self.parameters, "must be billions, or 0 (not known)")
 
     def identity(self) -> dict[str, object]:
         """A model is its weights: a recipe's digest, the digest of a folder, or a hub id and revision."""
@@ -51,6 +55,11 @@ class Model:
             del fields["path"]
             fields["digest"] = self.digest
         return fields
+
+    @property
+    def from_hub(self) -> bool:
+        """Whether `path` is a hub id: a composed config has the digest of a folder."""
+        return self.pretrain is None and not self.digest
 
     @property
     def label(self) -> str:
