@@ -19,6 +19,10 @@ class InputError(ValueError):
         super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
 
 
+class UnavailableError(InputError):
+    """Something that was asked for is not to be had here and now; elsewhere, or later, it may be."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name that is most like it, whatever its capitals."""
     small = {item.lower(): item for item in valid}

@@ -1,4 +1,4 @@
-"""The checkpoints of a sweep's base models, before lanes ask for them: pretrained, several at once, or downloaded."""
+"""The checkpoints of a sweep's base models, before lanes ask for them: pretrained, several at once, or looked up."""
 
 import os
 from collections.abc import Iterable
@@ -7,15 +7,22 @@ from multiprocessing import get_context
 
 from rich.console import Console
 
-from em.model.checkpoint import cache_folder, checkpoint_folder
+from em.model.checkpoint import cache_folder, check_available, checkpoint_folder
 from em.quiet import quiet_libraries
 from em.tiny import recipe
 from em.trial.model import Model
 
 
-def prepare(models: Iterable[Model], console: Console) -> None:
-    """One that is to be pretrained alone shows a bar; of several each has a line when it is done."""
+def prepare(models: Iterable[Model], place: str, console: Console) -> None:
+    """One that is to be pretrained alone shows a bar; of several each has a line when it is done.
+
+    A model of the hub is looked up, at `place` (cluster.models) first: each node fetches its weights for itself.
+    Raises InputError, one line, for one that is not to be had.
+    """
     models = list(models)
+    for model in models:
+        if model.from_hub:
+            check_available(model, place)
     missing = [model for model in models if model.pretrain and not recipe.path(model.pretrain, cache_folder()).exists()]
     if len(missing) > 1:
         processes = min(len(missing), os.cpu_count() or 1)
@@ -24,4 +31,5 @@ def prepare(models: Iterable[Model], console: Console) -> None:
             for model, _ in zip(missing, pool.map(checkpoint_folder, missing), strict=True):
                 console.print(f"pretrained {model.label}", style="dim")
     for model in models:
-        checkpoint_folder(model, show_progress=True)
+        if not model.from_hub:
+            checkpoint_folder(model, show_progress=True)

@@ -13,6 +13,8 @@ from em.cli.compose import Root
 from em.cli.overrides import choices, parse
 from em.cli.words import read
 from em.errors import require, require_positive
+from em.model.mirror import is_bucket
+from em.paths import expanded
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark, Eval
 from sweeps import axes
@@ -51,6 +53,7 @@ class Cluster:
     gpus_per_lane: float | None = None  # None: 1 where there are GPUs, else 0
     lease_seconds: float = 60.0  # without a sign of life, after which a lane's work is given to another
     stall_seconds: float = 3600.0  # without progress, after which a trial counts as hung and is ended
+    models: str = ""  # folder or bucket of checkpoints, OWNER/NAME or OWNER/NAME@REVISION, before the hub is asked
     max_lane_gib: float = 0.0  # memory above which a lane's engine is replaced after a trial; 0: never
 
     def __post_init__(self) -> None:
@@ -63,6 +66,11 @@ class Cluster:
         )
         require(self.max_lane_gib >= 0, "cluster.max_lane_gib", self.max_lane_gib, "must be 0 (no limit) or greater")
         require((self.gpus_per_lane or 0) >= 0, "cluster.gpus_per_lane", self.gpus_per_lane, "must be 0 or greater")
+
+    @property
+    def models_place(self) -> str:
+        """`models` as every process finds it, whatever folder it works in."""
+        return self.models if is_bucket(self.models) or not self.models else str(expanded(self.models).resolve())
 
     def bundle(self, gpus: float) -> dict[str, float]:
         """What a lane takes, as Ray counts it, where there are so many GPUs in all."""

@@ -61,9 +61,9 @@ def launch(
     for unit_id in store.states.unfinished_units():
         if store.is_recorded(unit_id):
             store.states.drop_unfinished(unit_id)
-    checkpoints.prepare({unit.trial.base.id: unit.trial.model for unit in planned.todo}.values(), console)
+    cluster, models = config.cluster, {unit.trial.base.id: unit.trial.model for unit in planned.todo}
+    checkpoints.prepare(models.values(), cluster.models_place, console)
     console.print("starting Ray and lanes", style="dim")
-    cluster = config.cluster
     board = Board(store, config.sweep.name, arguments, [part.sweep.name for part in config.parts])
     if config.tracking.wandb:
         console.print(start_exporter(config, arguments, store), style="dim", soft_wrap=True)
@@ -91,6 +91,7 @@ def launch(
                 lease_seconds=cluster.lease_seconds,
                 stall_seconds=cluster.stall_seconds,
                 own_device=float(bundle.get("GPU", 0)).is_integer(),
+                models=cluster.models_place,
             )
             tune = TuneThread(lambda: run_lanes(config, bundle, lanes, queue, setup, store, board.folder))
             tune.start()

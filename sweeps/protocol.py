@@ -27,6 +27,7 @@ class Setup:
     lease_seconds: float
     stall_seconds: float
     own_device: bool  # no other lane shares the GPUs that it sees
+    models: str = ""  # cluster.models
 
 
 @dataclass(frozen=True)

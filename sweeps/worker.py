@@ -22,8 +22,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from em.errors import InputError
-from em.model.checkpoint import cache_folder
+from em.errors import InputError, UnavailableError
+from em.model.checkpoint import cache_folder, checkpoint_folder
+from em.model.hub import commit_of
 from em.quiet import quiet_libraries
 from em.store import Store
 from em.store.provenance import provenance
@@ -39,6 +40,7 @@ class Worker:
         self.connection, self.setup, self.store = connection, setup, Store(setup.store)
         self.trainer: Runner | None = None
         self.last_commit: float | None = None
+        self.commit_read: str | None = None  # of the hub, that the model's checkpoint is
 
     def serve(self) -> None:
         """Work until the lane closes the pipe; ends the process where model and engine are not fit for another unit."""
@@ -67,7 +69,8 @@ class Worker:
                 try:
                     record, final = self.make(unit, attempt), False
                 except InputError as error:
-                    record, final = self.failure(unit, attempt, f"InputError: {error}"), True
+                    final = not isinstance(error, UnavailableError)
+                    record = self.failure(unit, attempt, f"{type(error).__name__}: {error}")
                 except Exception:  # model or engine could not be loaded
                     record, final = self.failure(unit, attempt, traceback.format_exc()), False
                 if record.status is Status.failed:
@@ -80,9 +83,12 @@ class Worker:
 
     def make(self, unit: Unit, attempt: int) -> Record:
         if (trainer := self.trainer) is None:
-            self.tell(Doing(f"loading {unit.trial.model.label} and engine"))
+            model = unit.trial.model
+            if model.from_hub:
+                self.commit_read = commit_of(checkpoint_folder(model, tell=lambda said: self.tell(Doing(said))))
+            self.tell(Doing(f"loading {model.label} and engine"))
             runner: type[Runner] = pkgutil.resolve_name(self.setup.trainer)
-            self.trainer = trainer = runner(unit.trial.model, unit.trial.engine)
+            self.trainer = trainer = runner(model, unit.trial.engine)
         try:
             recorded = self.store.replayable(unit)
         except DamagedError:
@@ -99,6 +105,7 @@ class Worker:
             turnover_seconds=turnover,
             replayed=done.replayed,
             resumed=done.resumed,
+            model_commit=self.commit_read,
         )
         return Record.of(done.unit, made, attempt, **vars(done.trajectory))
 

@@ -1,5 +1,6 @@
 """What -h prints: how to use a command, the groups with their choices, and the fields that are changed most."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from omegaconf import OmegaConf
@@ -7,6 +8,7 @@ from omegaconf import OmegaConf
 from em.cli.compose import Root
 from em.cli.overrides import LISTS, choices
 
+WIDTH = 120
 FIELDS = {
     "before": "earlier phases, [grpo] or [{phase: grpo, steps: 50}]",
     "seed": "of all random numbers of a trial; the first one, in a sweep",
@@ -45,7 +47,7 @@ def describe(usage: str, root: Root | None, words: Sequence[str]) -> str:
         [
             usage,
             "Groups, GROUP=CHOICE (each choice is a file of conf/GROUP):",
-            *(f"  {name:10} {', '.join(options)}  [{made(chosen, name, options)}]" for name, options in groups.items()),
+            *(line(name, options, made(chosen, name, options)) for name, options in groups.items()),
             "",
             "Fields, NAME=VALUE (all of them, with comments, are in the dataclasses of em/trial and sweeps/config.py):",
             *(f"  {name:26} {shown(value):14} {FIELDS[name]}" for name, value in fields.items()),
@@ -53,6 +55,12 @@ def describe(usage: str, root: Root | None, words: Sequence[str]) -> str:
             "--cfg job prints the whole config, --info defaults the files that make it; -sc install=bash completes.",
         ]
     )
+
+
+def line(name: str, options: Sequence[str], choice: object) -> str:
+    """A group and its choices, on several lines where they are many."""
+    text = f"  {name:10} {', '.join(options)}  [{choice}]"
+    return textwrap.fill(text, WIDTH, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def made(chosen: Mapping[str, object], name: str, options: Sequence[str]) -> object:

@@ -8,6 +8,7 @@ import rich.status
 from rich.console import Console
 
 from em.model.checkpoint import checkpoint_folder
+from em.model.hub import commit_of
 from em.quiet import quiet_libraries
 from em.store import Store
 from em.store.provenance import provenance
@@ -20,7 +21,7 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
     quiet_libraries()
     from em.train.trainer import Trainer
 
-    checkpoint_folder(units[0].trial.model, show_progress=True)
+    model_commit = commit_of(checkpoint_folder(units[0].trial.model, show_progress=True))
     with console.status("loading model and engine"):
         trainer = Trainer(units[0].trial.model, units[0].trial.engine)
     for unit in units:
@@ -28,7 +29,14 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
         started = datetime.now(UTC)
         with console.status(name) as status:
             done = trainer.run(unit, partial(tell, status, name, unit.last_step), store.replayable(unit), store.states)
-        made = provenance(lane="", device=trainer.device, started=started, replayed=done.replayed, resumed=done.resumed)
+        made = provenance(
+            lane="",
+            device=trainer.device,
+            started=started,
+            replayed=done.replayed,
+            resumed=done.resumed,
+            model_commit=model_commit,
+        )
         record = Record.of(done.unit, made, **vars(done.trajectory))
         store.commit(record)
         if record.status is Status.failed:

@@ -3,21 +3,17 @@
 import os
 from pathlib import Path
 
-from em.errors import InputError
+from em.model import hub, mirror
+from em.model.cache import Tell, cache_folder
 from em.model.files import Checkpoint
 from em.tiny import recipe
 from em.trial.model import Model
 
-HUB_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
+MODELS = "EM_MODELS"  # environment variable: the cluster.models of the launch that this process works for
 
 
-def cache_folder() -> Path:
-    """Where pretrained tiny models are kept, below the user's cache directory."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "one-shot-em"
-
-
-def checkpoint_folder(model: Model, show_progress: bool = False) -> Path:
-    """The local folder of a model's checkpoint; pretrains or downloads it where it is not there yet."""
+def checkpoint_folder(model: Model, show_progress: bool = False, tell: Tell | None = None) -> Path:
+    """The local folder of a model's checkpoint; pretrains, copies or downloads it where it is not there yet."""
     if model.pretrain is not None:
         folder = recipe.path(model.pretrain, cache_folder())
         if folder.exists():
@@ -27,19 +23,15 @@ def checkpoint_folder(model: Model, show_progress: bool = False) -> Path:
         return build(model.pretrain, cache_folder(), show_progress=show_progress)
     if model.digest:
         return Path(model.path)
-    from huggingface_hub import snapshot_download
-
-    def download(kind: str) -> Path:
-        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=[*HUB_FILES, kind]))
-
-    try:
-        folder = download("model*.safetensors")  # not Mistral's own format beside it
-        if not any(folder.glob("*.safetensors")):
-            folder = download("pytorch_model*.bin")
-    except (OSError, ValueError) as error:  # what the hub's own errors derive from
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"model.path={model.path}: no such folder, and not to be had from the hub ({reason})"
-        ) from None
+    folder = mirror.folder(model, os.environ.get(MODELS, ""), tell) or hub.folder(model, tell)
     Checkpoint(folder, f"model.path={model.path}").check()
     return folder
+
+
+def check_available(model: Model, models: str) -> None:
+    """Raise InputError, one line, where a model of the hub cannot be had or trained; none of its weights is fetched.
+
+    `models`: cluster.models, where it is looked for first.
+    """
+    if not mirror.check(model, models) and not hub.whole(model):
+        Checkpoint(hub.small(model), f"model.path={model.path}").check_small()

@@ -54,6 +54,12 @@ class Checkpoint:
 
     def check(self) -> None:
         """Raise InputError, one line, where the model in this folder cannot be trained."""
+        self.check_small()
+        for file in self._weight_files():
+            self._check_weights(file)
+
+    def check_small(self) -> None:
+        """The same as far as configs and tokenizer tell."""
         if not (self.folder / "config.json").is_file():
             if (self.folder / "adapter_config.json").is_file():
                 self.refuse("is an adapter (adapter_config.json); merge it into its base model and name the result")
@@ -62,8 +68,13 @@ class Checkpoint:
         if (self.folder / "generation_config.json").is_file():
             self._json("generation_config.json")
         self._check_tokenizer()
-        for file in self._weight_files():
-            self._check_weights(file)
+
+    def has_weights(self) -> bool:
+        """Whether all files that should hold weights are there."""
+        try:
+            return bool(list(self._weight_files()))
+        except InputError:
+            return False
 
     def _check_config(self, config: dict[str, Any]) -> None:
         named = config.get("architectures")

@@ -48,6 +48,7 @@ def provenance(
     turnover_seconds: float | None = None,
     replayed: str | None = None,
     resumed: int | None = None,
+    model_commit: str | None = None,
 ) -> Provenance:
     return Provenance(
         attempt_id=uuid.uuid4().hex[:12],
@@ -61,4 +62,5 @@ def provenance(
         environment=environment(device),
         replayed=replayed,
         resumed=resumed,
+        model_commit=model_commit,
     )

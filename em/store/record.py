@@ -157,6 +157,7 @@ class Provenance:
     environment: str  # JSON: python, platform, device, versions of libraries
     replayed: str | None = None  # attempt whose recorded tokens were trained on again, its digests equal
     resumed: int | None = added(default=None)  # step from whose kept state this process went on
+    model_commit: str | None = added(default=None)  # of the hub, that the base model's checkpoint was
 
 
 @dataclass(kw_only=True)

@@ -1,5 +1,6 @@
 """The base model."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -41,6 +42,8 @@ class Model:
             "the tiny model has no path; take model=checkpoint with it",
         )
         require_positive("model", cpu_threads=self.cpu_threads)
+        known = self.parameters >= 0 and math.isfinite(self.parameters)
+        require(known, "model.parameters", self.parameters, "must be billions, or 0 (not known)")
 
     def identity(self) -> dict[str, object]:
         """A model is its weights: a recipe's digest, the digest of a folder, or a hub id and revision."""
@@ -53,6 +56,11 @@ class Model:
             del fields["path"]
             fields["digest"] = self.digest
         return fields
+
+    @property
+    def from_hub(self) -> bool:
+        """Whether `path` is a hub id: a composed config has the digest of a folder."""
+        return self.pretrain is None and not self.digest
 
     @property
     def label(self) -> str:

@@ -23,10 +23,10 @@ from rich.text import Text
 from em.cli.command import run_command, terminal
 from em.errors import InputError, require
 from em.evaluation.problems import problems
-from em.model.checkpoint import checkpoint_folder
 from em.store import Store
 from em.trial.rollout import Rollout
 from em.trial.unit import Unit
+from sweeps import checkpoints
 from sweeps.config import Cluster, compose_launch
 from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
 from sweeps.doctor.checks import Facts, look
@@ -65,7 +65,9 @@ def ask_nodes(cluster: Cluster, units: int, folder: Path, unit: Unit) -> list[No
         node.facts = said
     able = [node for node in nodes if isinstance(node.facts, Facts) and not node.facts.store]
     own_device = float(bundle.get("GPU", 0)).is_integer()
-    for node, said in zip(able, ask(able, bundle, CANARY_SECONDS, fly, unit, own_device), strict=True):
+    for node, said in zip(
+        able, ask(able, bundle, CANARY_SECONDS, fly, unit, own_device, cluster.models_place), strict=True
+    ):
         node.canary = Canary(said) if isinstance(said, str) else said
     return nodes
 
@@ -137,7 +139,7 @@ def main(arguments: list[str]) -> None:
     needed = {"store": len(planned.todo) * record_bytes(planned.wanted[-1]), "temp": TEMP_BYTES}
     with own_folder(store) as folder, termination_interrupts():
         here = look(folder, unit.trial.model)
-        checkpoint_folder(unit.trial.model, show_progress=True)
+        checkpoints.prepare([unit.trial.model], config.cluster.models_place, console)
         console.print("starting Ray; each node tries one trial", style="dim")
         with connected(config.cluster):
             nodes = ask_nodes(config.cluster, len(planned.todo), folder, unit)

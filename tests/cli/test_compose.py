@@ -13,7 +13,9 @@ from em.trial.config import Config
 from em.trial.model import Precision
 from em.trial.rollout import EngineName
 
-EXTRA = {  # what a choice needs beside itself
+EXTRA = {
+    "model/rlvr": ["model.path=owner/model"],
+    "model/rlvr-16-shot": ["model.path=owner/model"],  # what a choice needs beside itself
     "model/checkpoint": ["model.path=owner/model"],
     "prompts/jsonl": ["prompts.path={folder}/problems.jsonl"],
     "benchmark/jsonl": ["benchmarks.jsonl.path={folder}/problems.jsonl"],
@@ -141,10 +143,10 @@ MISTAKES = [
     ("benchmark=tiny,validation", "benchmark=tiny,validation: write a list, benchmark=[tiny,validation]"),
     ("model=tiny,foo", "unknown model 'foo': choose from"),
     ("model=[tiny,checkpoint]", "takes one choice; several are a sweep, model=tiny,checkpoint"),
-    ("model=null", "model=null: one is needed, choose from checkpoint, qwen2.5-math-7b, tiny"),
-    ("~model", "~model: one is needed, choose from checkpoint, qwen2.5-math-7b, tiny"),
-    ("model=1", "unknown model '1': choose from checkpoint, qwen2.5-math-7b, tiny"),
-    ("model=", "unknown model '': choose from checkpoint, qwen2.5-math-7b, tiny"),
+    ("model=null", "model=null: one is needed, choose from checkpoint, llama-3.1-8b, oat-zero-7b"),
+    ("~model", "~model: one is needed, choose from checkpoint, llama-3.1-8b, oat-zero-7b"),
+    ("model=1", "unknown model '1': choose from checkpoint, llama-3.1-8b, oat-zero-7b"),
+    ("model=", "unknown model '': choose from checkpoint, llama-3.1-8b, oat-zero-7b"),
     ("model=glob(t*)", "model=glob(t*): several values are a sweep"),
     ("+model=tiny", "+model=tiny: write model=tiny"),
     ("++model=tiny", "++model=tiny: write model=tiny"),
@@ -158,7 +160,7 @@ MISTAKES = [
     ("model=checkpoint seed=1 optimizer.lr=fast", "optimizer.lr=fast: Value 'fast'"),
     ("rollout=vlm", "unknown rollout 'vlm': did you mean 'vllm'?"),
     ("eval=avg9", "unknown eval 'avg9': did you mean 'avg8'?"),
-    ("model=qwen", "unknown model 'qwen': choose from checkpoint, qwen2.5-math-7b, tiny"),
+    ("model=qwen", "unknown model 'qwen': choose from checkpoint, llama-3.1-8b, oat-zero-7b"),
     ("benchmark=[tiny,validaton]", "unknown benchmark 'validaton': did you mean 'validation'?"),
     ("benchmark=nothing", "unknown benchmark 'nothing': choose from amc23, jsonl, kk, logits, math500"),
     ("benchmark=[]", "benchmark=[]: name at least one benchmark"),

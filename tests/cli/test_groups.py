@@ -1,5 +1,6 @@
 """Groups of conf/ compose to the same trial in whatever order they are chosen: no two of them set one field."""
 
+import re
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from em.cli.compose import TRIAL, compose_trial
-from em.cli.overrides import CONF
+from em.cli.overrides import CONF, choices
 from em.trial.config import Config
+from em.trial.model import Precision
 
 MODELS = {"tiny": [], "checkpoint": ["model.path=owner/model"], "qwen2.5-math-7b": []}
+UNNAMED = ("checkpoint", "rlvr", "rlvr-16-shot")  # models whose path is given with them
 GLOBAL = ("phase", "preset", "sweep", "tuned")  # lie over the other groups
 
 
@@ -46,6 +49,16 @@ def test_only_presets_and_sweeps_reach_into_other_groups():
     set_by = {group: set().union(*map(fields, files(group))) for group in groups}
     for one, other in combinations(groups, 2):
         assert not set_by[one] & set_by[other], (one, other)
+
+
+@pytest.mark.parametrize("name", choices()["model"])
+def test_every_model_composes(name):
+    model = trial(f"model={name}", *["model.path=owner/model"] * (name in UNNAMED)).model
+    if name not in ("tiny", "checkpoint"):
+        assert (model.from_hub, model.precision, model.path.count("/")) == (True, Precision.bf16, 1)
+        assert 1 < model.parameters < 9
+        pinned = re.fullmatch(r"[0-9a-f]{40}", model.revision) is not None
+        assert pinned or (model.revision == "main" and "Not pinned here: " in (CONF / f"model/{name}.yaml").read_text())
 
 
 @pytest.mark.parametrize("objective", ["paper", "reference_code"])

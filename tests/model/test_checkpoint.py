@@ -1,118 +1,210 @@
-"""Checkpoints from the hub, against a server on loopback that answers as the hub does."""
+"""Checkpoints from the hub, and from where a cluster keeps its own."""
 
-import hashlib
 import json
-import os
-import subprocess
-import sys
+import shutil
+import socket
+import time
 from collections.abc import Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import torch
+from filelock import FileLock
+from rich.console import Console
 from safetensors.torch import load_file
 
-from tests.model.architectures import random_model, save
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-DOWNLOAD = """
-import sys
-from em.errors import InputError
-from em.model.checkpoint import checkpoint_folder
+from em.errors import InputError, UnavailableError
+from em.model import cache, hub, mirror
+from em.model.checkpoint import check_available
 from em.trial.model import Model
-try:
-    print(*sorted(path.name for path in checkpoint_folder(Model(path=sys.argv[1])).iterdir()))
-except InputError as error:
-    print("error:", error)
-"""
+from sweeps import checkpoints
+from sweeps.config import Cluster
+from tests.model.architectures import random_model, save
+from tests.model.hub import COMMIT, GATED, Hub, serving
+
+NAME = "owner/llama"
 
 
-class Hub(BaseHTTPRequestHandler):
-    def __init__(self, root: Path, *arguments: object) -> None:
-        self.root = root
-        super().__init__(*arguments)  # type: ignore[arg-type]
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, body: bool) -> None:
-        path = self.path.split("?")[0].strip("/")
-        repository = path.removeprefix("api/models/") if path.startswith("api/") else path
-        folder = self.root / "/".join(repository.split("/")[:2])
-        if not folder.is_dir():
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            content = b""
-        elif path.startswith("api/"):
-            files = [(file.name, file.stat().st_size) for file in sorted(folder.iterdir())]
-            tree = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in files]
-            about = {"id": folder.name, "sha": COMMIT, "siblings": [{"rfilename": name} for name, _ in files]}
-            content = json.dumps(tree if "/tree/" in path else about).encode()
-            self.send_response(200)
-        else:
-            content = (folder / path.split("/")[-1]).read_bytes()
-            self.send_response(200)
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *_: object) -> None:
-        """Nothing."""
+@pytest.fixture(name="hub")
+def hub_fixture(tmp_path: Path) -> Iterator[Hub]:
+    with serving(tmp_path) as served:
+        yield served
 
 
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A folder of repositories, owner/name, and the environment in which they are the hub's."""
-    root = tmp_path / "hub"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, root))
-    Thread(target=server.serve_forever, daemon=True).start()
-    own = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "home")}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    yield root, kept | own | {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    server.shutdown()
-    server.server_close()
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(random_model("LlamaForCausalLM"), tmp_path_factory.mktemp("llama"), max_shard_size="100KB")
 
 
-def download(name: str, environment: dict[str, str]) -> str:
-    words = [sys.executable, "-c", DOWNLOAD, name]
-    return subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+def put(source: Path, *places: Path) -> None:
+    for place in places:
+        shutil.copytree(source, place)
 
 
-def test_one_format_of_weights_is_downloaded(hub):
-    root, environment = hub
-    folder = save(random_model("LlamaForCausalLM"), root / "owner" / "shards", max_shard_size="100KB")
+def test_one_format_of_weights_is_downloaded(hub, llama):
+    put(llama, hub.root / NAME)
     for name in ("consolidated.safetensors", "pytorch_model.bin", "flax_model.msgpack", "picture.png"):
-        (folder / name).write_bytes(b"never asked for")
-    names = download("owner/shards", environment).split()
+        (hub.root / NAME / name).write_bytes(b"never asked for")
+    names = hub.get(NAME).split()
     assert [name for name in names if name.endswith(("bin", "msgpack", "png"))] == []
     assert len([name for name in names if name.endswith(".safetensors")]) > 2
     assert "consolidated.safetensors" not in names
 
 
 def test_torch_files_are_taken_where_there_are_no_others(hub):
-    root, environment = hub
-    folder = save(random_model("LlamaForCausalLM"), root / "owner" / "old")
+    folder = save(random_model("LlamaForCausalLM"), hub.root / NAME)
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    assert "pytorch_model.bin" in download("owner/old", environment).split()
+    assert "pytorch_model.bin" in hub.get(NAME).split()
+    hub.asked.clear()
+    assert "pytorch_model.bin" in hub.get(NAME).split()
+    assert hub.asked == []
 
 
-def test_what_the_hub_lacks_or_what_cannot_be_trained_is_one_line(hub):
-    root, environment = hub
-    folder = save(random_model("LlamaForCausalLM"), root / "owner" / "classifier")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["LlamaForTokenClassification"]}))
-    said = download("owner/classifier", environment)
-    assert said.startswith("error: model.path=owner/classifier: config.json: unknown architecture 'LlamaForTokenClass")
-    said = download("owner/nothing", environment)
-    assert said.startswith("error: model.path=owner/nothing: no such folder, and not to be had from the hub (")
-    assert "\n" not in said
+@pytest.mark.parametrize("revision", ["main", COMMIT])
+def test_processes_that_want_a_model_at_once_download_it_once_and_later_ones_ask_nobody(hub, llama, revision):
+    put(llama, hub.root / NAME)
+    waiting = [hub.start("get", NAME, revision) for _ in range(3)]
+    [names] = {said() for said in waiting}
+    assert "model.safetensors.index.json" in names.split()
+    assert sorted(hub.downloads()) == sorted(names.split())
+    assert len([path for path in hub.asked if path.startswith("GET api/") and "/tree/" in path]) == 1
+    hub.asked.clear()
+    assert (hub.get(NAME, revision), hub.check(NAME, revision), hub.asked) == (names, "", [])
+
+
+def test_a_launch_looks_a_model_up_and_leaves_its_weights_to_the_nodes(hub, llama):
+    put(llama, hub.root / NAME)
+    assert hub.check(NAME) == ""
+    assert {"config.json", "tokenizer.json"} <= set(hub.downloads())
+    assert not [name for name in hub.downloads() if name.endswith(".safetensors")]
+    hub.asked.clear()
+    assert (hub.check(NAME), hub.asked) == ("", [])
+    assert len([name for name in hub.get(NAME).split() if name.endswith(".safetensors")]) > 2
+    assert "config.json" not in hub.downloads()
+
+
+@pytest.mark.parametrize("verb", ["get", "check"])
+def test_what_cannot_be_had_or_trained_is_one_line(hub, llama, verb):
+    put(llama, hub.root / NAME, hub.root / "owner" / "gated", hub.root / "owner" / "classifier")
+    (hub.root / "owner" / "gated" / GATED).touch()
+    config = json.loads((llama / "config.json").read_text())
+    changed = json.dumps(config | {"architectures": ["LlamaForTokenClassification"]})
+    (hub.root / "owner" / "classifier" / "config.json").write_text(changed)
+    expected = {
+        ("owner/nothing", "main"): "no such folder, and the hub has no such model, or a private one; check the",
+        (NAME, "nope"): "the hub has no model.revision=nope of it; name a branch, tag or commit that there is, or",
+        (NAME, "f" * 40): f"the hub has no model.revision={'f' * 40} of it; name a branch, tag or commit",
+        ("owner/gated", "main"): f"is gated; accept its licence at {hub.environment['HF_ENDPOINT']}/owner/gated and",
+        ("owner/classifier", "main"): "config.json: unknown architecture 'LlamaForTokenClassification'",
+        ("a/b/c", "main"): "no such folder, and no name that a model of the hub can have; check the spelling, or",
+    }
+    asked = {given: hub.start(verb, *given) for given in expected}
+    for (name, revision), message in expected.items():
+        said = asked[name, revision]()
+        assert said.startswith(f"error: model.path={name}: {message}"), said
+        assert "\n" not in said
+        assert "cluster.models=FOLDER" in said or name == "owner/classifier"
+
+
+@pytest.mark.parametrize("verb", ["get", "check"])
+def test_without_a_network_it_is_said_at_once(hub, verb):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # nobody listens
+        hub.environment["HF_ENDPOINT"] = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        start = time.monotonic()
+        asked = [hub.start(verb, NAME, revision) for revision in ("main", COMMIT)]
+        for said in asked:
+            assert said().startswith(f"error: model.path={NAME}: not on this node, and the hub is out of reach (")
+        assert time.monotonic() - start < 15  # huggingface_hub would try for 23 seconds
+    hub.environment["HF_HUB_OFFLINE"] = "1"
+    assert "and the hub is out of reach (" in hub.start(verb, NAME)()
+
+
+def test_a_folder_of_the_cluster_is_read_in_place(hub, llama, tmp_path, monkeypatch):
+    models = tmp_path / "models"
+    put(llama, models / NAME, models / f"{NAME}@v2")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert mirror.folder(Model(path=NAME), str(models)) == models / NAME
+    assert mirror.folder(Model(path=NAME, revision="v2"), str(models)) == models / f"{NAME}@v2"
+    assert mirror.folder(Model(path="owner/other"), str(models)) is None
+    names = hub.get(NAME, place=str(models))
+    assert (hub.check(NAME, place=str(models)), hub.asked) == ("", [])
+    put(llama, hub.root / "owner" / "other")
+    assert hub.get("owner/other", place=str(models)).split() == names.split()
+    assert hub.asked  # the hub has what the cluster has not
+    (models / NAME / "config.json").unlink()
+    with pytest.raises(InputError, match=f"^model.path={NAME}: cluster.models={models}: not a Hugging Face checkpoint"):
+        check_available(Model(path=NAME), str(models))
+    with pytest.raises(InputError, match=r"^cluster.models=/nowhere: no such folder on this node; name one that all"):
+        check_available(Model(path=NAME), "/nowhere")
+
+
+def test_a_bucket_is_copied_once_to_a_node_and_a_killed_copy_does_not_count(hub, llama, tmp_path, monkeypatch):
+    bucket = tmp_path / "bucket"
+    put(llama, bucket / NAME)
+    (bucket / NAME / "original").mkdir()
+    (bucket / NAME / "pytorch_model.bin").write_bytes(b"another format of the same")
+    place = f"file://{bucket}"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    partial = mirror.copies(place) / f"{NAME}.partial"
+    partial.mkdir(parents=True)
+    (partial / "rubbish.json").write_text("of a copy that was killed")
+    assert hub.check(NAME, place=place) == ""
+    assert not mirror.local(Model(path=NAME), place)
+    waiting = [hub.start("get", NAME, place=place) for _ in range(2)]
+    [names] = {said() for said in waiting}
+    assert sorted(names.split()) == sorted(path.name for path in llama.iterdir() if path.suffix != ".md")
+    assert not partial.exists()
+    shutil.rmtree(bucket)
+    assert (hub.get(NAME, place=place), hub.check(NAME, place=place), hub.asked) == (names, "", [])
+
+
+def test_what_a_bucket_refuses_is_one_line():
+    for place in ("file:relative://x", "nope://bucket/models"):
+        with pytest.raises(UnavailableError, match=f"^cluster.models={place}: cannot be read [(].*; check the address"):
+            check_available(Model(path=NAME), place)
+    assert Cluster(models="s3://bucket/models").models_place == "s3://bucket/models"
+    assert Cluster(models="models").models_place == str(Path("models").resolve())
+
+
+def test_who_waits_and_who_downloads_give_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cache, "BEAT_SECONDS", 0.02)
+    (tmp_path / "one-shot-em" / "locks").mkdir(parents=True)
+    held, said = FileLock(tmp_path / "one-shot-em" / "locks" / "a--b"), []
+
+    def tell(doing: str) -> None:
+        said.append(doing)
+        if len(said) == 3:
+            held.release()
+
+    held.acquire()
+    with cache.one_at_a_time("a/b", "downloading b", tell):
+        assert said == ["waiting for another process that is downloading b"] * 3
+    said.clear()
+
+    def work() -> str:
+        (tmp_path / "file").write_bytes(bytes(2**20))
+        time.sleep(0.2)
+        return "done"
+
+    assert cache.watched(work, tmp_path, "downloading b", tell) == "done"
+    assert said[0] == "downloading b"
+    assert set(said[1:]) == {"downloading b: 0.0 GB"}
+    assert len(said) < 4  # nothing grew any more
+
+
+def test_a_launch_looks_at_every_model_before_it_starts(llama, tmp_path):
+    put(llama, tmp_path / "owner" / "first", tmp_path / "owner" / "second")
+    models = [Model(path="owner/first"), Model(path="owner/second")]
+    checkpoints.prepare(models, str(tmp_path), Console(file=StringIO()))
+    (tmp_path / "owner" / "second" / "config.json").unlink()
+    with pytest.raises(InputError, match=r"^model.path=owner/second: cluster.models=.*: not a Hugging Face checkpoint"):
+        checkpoints.prepare(models, str(tmp_path), Console(file=StringIO()))
+
+
+def test_the_commit_of_a_folder_of_the_cache(tmp_path):
+    assert hub.commit_of(tmp_path / "snapshots" / COMMIT) == COMMIT
+    assert hub.commit_of(tmp_path / "models") is None

@@ -1,6 +1,8 @@
 """A worker by its pipe: what it answers, and how it waits for a device that another one has."""
 
+import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,13 @@ from filelock import FileLock
 from em.model.checkpoint import cache_folder
 from em.store import Store
 from em.store.record import Status
+from em.trial.model import Model
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.lane import Process
 from sweeps.protocol import Doing, Result, Setup
+from tests.model.hub import COMMIT, serving
 
 
 def units() -> list[Unit]:
@@ -61,6 +65,36 @@ def test_a_worker_says_what_it_does_and_commits(setup: Setup) -> None:
     process.close()
     assert (process.popen.returncode, len(store.records()[0])) == (0, 1)
     assert len(store.files.list("index")) == 1
+
+
+def test_a_model_that_this_node_does_not_have_may_be_had_elsewhere(setup: Setup, checkpoint, tmp_path: Path) -> None:
+    unit = units()[1]
+    unit = replace(unit, trial=replace(unit.trial, model=Model(path="owner/model", revision="v2")))
+    process = Process.start(replace(setup, models=str(tmp_path / "models")), "model")
+    _, outcome = answers(process, unit)
+    assert (outcome.status, outcome.final) == (Status.failed, False)
+    assert outcome.error.startswith(f"UnavailableError: cluster.models={tmp_path / 'models'}: no such folder on this")
+    process.close()
+    shutil.copytree(checkpoint(tied=True), tmp_path / "models" / "owner" / "model@v2")
+    process = Process.start(replace(setup, models=str(tmp_path / "models")), "model")
+    assert answers(process, unit)[1].status is Status.done
+    process.close()
+    assert Store(setup.store).record(unit.id).provenance.model_commit is None  # the hub was not asked
+
+
+def test_a_record_says_which_commit_of_the_hub_was_read(setup: Setup, checkpoint, tmp_path: Path, monkeypatch) -> None:
+    unit = units()[1]
+    unit = replace(unit, trial=replace(unit.trial, model=Model(path="owner/model")))
+    with serving(tmp_path) as hub:
+        for name, value in hub.environment.items():
+            monkeypatch.setenv(name, value)
+        shutil.copytree(checkpoint(tied=True), hub.root / "owner" / "model")
+        process = Process.start(setup, "model")
+        said, outcome = answers(process, unit)
+        process.close()
+    assert outcome.status is Status.done
+    assert said[:3] == [f"starting model {unit.trial.id}", "downloading model", "loading model and engine"]
+    assert Store(setup.store).record(unit.id).provenance.model_commit == COMMIT
 
 
 def test_what_another_launch_is_at_is_left_to_it(setup: Setup) -> None:
