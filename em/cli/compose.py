@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue
 
 from em.cli import inputs
+from em.cli.memory import remembered
 from em.cli.overrides import VARIED, choices, open_conf, parse, several_values
 from em.cli.words import in_quotes, quoted, read, text
 from em.errors import InputError, nearest, require, require_known, unknown_name
@@ -69,7 +70,6 @@ class Root(Generic[ConfigT]):
 
     def compose_chosen(self, words: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
         """That, and the choice of each group that the file has."""
-        self.register()
         groups = choices()
         overrides = parse(words, groups)
         for override in overrides:
@@ -90,6 +90,10 @@ class Root(Generic[ConfigT]):
         return self.hydra_composed(spelled(overrides))[0]
 
     def hydra_composed(self, words: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+        return remembered(self.name, words, lambda: self.newly_composed(words))
+
+    def newly_composed(self, words: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
+        self.register()
         with open_conf(), no_collection():
             made = hydra_compose(self.name, list(words), return_hydra_config=True)
         choices = made.hydra.runtime.choices.items()
@@ -113,7 +117,6 @@ class Root(Generic[ConfigT]):
 
     def chosen(self, words: Sequence[str] = ()) -> dict[str, str]:
         """The choice of each group that the file has."""
-        self.register()
         return self.hydra_composed(words)[1]
 
     def fields(self, overrides: Sequence[Override]) -> set[str]:

@@ -8,6 +8,7 @@ N problems; operands_N4 and operators_N3 are digits and indices of OPERATORS.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -36,6 +37,11 @@ def problems(suite: str, split: str, count: int) -> list[Problem]:
 
     Raises InputError for an unknown suite or split, and where the split holds fewer problems than `count`.
     """
+    return list(_problems(suite, split, count))
+
+
+@cache
+def _problems(suite: str, split: str, count: int) -> tuple[Problem, ...]:
     require_known("suite", suite, SUITES)
     require_known("split", split, SPLITS)
     operands_N4, operators_N3 = every(suite)
@@ -44,9 +50,9 @@ def problems(suite: str, split: str, count: int) -> list[Problem]:
     require(count <= len(inside_N), "limit", count, f"{suite}/{split} holds {len(inside_N)} problems")
     chosen_N = inside_N[np.argsort(key_N[inside_N], kind="stable")[:count]]
     answer_N = chain(operands_N4, operators_N3)[:, -1]
-    return [
+    return tuple(
         Problem(suite=suite, prompt=prompt(operands_N4[n], operators_N3[n]), answer=str(answer_N[n])) for n in chosen_N
-    ]
+    )
 
 
 def every(suite: str) -> tuple[np.ndarray, np.ndarray]:

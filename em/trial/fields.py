@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from enum import Enum
+from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -66,6 +67,7 @@ def literal(value: Any) -> Any:
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
+@cache
 def type_of(kind: Any, path: str) -> Any:
     """The type of the field at a dotted path of a dataclass, without its None; None where there is no such field."""
     for name in path.split("."):
