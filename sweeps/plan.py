@@ -101,8 +101,11 @@ def describe(launch: Launch, planned: Plan, store: Store) -> str:
 def shape(launch: Launch, trials: int) -> str:
     """How many trials a sweep is, and of what."""
     of = f"sweep {launch.sweep.name}: {trials:,} trial{'s' * (trials != 1)}"
+    if not launch.parts and not trained(launch):
+        bases = len({trial.base.id for trial in expand.trials(launch)})
+        return f"sweep {launch.sweep.name}: {bases} base model{'s' * (bases != 1)}, measured as they are"
     if launch.parts:
-        shared = sum(len(expand.trials(part)) for part in launch.parts) - trials
+        shared = sum(len(expand.trials(part)) for part in launch.parts if trained(part)) - trials
         return f"{of}, the union of {len(launch.parts)} sweeps, which have {shared:,} in common"
     seeds, axes = len(launch.seeds), launch.sweep.varied
     values = {name: len({repr(cell.values[name]) for cell in expand.cells(launch)}) for name in axes}
@@ -110,6 +113,25 @@ def shape(launch: Launch, trials: int) -> str:
     if math.prod(values.values()) * seeds == trials:
         return f"{of} ({' x '.join([*(f'{count} {name}' for name, count in values.items()), of_seeds])})"
     return f"{of} ({len(expand.cells(launch))} cells of {', '.join(axes)} x {of_seeds})"
+
+
+def trained(launch: Launch) -> bool:
+    """Whether a sweep trains anything: one may measure base models alone."""
+    return any(step for cell in expand.cells(launch) for step in cell.steps)
+
+
+def overlaps(launch: Launch) -> list[str]:
+    """Which sweeps of a union have trials in common: `temperature: 128 with grid, 16 with lr, steps`."""
+    ids = {part.sweep.name: {trial.id for trial in expand.trials(part)} for part in launch.parts if trained(part)}
+    lines = []
+    for name, own in ids.items():
+        with_others: dict[int, list[str]] = {}
+        for other, theirs in ids.items():
+            if other != name and own & theirs:
+                with_others.setdefault(len(own & theirs), []).append(other)
+        shared = (f"{count:,} with {', '.join(names)}" for count, names in sorted(with_others.items(), reverse=True))
+        lines += [f"  {name}: {', '.join(shared)}"] if with_others else []
+    return ["in common:", *lines] if lines else []
 
 
 def measurements(launch: Launch) -> str:
@@ -138,7 +160,7 @@ def main(arguments: list[str]) -> None:
     launch = compose_launch(arguments)
     store, console = Store(launch.store), terminal()
     planned = plan(launch, store)
-    console.print(describe(launch, planned, store), highlight=False, soft_wrap=True)
+    console.print("\n".join([describe(launch, planned, store), *overlaps(launch)]), highlight=False, soft_wrap=True)
     if launch.pilot and planned.todo:
         from sweeps import pilot
 

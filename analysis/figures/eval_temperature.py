@@ -48,8 +48,7 @@ def draw(page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFram
     ax = page.subplots()
     curves.draw(ax, figure, numbers, seeds, PREFIX)
     if base := curves.places(seeds, BASE):
-        scores = [seeds[column].drop_nulls().first() for column in base.values()]
-        scores = [np.nan if score is None else 100 * score for score in scores]
-        ax.plot(list(base), scores, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="base")
+        scores = np.array([seeds[column].drop_nulls().to_list()[:1] or [np.nan] for column in base.values()])[:, 0]
+        ax.plot(list(base), 100 * scores, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="base")
     ax.set_xlabel("evaluation temperature")
     ax.set_ylabel(f"accuracy, %\n({figure.headline.label.partition(' at temperature')[0]})")
