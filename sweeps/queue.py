@@ -134,6 +134,16 @@ class Queue:
         self.lanes[lane].doing = "finished" if over else "paused" if self.paused else "waiting"
         return Order.end if over else Order.wait
 
+    def look_ahead(self, lane: str) -> Lease | None:
+        """The lane's next unit where that is of another model, which may load while what the lane holds is graded.
+
+        Nothing where the lane may go on with its model, maybe after what it holds.
+        """
+        state, waiting = self.lanes[lane], self.urgent or self.pending
+        state.seen = self.clock()
+        leads = any(lease.unit.leads_to(start) for lease in self.leases[lane].values() for start in self.ahead.waiting)
+        return None if not waiting or leads or state.model in waiting.by_model else self.lease(lane)
+
     def batch(self) -> int:
         """How many units a lane is given at once, so that what a call costs does not matter."""
         mean = max(0.001, sum(self.unit_seconds) / len(self.unit_seconds)) if self.unit_seconds else math.inf
@@ -171,8 +181,10 @@ class Queue:
                 self.take_back(lane)
                 self.lanes[lane].doing = "gone"
 
-    def beat(self, lane: str, doing: str, started: int = 0) -> Order:
-        """A sign of life of a lane, what it is doing, and how many workers it has just started."""
+    def beat(self, lane: str, doing: str, started: int = 0, ended: Iterable[tuple[str, Result]] = ()) -> Order:
+        """A sign of life of a lane: what it is doing, how many workers it has just started, how units ended."""
+        for unit_id, outcome in ended:
+            self.finish(lane, unit_id, outcome)
         state = self.lanes[lane]
         state.seen, state.doing = self.clock(), doing
         state.engines += started
