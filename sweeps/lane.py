@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -47,6 +49,8 @@ class Process:
     connection: Connection
     setup: Setup
     model: str  # id of the base model that it has loaded
+    given: bool = False  # it has got its unit before the lane comes to it
+    heard: deque[Doing | Result] = field(default_factory=lambda: deque(maxlen=1))  # what it said last, meanwhile
 
     @classmethod
     def start(cls, setup: Setup, model: str) -> "Process":
@@ -65,6 +69,12 @@ class Process:
         theirs.close()
         ours.send(setup)
         return cls(popen, ours, setup, model)
+
+    def hear(self) -> None:
+        """Take what it has said, so that it never waits for the lane to listen."""
+        with suppress(EOFError, OSError):
+            while self.connection.poll():
+                self.heard.append(self.connection.recv())
 
     def ending(self) -> str:
         """How it has ended, once its end of the pipe is closed."""
@@ -92,10 +102,12 @@ class Lane(tune.Trainable):
     def setup(self, config: dict[str, Any], queue: Any = None, worker: Setup | None = None, max_gib: float = 0) -> None:
         assert worker is not None
         self.name, self.queue, self.max_bytes = f"{config['lane']}", queue, max_gib * 2**30
-        log = Path(tempfile.gettempdir()) / f"em-lane-{self.name}-{os.getpid()}.log"
-        self.worker = replace(worker, lane=self.name, log=str(log))
+        log = Path(tempfile.gettempdir()) / f"em-lane-{self.name}-{os.getpid()}"
+        self.worker, self.started = replace(worker, lane=self.name, log=str(log)), 0
         self.store = Store(worker.store)
         self.process: Process | None = None
+        self.ahead: Process | None = None  # of the next lease, while the last grades of the process still come
+        self.leases: deque[Lease] = deque()
         self.ended: list[tuple[str, Result]] = []  # that the queue has not heard of yet
         self.last_beat = 0.0
         self.dropped = False  # what is held is not to be finished
@@ -115,22 +127,25 @@ class Lane(tune.Trainable):
         """One unit or, where they are short, as many as fit into REPORT_SECONDS."""
         start, finished = time.monotonic(), []
         while not finished or time.monotonic() - start < REPORT_SECONDS:
-            leases: list[Lease] | Order = ray.get(self.queue.exchange.remote(self.name, self.ended))
-            self.ended = []
-            if leases is Order.end:
-                return {"trials": finished, "done": True}
-            if isinstance(leases, Order):
-                time.sleep(IDLE_SECONDS)
-                continue
-            for lease in leases:
-                outcome = self.lost(lease) if lease.lost else self.work(lease.unit, lease.attempt)
-                self.ended.append((lease.unit.id, outcome))
-                finished.append({"unit": lease.unit.id, "status": str(outcome.status), "seconds": outcome.seconds})
-                if self.max_bytes and outcome.memory > self.max_bytes:
-                    self.end_worker()
+            if not self.leases:
+                leases: list[Lease] | Order = ray.get(self.queue.exchange.remote(self.name, self.ended))
+                self.ended = []
+                if leases is Order.end:
+                    return {"trials": finished, "done": True}
+                if isinstance(leases, Order):
+                    time.sleep(IDLE_SECONDS)
+                    continue
+                self.leases.extend(leases)
+            lease = self.leases.popleft()
+            outcome = self.lost(lease) if lease.lost else self.work(lease.unit, lease.attempt)
+            self.ended.append((lease.unit.id, outcome))
+            finished.append({"unit": lease.unit.id, "status": str(outcome.status), "seconds": outcome.seconds})
+            if self.max_bytes and outcome.memory > self.max_bytes:
+                self.end_worker()
         return {"trials": finished}
 
     def cleanup(self) -> None:
+        self.end_worker()
         self.end_worker()
 
     def work(self, unit: Unit, attempt: int) -> Result:
@@ -142,15 +157,19 @@ class Lane(tune.Trainable):
         for _ in range(SILENT_DEATHS):
             if self.dropped:
                 return Result(None)
-            if self.process is None or self.process.popen.poll() is not None:
+            if self.process is None or (not self.process.given and self.process.popen.poll() is not None):
                 self.end_worker()
-                self.process = Process.start(self.worker, model)
+                self.process = self.start(model)
                 self.beat("starting worker", started=1)
             doing = ""
             try:
-                self.process.connection.send((unit, attempt))
+                if not self.process.given:
+                    self.process.connection.send((unit, attempt))
+                self.process.given = False
                 while isinstance(message := self.receive(doing), Doing):
                     doing = message.doing
+                    if message.sampled:
+                        self.look_ahead(doing)
                 return message
             except (EOFError, OSError):  # its end of the pipe is closed
                 ended = self.process.ending()
@@ -158,9 +177,34 @@ class Lane(tune.Trainable):
                     return self.record(unit, attempt, f"{ended} while {doing}")
         return Result(None) if self.dropped else self.record(unit, attempt, f"{ended} before it said anything")
 
+    def look_ahead(self, doing: str) -> None:
+        """Start the worker of the next lease, where that is of another model; this one is at its last grades.
+
+        Where they have a GPU to themselves, the new one waits for it.
+        """
+        assert self.process is not None
+        if self.ahead is not None or self.dropped or not self.worker.own_device:
+            return
+        if not self.leases:
+            lease: Lease | None = ray.get(self.queue.look_ahead.remote(self.name))
+            self.leases.extend([lease] if lease else [])
+        following = self.leases[0] if self.leases else None
+        if following and not following.lost and (model := following.unit.trial.base.id) != self.process.model:
+            self.ahead = self.start(model)
+            self.ahead.given = True
+            with suppress(OSError):  # it has died: that shows when the lane comes to it
+                self.ahead.connection.send((following.unit, following.attempt))
+            self.beat(doing, started=1)
+
+    def start(self, model: str) -> Process:
+        self.started += 1
+        return Process.start(replace(self.worker, log=f"{self.worker.log}-{self.started}.log"), model)
+
     def receive(self, doing: str) -> Doing | Result:
         """The worker's next message; the queue hears meanwhile that this lane lives."""
         assert self.process is not None
+        if self.process.heard:
+            return self.process.heard.popleft()
         connection, heard = self.process.connection, time.monotonic()
         if heard - self.last_beat > BEAT_SECONDS:
             self.beat(doing)
@@ -172,10 +216,14 @@ class Lane(tune.Trainable):
 
     def beat(self, doing: str, started: int = 0) -> None:
         self.last_beat = time.monotonic()
-        if ray.get(self.queue.beat.remote(self.name, doing, started)) is Order.drop:
-            self.dropped = True
-            if self.process is not None:
-                self.process.popen.kill()
+        ended, self.ended = self.ended, []
+        order = ray.get(self.queue.beat.remote(self.name, doing, started, ended))
+        self.dropped = self.dropped or order is Order.drop
+        for process in (self.process, self.ahead):
+            if process is not None and self.dropped:
+                process.popen.kill()
+        if self.ahead is not None:
+            self.ahead.hear()
 
     def lost(self, lease: Lease) -> Result:
         if self.store.is_recorded(lease.unit.id):
@@ -187,7 +235,8 @@ class Lane(tune.Trainable):
         if self.store.is_recorded(unit.id):
             return Result(Status.done)
         made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))
-        failure = Record.of(unit, made, attempt, status=Status.failed, error=error, log=tail(self.worker.log))
+        log = tail((self.process.setup if self.process else self.worker).log)
+        failure = Record.of(unit, made, attempt, status=Status.failed, error=error, log=log)
         try:
             insist(lambda: self.store.commit(failure), self.worker.lease_seconds, self.beat)
         except OSError as reason:
@@ -195,9 +244,10 @@ class Lane(tune.Trainable):
         return Result(Status.failed, error=last_line(error))
 
     def end_worker(self) -> None:
+        """The one that was started ahead, where there is one, takes its place."""
         if self.process is not None:
             self.process.close()
-            self.process = None
+        self.process, self.ahead = self.ahead, None
 
 
 class Enough(tune.Stopper):

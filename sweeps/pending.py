@@ -38,20 +38,24 @@ class Pending:
         models = self.rounds.setdefault(unit.round if round_ is None else round_, {})
         return models.setdefault(unit.trial.base.id, {}).setdefault(unit.start, deque())
 
+    def next_model(self, model: str, lanes_at: Mapping[str, int]) -> tuple[int, str]:
+        """Round and model of what a lane at that model does next: of the first round, and of that model, else of the
+        one that has the most units waiting for each lane at it.  A lane stays with its model for a later round where
+        other lanes are at all that is left of the first: to load another one would take longer."""
+        now = min(self.rounds)
+        if model in self.rounds[now]:
+            return now, model
+        later = [round_ for round_ in sorted(self.rounds) if model in self.rounds[round_]]
+        if later and all(lanes_at.get(other) for other in self.rounds[now]):
+            return later[0], model
+        waiting = {other: sum(map(len, starts.values())) for other, starts in self.rounds[now].items()}
+        return now, max(waiting, key=lambda other: waiting[other] / (1 + lanes_at.get(other, 0)))
+
     def take(self, model: str, start: Start | None, lanes_at: Mapping[str, int]) -> Unit | None:
-        """The next unit of the first round: of that model, and that start, else of the model that has the most units
-        waiting for each lane at it.  A lane stays with its model for a later round where other lanes are at all that is
-        left of the first: to load another one would take longer."""
+        """The next unit of a lane at that model, from that start where there is one."""
         if not self.rounds:
             return None
-        now = min(self.rounds)
-        if model not in self.rounds[now]:
-            later = [round_ for round_ in sorted(self.rounds) if model in self.rounds[round_]]
-            if later and all(lanes_at.get(other) for other in self.rounds[now]):
-                now = later[0]
-            else:
-                waiting = {other: sum(map(len, starts.values())) for other, starts in self.rounds[now].items()}
-                model = max(waiting, key=lambda other: waiting[other] / (1 + lanes_at.get(other, 0)))
+        now, model = self.next_model(model, lanes_at)
         models = self.rounds[now]
         by_start = models[model]
         start = start if start in by_start else next(iter(by_start))

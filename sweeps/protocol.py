@@ -33,6 +33,7 @@ class Setup:
 @dataclass(frozen=True)
 class Doing:
     doing: str
+    sampled: bool = False  # nothing but grades is waited for
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,17 @@ class Queue:
         self.lanes[lane].doing = "finished" if over else "paused" if self.paused else "waiting"
         return Order.end if over else Order.wait
 
+    def look_ahead(self, lane: str) -> Lease | None:
+        """The lane's next unit where that is of another model, which may load while what the lane holds is graded.
+
+        Nothing where the lane may go on with its model, maybe after what it holds.
+        """
+        state, waiting = self.lanes[lane], self.urgent or self.pending
+        state.seen = self.clock()
+        leads = any(lease.unit.leads_to(start) for lease in self.leases[lane].values() for start in self.ahead.waiting)
+        stays = bool(waiting) and waiting.next_model(state.model, self.lanes_at())[1] == state.model
+        return None if not waiting or leads or stays else self.lease(lane)
+
     def batch(self) -> int:
         """How many units a lane is given at once, so that what a call costs does not matter."""
         mean = max(0.001, sum(self.unit_seconds) / len(self.unit_seconds)) if self.unit_seconds else math.inf
@@ -157,8 +168,12 @@ class Queue:
         """Lanes that hold work."""
         return sum(bool(leases) for leases in self.leases.values())
 
+    def lanes_at(self) -> Counter[str]:
+        """How many lanes are at work on each model."""
+        return Counter(self.lanes[lane].model for lane, leases in self.leases.items() if leases)
+
     def next_unit(self, model: str, start: Start | None) -> Unit | None:
-        lanes_at = Counter(self.lanes[lane].model for lane, leases in self.leases.items() if leases)
+        lanes_at = self.lanes_at()
         unit = self.urgent.take(model, start, lanes_at) or self.pending.take(model, start, lanes_at)
         if unit is None and self.elsewhere and self.elsewhere[0][0] <= self.clock():
             return self.elsewhere.popleft()[1]
@@ -171,8 +186,10 @@ class Queue:
                 self.take_back(lane)
                 self.lanes[lane].doing = "gone"
 
-    def beat(self, lane: str, doing: str, started: int = 0) -> Order:
-        """A sign of life of a lane, what it is doing, and how many workers it has just started."""
+    def beat(self, lane: str, doing: str, started: int = 0, ended: Iterable[tuple[str, Result]] = ()) -> Order:
+        """A sign of life of a lane: what it is doing, how many workers it has just started, how units ended."""
+        for unit_id, outcome in ended:
+            self.finish(lane, unit_id, outcome)
         state = self.lanes[lane]
         state.seen, state.doing = self.clock(), doing
         state.engines += started

@@ -34,6 +34,8 @@ from em.train.trajectory import Runner
 from em.trial.unit import Unit
 from sweeps.protocol import Doing, Result, Setup, T, insist, last_line, tail
 
+WAIT_SECONDS = 1.0  # for a GPU, between two words to the lane
+
 
 class Worker:
     def __init__(self, connection: Connection, setup: Setup) -> None:
@@ -44,18 +46,26 @@ class Worker:
 
     def serve(self) -> None:
         """Work until the lane closes the pipe; ends the process where model and engine are not fit for another unit."""
-        with suppress(EOFError, ConnectionResetError), own_device(self):
-            while True:
-                unit, attempt = self.connection.recv()
-                self.tell(Doing(f"starting {name_of(unit)}"))
-                outcome = self.work(unit, attempt)
-                self.send(outcome)
-                if self.trainer is None and outcome.status is Status.failed:
-                    break
-                if self.trainer is not None:
-                    self.trainer.reset()  # raises where the engine is damaged
-                faulthandler.cancel_dump_traceback_later()
+        with suppress(EOFError, ConnectionResetError):
+            unit, attempt = self.receive()
+            with suppress(Exception):  # it is raised again, and recorded, when the unit is begun
+                pkgutil.resolve_name(self.setup.trainer).prepare(unit.trial.engine)
+            with own_device(self):
+                while True:
+                    outcome = self.work(unit, attempt)
+                    self.send(outcome)
+                    if self.trainer is None and outcome.status is Status.failed:
+                        break
+                    if self.trainer is not None:
+                        self.trainer.reset()  # raises where the engine is damaged
+                    faulthandler.cancel_dump_traceback_later()
+                    unit, attempt = self.receive()
         self.store.flush()
+
+    def receive(self) -> tuple[Unit, int]:
+        unit, attempt = self.connection.recv()
+        self.tell(Doing(f"starting {name_of(unit)}"))
+        return unit, attempt
 
     def work(self, unit: Unit, attempt: int) -> Result:
         start = time.monotonic()
@@ -95,9 +105,12 @@ class Worker:
             unit, recorded = unit.anew, {}
         started, name, last = datetime.now(UTC), name_of(unit), unit.last_step
         turnover = None if self.last_commit is None else time.monotonic() - self.last_commit
-        done = trainer.run(
-            unit, lambda step: self.tell(Doing(f"{name}  step {step}/{last}")), recorded, self.store.states
-        )
+
+        def on_step(step: int | None) -> None:
+            at = "waits for grades" if step is None else f"step {step}/{last}"
+            self.tell(Doing(f"{name}  {at}", sampled=step is None))
+
+        done = trainer.run(unit, on_step, recorded, self.store.states)
         made = provenance(
             lane=self.setup.lane,
             device=trainer.device,
@@ -133,7 +146,7 @@ class Worker:
 
 @contextmanager
 def own_device(worker: Worker) -> Iterator[None]:
-    """The GPUs of this lane; waits until the worker of a launch that died has left them."""
+    """The GPUs of this lane; waits until its worker before, or that of a launch that died, has left them."""
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if not gpus or not worker.setup.own_device:
         yield
@@ -143,8 +156,12 @@ def own_device(worker: Worker) -> Iterator[None]:
     lock = FileLock(folder / f"{os.uname().nodename}-gpu-{gpus}")
     with suppress(Timeout):
         lock.acquire(timeout=0)
-    if not lock.is_locked:
+    while not lock.is_locked:  # who has it has a watchdog of its own
+        if worker.connection.poll():  # only its end can come: the lane is gone, and nothing has been begun
+            raise EOFError
         worker.tell(Doing(f"waiting for GPU {gpus}, at which another worker still is"))
+        with suppress(Timeout):
+            lock.acquire(timeout=WAIT_SECONDS)
     with lock:
         yield
 

@@ -1,10 +1,10 @@
 """A trainer that does next to nothing: what is left of a sweep's cost is the queue's, the lanes' and the store's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from em.store.record import EvaluationResult, Record, StepMetrics
 from em.store.states import States
-from em.train.trajectory import Finished, Runner, Trajectory
+from em.train.trajectory import Finished, OnStep, Runner, Trajectory
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
 from em.trial.unit import Unit
@@ -17,7 +17,7 @@ class Trainer(Runner):
         self.model = model
 
     def run(
-        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+        self, unit: Unit, on_step: OnStep, recorded: Mapping[str, Record], states: States | None = None
     ) -> Finished:
         """One step and every measurement, each of one problem."""
         on_step(0)

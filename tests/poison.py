@@ -3,12 +3,12 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from em.store.record import Record
 from em.store.states import States
-from em.train.trajectory import Finished
+from em.train.trajectory import Finished, OnStep
 from em.trial.unit import Unit
 from tests import near_empty
 
@@ -23,7 +23,7 @@ def poison_of(unit: Unit) -> str:
 
 class Trainer(near_empty.Trainer):
     def run(
-        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+        self, unit: Unit, on_step: OnStep, recorded: Mapping[str, Record], states: States | None = None
     ) -> Finished:
         with Path(os.environ["CHAOS_LOG"]).open("a") as log:
             log.write(f"{unit.id}\n")

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from em.store.record import Record
 from em.store.states import States
 from em.train import trainer
 from em.train.sampling import Sampling
-from em.train.trajectory import Finished
+from em.train.trajectory import Finished, OnStep
 from em.trial.trial import Trial
 from em.trial.unit import Unit
 
@@ -18,7 +18,7 @@ POISON = {1: "exit", 2: "hang", 3: "raise"}  # by seed, at the rate that the tin
 
 class Trainer(trainer.Trainer):
     def run(
-        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+        self, unit: Unit, on_step: OnStep, recorded: Mapping[str, Record], states: States | None = None
     ) -> Finished:
         phase = unit.trial.phase
         trained_well = phase is not None and phase.optimizer.lr < 1 and phase.rollout.max_new_tokens == 24

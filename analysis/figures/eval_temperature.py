@@ -51,4 +51,4 @@ def draw(page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFram
         scores = np.array([seeds[column].drop_nulls().to_list()[:1] or [np.nan] for column in base.values()])[:, 0]
         ax.plot(list(base), 100 * scores, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2.5)), label="base")
     ax.set_xlabel("evaluation temperature")
-    ax.set_ylabel(f"accuracy, %\n({figure.headline.label.partition(' at temperature')[0]})")
+    ax.set_ylabel(f"accuracy, %\n({figure.headline.label.partition(',')[0]})")

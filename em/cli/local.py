@@ -50,5 +50,5 @@ def run(units: list[Unit], store: Store, console: Console) -> None:
     trainer.close()
 
 
-def tell(status: rich.status.Status, name: str, last_step: int, step: int) -> None:
-    status.update(f"{name}: step {step}/{last_step}")
+def tell(status: rich.status.Status, name: str, last_step: int, step: int | None) -> None:
+    status.update(f"{name}: waits for grades" if step is None else f"{name}: step {step}/{last_step}")

@@ -32,6 +32,10 @@ class Measured:
     grades: dict[int, list[Future[Grade]]] = field(default_factory=dict)
     statistics: AnswerStatistics | None = None
 
+    @property
+    def is_graded(self) -> bool:
+        return all(future.done() for futures in self.grades.values() for future in futures)
+
     def result(self, alive: Callable[[], None] = lambda: None) -> EvaluationResult:
         """Waits for the last grade, and calls `alive` as grades come."""
         for _ in as_completed(future for futures in self.grades.values() for future in futures):

@@ -9,7 +9,7 @@ from em.rollout.engine import FINGERPRINT_PROMPT, Completion, Engine, Request, S
 from em.trial.model import Precision
 from em.trial.rollout import EngineConfig, EngineName
 
-__all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "Sampler", "open_engine"]
+__all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "Sampler", "open_engine", "prepare"]
 
 
 def open_engine(folder: Path, engine: EngineConfig, precision: Precision) -> Engine:
@@ -26,3 +26,11 @@ def open_engine(folder: Path, engine: EngineConfig, precision: Precision) -> Eng
 
     with refused(f"rollout.engine=vllm: cannot run {folder.name} here; take rollout=transformers"):
         return VllmEngine(folder, engine, dtype)
+
+
+def prepare(engine: EngineConfig) -> None:
+    """Import what the engine runs on, which takes seconds and touches no device."""
+    if engine.engine is EngineName.vllm:
+        from em.rollout.vllm import vllm_class
+
+        vllm_class()

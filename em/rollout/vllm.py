@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from transformers.core_model_loading import revert_weight_conversion
 from em.model.loading import end_ids, load_tokenizer
 from em.rollout.engine import Completion, Engine, Request, check_names, context
 from em.trial.rollout import EngineConfig
+
+if TYPE_CHECKING:
+    from vllm import LLM
 
 CPU_BATCH_TOKENS = 1 << 18  # see __init__
 CPU_CACHE_BYTES = 1 << 28
@@ -24,14 +27,19 @@ SETTINGS = {  # read by vLLM when it is imported
 }
 
 
+def vllm_class() -> type["LLM"]:
+    """Imports vLLM."""
+    os.environ.update(SETTINGS)
+    if not torch.cuda.is_available():  # vLLM compiles its log-probability kernel, which needs a C++ compiler
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    from vllm import LLM
+
+    return LLM
+
+
 class VllmEngine(Engine):
     def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype) -> None:
-        os.environ.update(SETTINGS)
         self.on_cpu = on_cpu = not torch.cuda.is_available()
-        if on_cpu:  # vLLM compiles its log-probability kernel with torch.compile, which needs a C++ compiler
-            os.environ["TORCHDYNAMO_DISABLE"] = "1"
-        from vllm import LLM
-
         self.context = context(folder, engine)
         limits: dict[str, Any] = {
             "max_num_seqs": engine.max_num_seqs,
@@ -45,7 +53,7 @@ class VllmEngine(Engine):
             del limits["gpu_memory_utilization"]
         with torch.device("meta"):  # before vLLM changes its class
             self.skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
-        self.llm = LLM(
+        self.llm = vllm_class()(
             model=str(folder),
             config_format="hf",  # a folder may hold Mistral's own format too
             tokenizer_mode="hf",

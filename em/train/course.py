@@ -16,7 +16,7 @@ from em.train.policy import Policy
 from em.train.replay import Replay
 from em.train.sampling import Sampling
 from em.train.selection import Selector
-from em.train.trajectory import Trajectory
+from em.train.trajectory import OnStep, Trajectory
 from em.trial.evaluation import Texts
 from em.trial.method import Need
 from em.trial.trial import Phase, Trial
@@ -147,7 +147,7 @@ class Course:
         policy: Policy,
         evaluator: Evaluator,
         selector: Selector,
-        on_step: Callable[[int], None],
+        on_step: OnStep,
         recorded: Mapping[str, Record],
         states: States | None,
     ) -> None:
@@ -277,14 +277,18 @@ class Course:
         self.policy.push()
         return self.resumed
 
-    def _collect(self, step: int) -> None:
+    def _collect(self, step: int | None) -> None:
         """Wait for the grades of what was measured so far."""
         alive = paced(partial(self.on_step, step))
         self.trajectory.evaluations += [measured.result(alive) for measured in self.measured]
         self.measured.clear()
 
     def finish(self) -> Trajectory:
-        self._collect(len(self.trajectory.steps))
+        if all(measured.is_graded for measured in self.measured):
+            self._collect(len(self.trajectory.steps))
+        else:
+            self.on_step(None)
+            self._collect(None)
         return self.trajectory
 
 

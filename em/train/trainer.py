@@ -5,12 +5,13 @@ is one optimiser update over all samples, and the loss is normalised by the toke
 """
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from em.errors import InputError
 from em.evaluation.evaluate import Evaluator
 from em.model.checkpoint import cache_folder, checkpoint_folder
 from em.model.loading import refused
+from em.rollout import prepare
 from em.rollout.reader import Reader
 from em.store.record import Record, Status
 from em.store.states import States
@@ -18,7 +19,7 @@ from em.train.course import Course, DivergedError
 from em.train.policy import LocalPolicy, Policy
 from em.train.replay import DriftedError
 from em.train.selection import Selector
-from em.train.trajectory import Finished
+from em.train.trajectory import Finished, OnStep
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
 from em.trial.trial import Trial
@@ -44,8 +45,13 @@ class Trainer:
         self.selector = Selector(base.id, self.evaluator, cache_folder() / "selections")
         self.is_base = True
 
+    @staticmethod
+    def prepare(engine: EngineConfig) -> None:
+        """As Runner says."""
+        prepare(engine)
+
     def run(
-        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+        self, unit: Unit, on_step: OnStep, recorded: Mapping[str, Record], states: States | None = None
     ) -> Finished:
         """As Runner says."""
         self.reset()

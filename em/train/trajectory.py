@@ -19,6 +19,8 @@ from em.trial.rollout import EngineConfig
 from em.trial.sample import Sample
 from em.trial.unit import Unit
 
+OnStep = Callable[[int | None], None]  # hears at which step a trial is; None: it waits for grades
+
 
 @dataclass(kw_only=True)
 class Trajectory:
@@ -54,17 +56,22 @@ class Runner(Protocol):
 
     device: str  # what it runs on, for the record's provenance
 
+    @staticmethod
+    def prepare(engine: EngineConfig) -> None:
+        """Load libraries, and touch no device: another process may still be at it."""
+
     def __init__(self, model: Model, engine: EngineConfig) -> None: ...
 
     def run(
-        self, unit: Unit, on_step: Callable[[int], None], recorded: Mapping[str, Record], states: States | None = None
+        self, unit: Unit, on_step: OnStep, recorded: Mapping[str, Record], states: States | None = None
     ) -> Finished:
         """Follow the unit's trial to its last measured step, from the base weights.
 
         Calls `on_step(step)` at each step, and now and then while a step takes long: without this sign of life its
-        process is ended.  `recorded`: by trial id, records whose tokens are trained on again instead of sampling; where
-        that leads to other numbers than these records hold, `unit.anew` is measured from the start.  `states`: where
-        weights are kept that save work, as `unit.keep` says; the record is the same without.
+        process is ended.  `on_step(None)` says that all is sampled and that grades alone are awaited.  `recorded`: by
+        trial id, records whose tokens are trained on again instead of sampling; where that leads to other numbers than
+        these records hold, `unit.anew` is measured from the start.  `states`: where weights are kept that save work, as
+        `unit.keep` says; the record is the same without.
 
         A trial whose numbers become non-finite ends as `diverged`, one that raises as `failed`, traceback inside.
         Raises InputError for what no other attempt would do better, and nothing else.

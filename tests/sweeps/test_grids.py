@@ -117,7 +117,7 @@ def test_several_sweeps_are_their_union_and_share_their_trials(tmp_path: Path):
 
 
 def test_each_sweep_of_a_union_measures_what_it_asks_for():
-    made = compose_launch(["sweep=smoke,phases", "sweep.seeds=1"])
+    made = compose_launch(["sweep=smoke,em-rl", "sweep.seeds=1"])
     steps = {
         unit.trial.id: sorted({measurement.step for measurement in unit.measurements}) for unit in expand.units(made)
     }

@@ -57,6 +57,21 @@ def test_sixteen_seeds_wait_for_the_phase_that_they_start_from() -> None:
     assert queue.snapshot().unneeded == [(rl.trial.id, 20)]
 
 
+def test_a_lane_stays_with_a_model_whose_units_wait_for_the_one_that_it_holds() -> None:
+    base, rl, trained, *_ = units()
+    other = units("model.pretrain.seed=1")[0]
+    queue = queue_of([base, rl, trained, other], lanes=1)
+    assert leased(queue, "0") == base
+    queue.finish("0", base.id, DONE)
+    assert leased(queue, "0") == rl
+    assert queue.look_ahead("0") is None
+    queue.finish("0", rl.id, DONE)
+    assert leased(queue, "0") == trained
+    ahead = queue.look_ahead("0")
+    assert ahead is not None
+    assert ahead.unit == other
+
+
 def test_what_waits_for_a_phase_that_is_given_up_is_given_up_with_it() -> None:
     """Each would train that phase for itself, and fail alike; a later plan does not try them either."""
     wanted = units("seed=range(0,3)")

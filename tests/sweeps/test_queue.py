@@ -280,3 +280,31 @@ def test_a_unit_that_waits_for_less_of_a_trial_than_what_is_added_is_left_out() 
     assert queue.snapshot().planned == 6
     assert queue.exchange("0", [(held.id, DONE)]) == [Lease(long[1], 1)]
     assert [work(queue).id for _ in range(4)] == [unit.id for unit in (*long[2:4], *short[4:6])]
+
+
+def test_a_lane_that_waits_for_grades_is_given_another_model_ahead() -> None:
+    wanted = two_models(seeds=1)
+    queue = queue_of(wanted, lanes=2)
+    first, second = leased(queue), wanted[2]
+    assert queue.look_ahead("0") is None  # its model has a unit left
+    queue.finish("0", first.id, DONE)
+    assert leased(queue) == wanted[1]
+    assert queue.look_ahead("0") == Lease(second, 1)
+    assert [*queue.leases["0"]] == [wanted[1].id, second.id]
+    assert leased(queue, "1") == wanted[3]
+    assert queue.look_ahead("0") is None
+    queue.beat("0", "step 1", ended=[(wanted[1].id, DONE)])
+    assert ([*queue.leases["0"]], queue.snapshot().done) == ([second.id], 2)
+
+
+def test_both_units_of_a_lane_come_back_and_nothing_is_given_ahead_in_a_pause() -> None:
+    wanted, clock = [two_models(seeds=1)[at] for at in (0, 2)], Clock()
+    queue = queue_of(wanted, lanes=2, clock=clock, lease_seconds=60.0)
+    assert leased(queue) == wanted[0]
+    queue.pause()
+    assert queue.look_ahead("0") is None
+    queue.resume()
+    assert queue.look_ahead("0") == Lease(wanted[1], 1)
+    clock.now = 61
+    assert {leased(queue, "1").id, leased(queue, "1").id} == {unit.id for unit in wanted}
+    assert queue.snapshot().lost == 2

@@ -121,7 +121,15 @@ def test_a_worker_waits_until_an_orphan_has_left_its_gpu(setup: Setup, monkeypat
     folder.mkdir(parents=True)
     node = subprocess.run(["uname", "-n"], capture_output=True, text=True, check=True).stdout.strip()
     with FileLock(folder / f"{node}-gpu-3"):
-        process = Process.start(setup, "model")
-        assert process.connection.recv() == Doing("waiting for GPU 3, at which another worker still is")
-    assert answers(process, units()[1])[1].status is Status.done
+        process, leaver = (Process.start(setup, "model") for _ in range(2))
+        for each in (process, leaver):
+            each.connection.send((units()[1], 1))
+            assert each.connection.recv().doing.startswith("starting ")
+            assert each.connection.recv() == Doing("waiting for GPU 3, at which another worker still is")
+        leaver.connection.close()
+        assert leaver.popen.wait(30) == 0  # its lane is gone, and it had not begun
+        assert Store(setup.store).recorded_units() == set()
+    while isinstance(message := process.connection.recv(), Doing):
+        pass
+    assert message.status is Status.done
     process.close()

@@ -215,7 +215,7 @@ def killed(trainer: Trainer, of: Unit, store: Store, at: int, phase: int = 0) ->
     class Killed(BaseException):
         pass
 
-    def on_step(step: int) -> None:
+    def on_step(step: int | None) -> None:
         if step == at:
             raise Killed
 

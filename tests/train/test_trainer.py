@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
+from em.evaluation.graders import Grade
 from em.store.record import Record, Status
 from em.tiny.corpus import EOS
 from em.tiny.tasks import POOL_PROBLEMS
@@ -320,6 +322,26 @@ def test_a_long_measurement_gives_signs_of_life(trainer, trial, monkeypatch):
     texts = record.evaluations[0].texts
     grades = sum(len(set(texts[first : first + 2])) for first in (0, 2, 4))
     assert heard == [0, 0, 1, 1, 2] + [2] * 3 + [2] * grades
+
+
+def test_it_says_when_grades_alone_are_awaited(trainer, trial, monkeypatch):
+    heard: list[int | None] = []
+    late: list[Future[Grade]] = []
+
+    def submit_all(grader: str, pairs: list[tuple[str, str]]) -> list[Future[Grade]]:
+        late.extend(Future() for _ in pairs)
+        return late[-len(pairs) :]
+
+    def on_step(step: int | None) -> None:
+        heard.append(step)
+        for future in late if step is None else []:
+            if not future.done():
+                future.set_result(Grade(True, "1"))
+
+    monkeypatch.setattr(trainer.evaluator.pool, "submit_all", submit_all)
+    record = run(trainer, unit(trial, 1, 2), on_step=on_step)
+    assert heard.index(None) == len([step for step in heard if step is not None])
+    assert [result.accuracy for result in record.evaluations] == [1.0, 1.0]
 
 
 def test_signs_of_life_are_a_second_apart(monkeypatch):
