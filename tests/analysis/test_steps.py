@@ -81,7 +81,7 @@ def test_it_is_drawn_with_every_seed(recorded):
 
 def test_too_many_cells_and_several_models_are_refused():
     many = cells([trial(0.1 * k) for k in range(1, 9)])
-    with pytest.raises(InputError, match=r"figure phases: cells=8: a figure against steps has a curve for each"):
+    with pytest.raises(InputError, match=r"figure phases: cells=8: a figure of curves has one for each"):
         check(FIGURE, many)
     two = cells([trial(0.5), trial(1.0)]).with_columns(base_id=pl.Series(["a", "b"]))
     with pytest.raises(InputError, match=r"several base models"):

@@ -25,6 +25,8 @@ EXTRA = {
         f"benchmark/{name}": ["eval.data={folder}"]
         for name in ("math500", "logits", "minerva_math", "olympiadbench", "amc23", "kk", "mbpp", "mbpp_plus")
     },
+    "scale/paper": ["eval.data={folder}"],
+    **{f"trained_on/{path.stem}": ["prompts=paper"] for path in (CONF / "trained_on").glob("*.yaml")},
 }
 ROWS = {  # one in the shape of each published benchmark
     "math500": {"problem": "1+1?", "answer": "2"},
@@ -36,7 +38,7 @@ ROWS = {  # one in the shape of each published benchmark
     "mbpp_plus": {"prompt": "Add.", "test_list": ["assert add(1, 1) == 2"], "test": "assert True", "test_imports": []},
 }
 LAUNCH = ("cluster", "tracking", "sweep")  # groups of `python -m sweeps` alone
-CHOICES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/**/*.yaml"))
+CHOICES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/*.yaml"))
 
 
 @pytest.fixture

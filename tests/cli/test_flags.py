@@ -119,7 +119,7 @@ def test_help_lists_groups_and_fields(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "How to use it."
     model = next(at for at, line in enumerate(lines) if line.startswith("  model      checkpoint, llama-3.1-8b, "))
-    assert lines[model + 2] == "             tiny  [qwen2.5-math-7b]"
+    assert lines[model + 2] == "             tiny, tiny_instruct, tiny_weak  [qwen2.5-math-7b]"
     assert any(line.split()[:2] == ["optimizer.lr", "2e-05"] for line in lines)
     assert not any(line.strip().startswith(("cluster", "sweep")) for line in lines)
     assert max(map(len, lines)) <= 120

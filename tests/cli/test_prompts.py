@@ -100,8 +100,9 @@ def test_the_published_prompt():
     prompts = compose_trial(["prompts=paper", "phase=grpo", "model=qwen2.5-math-7b"]).prompts
     [text] = prompts.texts
     assert text.startswith(r"The pressure \( P \) exerted by wind on a sail varies jointly as the area \( A \) of the")
-    assert text.endswith(r"is \( 32 \) pounds. Let's think step by step and output the final answer within \boxed{}.")
-    assert len(text.split()) == 90
+    assert text.endswith(r"is \( 32 \) pounds.")
+    assert prompts.template == r"{problem} Let's think step by step and output the final answer within \boxed{}."
+    assert len(prompts.template.replace("{problem}", text).split()) == 90
     assert "  " not in text
     assert (prompts.answers, prompts.grader) == (["12.8"], "maths")
 
