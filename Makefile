@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tiny paper smoke plan select figures calibration status watch pause resume stop add first failures why doctor \
-	check test test-slow bench bench-sweep bench-eval bench-wandb chaos clean wandb wandb-sync wandb-dashboard
+	check test test-slow bench bench-sweep bench-eval bench-quote bench-wandb chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -91,6 +91,9 @@ bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPoo
 
 bench-eval: $(READY) ## what grading costs, on real problems: EM_BENCHMARK_DATA=folder of their JSONL files
 	$(PY) -m bench evaluation $(ARGS)
+
+bench-quote: $(READY) ## whether sweeps take what their quotes said, after three pilots
+	$(PY) -m bench quote $(ARGS)
 
 bench-wandb: $(READY) ## what 13,440 trials cost as W&B runs, offline
 	$(PY) -m bench wandb $(ARGS)

@@ -3,6 +3,7 @@
     python -m bench [speed] [gain] [memory]      all three where none is named
     python -m bench sweep|wandb [TRIALS]         of 13,440 near-empty trials, unless said otherwise
     EM_BENCHMARK_DATA=FOLDER python -m bench evaluation
+    python -m bench quote                        whether sweeps take what their quotes said
     EM_BENCHMARK_STORE=FOLDER python -m bench gain|grpo|selection|stabilisers
 
 Everything lies in a temporary folder, caches too, unless a folder is named.
@@ -18,7 +19,7 @@ from bench.rows import report
 
 SIZED = {"sweep", "wandb"}
 CLAIMS = ["speed", "gain", "memory"]
-PARTS = {*CLAIMS, *SIZED, "evaluation", "grpo", "selection", "stabilisers"}  # modules of this package
+PARTS = {*CLAIMS, *SIZED, "evaluation", "grpo", "quote", "selection", "stabilisers"}  # modules of this package
 
 
 def main(arguments: list[str]) -> int:

@@ -22,10 +22,12 @@ from tests.processes import finished, started, wait_for
 from tests.test_real_input import qwen2_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/design.md", "docs/extending.md", "docs/grading.md")
+PAGES = ("README.md", "docs/design.md", "docs/extending.md", "docs/grading.md", "docs/sweeps.md")
 COMMAND = re.compile(r"(?:\$ )?((?:make|\.venv/bin/\S+) .*)")
 SMALLER = [  # file of the copy, pattern, replacement
     ("conf/model/tiny.yaml", r"pretrain: \{\}", "pretrain: {steps: 30}"),
+    ("conf/model/tiny_weak.yaml", r"steps: \d+", "steps: 20"),
+    ("conf/model/tiny_instruct.yaml", r"pretrain:", "pretrain:\n  steps: 30"),
     ("conf/rollout/vllm.yaml", r"engine: vllm", "engine: transformers\nsamples: 4\nmax_model_len: 2048"),
     ("conf/sampling/*.yaml", r"max_new_tokens: \d+", "max_new_tokens: 8"),
     ("conf/benchmark/*.yaml", r"max_new_tokens: \d+", "max_new_tokens: 8"),
@@ -44,6 +46,7 @@ FILLED = [  # what stands for something else in a command; {…} are known once 
     (r"make first ARGS=\.\.\.", 'make first ARGS="sweep.seeds=2"'),
     (r"prompts\.path=\.\.\.", "prompts.path=one_shot_prompt.jsonl"),
     (r"sweep-NAME", "sweep-smoke"),
+    (r"make paper.*", "make paper ARGS='sweep.union=[lr,models]'"),
 ]
 LAUNCHED = ("make pause", "make resume", "make add", "make first", "make stop")  # talk to a launch that runs
 NOT_RUN = {  # pattern: why, and what is run in its place
@@ -53,6 +56,7 @@ NOT_RUN = {  # pattern: why, and what is run in its place
     r"make calibration": ("needs answers of a model", "make -n calibration"),
     r"make wandb-sync": ("needs W&B", "make -n wandb-sync"),
     r"make wandb-dashboard": ("needs W&B", "make -n wandb-dashboard"),
+    r"make sweep-lr MODEL=": ("downloads 15 GB", "make plan SWEEP=lr MODEL=paper ARGS=eval.data=problems"),
     r".* cluster=ray$": ("needs a cluster", ".venv/bin/python -m sweeps sweep=temperature cluster=ray --cfg job"),
     r".* model=qwen2.5-math-7b ": (
         "downloads 15 GB",
@@ -127,7 +131,7 @@ def filled(command: str, ids: Mapping[str, str]) -> str:
 
 
 def test_there_are_as_many_commands_as_we_think():
-    assert [len(commands(page)) for page in PAGES] == [57, 0, 6, 0]
+    assert [len(commands(page)) for page in PAGES] == [60, 0, 6, 0, 10]
 
 
 def documented() -> list[str]:

@@ -74,7 +74,9 @@ def test_a_new_kind_is_checked_before_anything_is_trained() -> None:
 def test_an_unknown_kind_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown kind of figure 'heatmpa': did you mean 'heatmap'"):
         figures.kind_of("heatmpa")
-    with pytest.raises(InputError, match="unknown kind of figure 'spread': choose from axis, eval_temperature, gain, heatmap"):
+    with pytest.raises(
+        InputError, match="unknown kind of figure 'spread': choose from axis, eval_temperature, gain, heatmap"
+    ):
         figures.kind_of("spread")
 
 
