@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 
 from em.cli.command import run_command, terminal
+from em.errors import InputError
 from em.store import Store
 from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.figures import check_all, draw_all, listing
@@ -44,7 +45,12 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     given_up = len(planned.given_up) + (0 if spent else len(planned.todo))
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
-    drawn = draw_all(config, store, console)
+    try:
+        drawn = draw_all(config, store, console)
+    except InputError:
+        if not spent:
+            raise
+        drawn = {}  # nothing is there yet
     if config.parts or spent:
         missing = {unit.trial.id for unit in [*planned.todo, *planned.given_up]}
         console.print(listing(config, arguments, drawn, missing))
