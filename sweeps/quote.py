@@ -42,7 +42,8 @@ STUDENT = (
 )  # 95% quantile, with 1, 2, ... degrees of freedom
 UNKNOWN = 0.35  # standard deviation of one trial's time, as a share, where only one is recorded
 GUESSED = 1.5  # half the interval of what is stated and not measured, as a share
-COMMAND_SECONDS, START_SECONDS, END_SECONDS = 2.0, 10.0, 4.0  # before the launch, until it works, and after its work
+COMMAND_SECONDS, START_SECONDS, END_SECONDS = 2.0, 15.0, 0.5  # before the launch, until it works, and after its work
+FIGURE_SECONDS = 1.5
 PRETRAIN_SECONDS = 70.0  # of a tiny model, on one core
 RECORD_BYTES, TOKEN_BYTES, ANSWER_BYTES = 40_000, 1.6, 8  # of a record, compressed; a token's text is three more
 RUN_BYTES = 120_000  # of a W&B run on disk
@@ -92,14 +93,17 @@ def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
     seconds = sum(each, Seconds()) + Seconds(turnover=loads)
     measured = sum(map(costs.is_measured, todo))
     start, end = around(store, records)
+    figures = sum(1 if part.sweep.figures is None else len(part.sweep.figures) for part in launch.sweeps)
     tail = 0.5 * max((cost.total for cost in each), default=0.0) * (lanes > 1)
-    work = max(seconds.total / lanes + tail, longest_way(todo, each)) + pretraining(models.values())
+    switches = loads * (1 - 1 / max(1, len(models)))  # the first load of a lane is part of its start
+    work = max((sum(cost.total for cost in each) + switches) / lanes + tail, longest_way(todo, each))
+    work += pretraining(models.values())
     return Quote(
         units=len(todo),
         lanes=lanes,
         gpus=gpus,
         seconds=seconds,
-        wall=COMMAND_SECONDS + start + work + end if todo else COMMAND_SECONDS,
+        wall=COMMAND_SECONDS + (start + work + end if todo else 0.0) + FIGURE_SECONDS * figures,
         spread=spread(seen, costs, measured / max(1, len(todo))),
         measured=measured,
         guess="" if measured == len(todo) else said_of(models.values(), gpu),

@@ -26,7 +26,7 @@ CELL_INCHES = 0.6
 MARGIN_INCHES = 1.6  # for all that is around the cells
 ON_HATCHES = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 ROOM = 64  # characters below the columns; names that need more are slanted
-KEY = "n: seeds with a score;  w: width of the 95% interval of their mean, in points"
+KEY = "n: trials with a score;  w: width of the 95% interval of their mean, in points"
 
 
 def check(figure: Figure, cells: pl.DataFrame) -> None:
