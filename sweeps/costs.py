@@ -1,6 +1,6 @@
 """What a unit of work costs: how much is sampled, trained and measured, and how long that takes.
 
-From recorded timings of like trials where there are any, else from operations and bytes of a named GPU.
+From recorded timings of like trials where there are any, else as `sweeps.stated` reckons.
 Needs neither Ray nor torch nor vLLM.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -23,33 +23,11 @@ from em.trial.rollout import Rollout
 from em.trial.trial import Trial
 from em.trial.unit import Unit
 from em.trial.written import trial_from
+from sweeps.stated import Seconds, Stated
 
 READ = 24  # records of one kind whose timings are read, spread over all that there are
 OTHERS = 64  # records of trials that the sweep does not want, in which like ones are looked for: the latest
 LEAVES = ["trial_id", "unit_id", *(f"seconds.list.element.{part}" for part in ("sample", "train", "push"))]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seconds:
-    """Of a lane."""
-
-    sampling: float = 0.0
-    training: float = 0.0  # forward and backward passes, update, push to the engine
-    evaluation: float = 0.0
-    turnover: float = 0.0  # between two units, and workers that start and load
-
-    def __add__(self, other: Seconds) -> Seconds:
-        return Seconds(**{name: getattr(self, name) + getattr(other, name) for name in PARTS})
-
-    def __mul__(self, factor: float) -> Seconds:
-        return Seconds(**{name: getattr(self, name) * factor for name in PARTS})
-
-    @property
-    def total(self) -> float:
-        return sum(getattr(self, name) for name in PARTS)
-
-
-PARTS = [part.name for part in fields(Seconds)]
 
 
 @dataclass(frozen=True)
@@ -172,78 +150,22 @@ def observations(store: Store, records: pl.DataFrame, wanted: Iterable[Unit]) ->
     return made
 
 
-class Gpu(NamedTuple):
-    """What its data sheet says."""
-
-    flops: float  # a second, bf16, dense
-    bandwidth: float  # bytes a second of its memory
-
-
-GPUS = {
-    "H200": Gpu(989e12, 4.8e12),
-    "H100": Gpu(989e12, 3.35e12),
-    "A100": Gpu(312e12, 2.0e12),
-    "L40S": Gpu(362e12, 0.86e12),
-}
-REACHED = 0.4  # share of the operations that training and decoding reach ...
-READ_AT = 0.6  # ... and of the bandwidth
-RECOMPUTED = 4 / 3  # forward passes that are made twice to save memory
-UPDATE_BYTES = 30  # of a parameter, that an update reads and writes: fp32 weights, gradient, two moments
-ANSWER = 0.4  # of the token limit, the length of an answer, where none is recorded
-LOAD_SECONDS = 90.0  # of a worker that loads a model of 7B
-TINY_STEP = Seconds(sampling=0.13, training=0.08)  # of 64 answers of 24 tokens of the tiny model, on one core
-TINY_ANSWER = 0.0014  # seconds
-TINY_LOAD = 8.0
-
-
-@dataclass(frozen=True)
-class Stated:
-    """Seconds where nothing alike is recorded: of the tiny model as measured on one core of a server, of others from
-    operations and bytes of a GPU."""
-
-    gpu: Gpu
-
-    def step(self, trial: Trial) -> Seconds:
-        assert trial.phase is not None
-        rollout, billions = trial.phase.rollout, trial.model.parameters
-        if trial.model.pretrain is not None:
-            return TINY_STEP * (rollout.samples * rollout.max_new_tokens / (64 * 24))
-        length = ANSWER * rollout.max_new_tokens
-        tokens, weights = rollout.samples * length, billions * 1e9
-        training = RECOMPUTED * 6 * weights * tokens / (REACHED * self.gpu.flops)
-        training += UPDATE_BYTES * weights / (READ_AT * self.gpu.bandwidth)
-        return Seconds(sampling=rollout.max_new_tokens * self.decode(weights, rollout.samples), training=training)
-
-    def answer(self, model: Model, limit: int, together: int) -> float:
-        if model.pretrain is not None:
-            return TINY_ANSWER * limit / 24
-        return ANSWER * limit * self.decode(model.parameters * 1e9, together) / together
-
-    def load(self, model: Model) -> float:
-        return TINY_LOAD if model.pretrain is not None else LOAD_SECONDS * max(0.3, model.parameters / 7)
-
-    def decode(self, weights: float, together: int) -> float:
-        """A token of each of so many sequences."""
-        reading = 2 * weights / (READ_AT * self.gpu.bandwidth)
-        return max(reading, 2 * weights * together / (REACHED * self.gpu.flops))
-
-
 class Costs:
     """What units take, from what was observed; `measured` says of a unit whether it is."""
 
     def __init__(self, observed: Sequence[Observation], stated: Stated, amounts: Amounts) -> None:
         self.stated, self.amounts = stated, amounts
         steps: dict[object, list[Seconds]] = defaultdict(list)
-        answers: dict[str, list[float]] = defaultdict(list)
+        answers: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for seen in observed:
             if seen.amount.steps:
                 each = seen.took * (1 / seen.amount.steps)
                 for key in (seen.cell, seen.kind):
                     steps[key].append(replace(each, evaluation=0.0, turnover=0.0))
             if seen.amount.measured:
-                answers[seen.kind.size].append(seen.took.evaluation / seen.amount.measured)
+                answers[seen.kind.size].append((seen.amount.measured, seen.took.evaluation))
         self.steps = {key: mean(values) for key, values in steps.items()}
-        self.answers = {key: fmean(values) for key, values in answers.items()}
+        self.answers = {key: line(points) for key, points in answers.items()}
         turnovers = [seen.took.turnover for seen in observed if seen.took.turnover]
         self.turnover = fmean(turnovers) if turnovers else 0.1
         self.cache: dict[tuple[object, ...], Seconds] = {}
@@ -257,7 +179,8 @@ class Costs:
         if not seen.amount.steps:
             return None
         expected = self.steps[seen.kind] * seen.amount.steps
-        answers = self.answers.get(seen.kind.size, 0.0) * seen.amount.measured
+        fixed, each = self.answers.get(seen.kind.size, (0.0, 0.0))
+        answers = fixed + each * seen.amount.measured
         return (seen.took.total - seen.took.turnover) / (expected.sampling + expected.training + answers)
 
     def of(self, unit: Unit, recorded_steps: int = 0) -> Seconds:
@@ -278,9 +201,21 @@ class Costs:
         return self.cache[key]
 
     def evaluation(self, trial: Trial, amount: Amount) -> float:
-        known, together = self.answers.get(size(trial.model)), trial.engine.max_num_seqs
-        each = (known or self.stated.answer(trial.model, limit, together) for limit in amount.answers)
-        return sum(count * seconds for count, seconds in zip(amount.answers.values(), each, strict=True))
+        if known := self.answers.get(size(trial.model)):
+            return known[0] + known[1] * amount.measured
+        together = trial.engine.max_num_seqs
+        return sum(count * self.stated.answer(trial.model, limit, together) for limit, count in amount.answers.items())
+
+
+def line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Seconds of a unit's measurements before any answer, and of each answer: the line of least squares, neither of
+    them negative.  Where all have as many answers, all is the answers'."""
+    counts, seconds = zip(*points, strict=True)
+    about, middle = fmean(counts), fmean(seconds)
+    variance = sum((count - about) ** 2 for count in counts)
+    covariance = sum((count - about) * (took - middle) for count, took in points)
+    slope = min(max(covariance / variance, 0.0), middle / about) if variance else middle / about
+    return middle - slope * about, slope
 
 
 def mean(values: Sequence[Seconds]) -> Seconds:

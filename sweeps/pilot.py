@@ -9,9 +9,10 @@ from rich.console import Console
 from em.store import Store
 from em.trial.unit import Unit
 from sweeps.config import Launch
-from sweeps.costs import GPUS, Amounts, Costs, Kind, Stated, kind_of
+from sweeps.costs import Amounts, Costs, Kind, kind_of
 from sweeps.plan import Plan, plan
 from sweeps.source import source_of
+from sweeps.stated import GPUS, Stated
 
 
 def chosen(todo: Sequence[Unit], count: int, costs: Costs) -> list[Unit]:

@@ -23,9 +23,10 @@ from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.board import notices
 from sweeps.config import Launch
-from sweeps.costs import ANSWER, GPUS, PARTS, Amounts, Costs, Observation, Seconds, Stated, observations
+from sweeps.costs import Amounts, Costs, Observation, observations
 from sweeps.plan import Plan
 from sweeps.progress import duration
+from sweeps.stated import ANSWER, GPUS, PARTS, Seconds, Stated
 
 DRIFT = 0.2  # of a machine's speed from one hour to the next: as a share, nine times in ten
 STUDENT = (

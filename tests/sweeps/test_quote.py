@@ -14,9 +14,10 @@ from em.store.record import EvaluationResult, Record, Status, StepMetrics, StepS
 from em.trial.unit import Unit
 from sweeps import expand, pilot
 from sweeps.config import Launch, compose_launch
-from sweeps.costs import GPUS, Amounts, Costs, Stated, kind_of
+from sweeps.costs import Amounts, Costs, kind_of, line, observations
 from sweeps.plan import plan
 from sweeps.quote import Quote, quote, said
+from sweeps.stated import GPUS, Stated
 
 ANSWERS = 6 * 20 * 8  # of a measurement of the tiny world
 
@@ -112,11 +113,16 @@ def test_trials_of_the_same_cell_tell_more_than_others(store):
     store.commit(record(first, sample=0.1))
     store.commit(record(second, sample=0.5))
     records, _ = store.records()
-    from sweeps.costs import observations
-
     costs = Costs(observations(store, records, expand.units(config)), Stated(GPUS["H100"]), Amounts())
     same, other, third = (trained(config, 3, turn=1)[place] for place in (0, 1, 2))
     assert [costs.of(unit).sampling for unit in (same, other, third)] == pytest.approx([1.0, 5.0, 3.0])
+
+
+def test_what_a_measurement_takes_is_a_line_over_its_answers():
+    assert line([(60, 0.5), (960, 1.4)]) == pytest.approx((0.44, 0.001))
+    assert line([(100, 1.0), (100, 3.0)]) == pytest.approx((0.0, 0.02))
+    assert line([(100, 2.0), (200, 1.0)]) == pytest.approx((1.5, 0.0))  # more answers do not take less
+    assert line([(100, 1.0), (200, 3.0)]) == pytest.approx((0.0, 2 / 150))
 
 
 def test_recorded_trials_of_another_sweep_count_where_they_are_alike(store):
