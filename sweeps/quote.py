@@ -132,8 +132,11 @@ def gpus_here() -> int:
 
 
 def around(store: Store, records: pl.DataFrame) -> tuple[float, float]:
-    """Seconds from a launch's start to its first unit's, and from its last unit's end to its own: of the last launches
-    of this store."""
+    """Seconds from a launch's start to its first unit's, and from its last unit's end to its own.
+
+    Half of what the last launches of this store took at best (the first one on a machine fills caches, and says little
+    of the next), half of what is usual.
+    """
     made = records.select(pl.col("provenance").struct.field("started").alias("started"), "provenance")
     spans = [(stamp(row["started"]), row["provenance"]["seconds"]) for row in made.iter_rows(named=True)]
     starts, ends = list[float](), list[float]()
@@ -144,7 +147,8 @@ def around(store: Store, records: pl.DataFrame) -> tuple[float, float]:
             if own:
                 starts.append(min(at for at, _ in own) - began)
                 ends.append(max(0.0, ended - max(at for _, at in own)))
-    return (sorted(starts)[len(starts) // 2], sorted(ends)[len(ends) // 2]) if starts else (START_SECONDS, END_SECONDS)
+    seen = (min(starts), min(ends)) if starts else (START_SECONDS, END_SECONDS)
+    return (START_SECONDS + seen[0]) / 2, (END_SECONDS + seen[1]) / 2
 
 
 def stamp(text: str) -> float:
