@@ -5,8 +5,9 @@ MODEL ?= tiny
 SEEDS ?= 1
 PY := .venv/bin/python
 READY := .venv/ready-$(PROFILE)
-# MODEL=tiny is a laptop's size, MODEL=paper the paper's; any other is a file of conf/model/ at the paper's size.
-SIZE := $(if $(filter-out tiny,$(MODEL)),scale=paper $(if $(filter-out paper,$(MODEL)),model=$(MODEL)))
+# MODEL=tiny is a laptop's size, MODEL=paper the paper's; any other is a file of conf/model/, a large one at the paper's.
+LARGE := $(filter-out tiny%,$(MODEL))
+SIZE := $(if $(LARGE),scale=paper) $(if $(filter-out tiny paper,$(MODEL)),model=$(MODEL))
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
