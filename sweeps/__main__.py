@@ -52,8 +52,7 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
             raise
         drawn = {}  # nothing is there yet
     if config.parts or spent:
-        missing = {unit.trial.id for unit in [*planned.todo, *planned.given_up]}
-        console.print(listing(config, arguments, drawn, missing))
+        console.print(listing(config, drawn, store))
     if given_up:
         sys.exit(1)
 

@@ -12,13 +12,14 @@ from em.cli import inputs
 from em.cli.compose import Root
 from em.cli.overrides import choices, parse
 from em.cli.words import read
-from em.errors import require, require_positive
+from em.errors import require, require_known, require_positive
 from em.model.mirror import is_bucket
 from em.paths import expanded
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark, Eval
 from sweeps import axes
 from sweeps.grids import Sweep
+from sweeps.stated import GPUS
 
 
 class Progress(Enum):
@@ -106,6 +107,7 @@ class Budget:
         for name in ("gpu_hours", "wall_hours", "price"):
             value = getattr(self, name)
             require(value >= 0, f"budget.{name}", value, "must be 0 (none) or greater")
+        require_known("budget.gpu", self.gpu, GPUS)
 
 
 @dataclass(kw_only=True)
@@ -159,7 +161,12 @@ class Launch(Config):
     # What follows is composed, not given.
     variants: tuple[Variant, ...] = field(default=(), metadata={"omegaconf_ignore": True})
     parts: tuple["Launch", ...] = field(default=(), metadata={"omegaconf_ignore": True})  # of a union of sweeps
+    words: tuple[str, ...] = field(default=(), metadata={"omegaconf_ignore": True})  # that it was composed from
     chosen: dict[str, str] = field(default_factory=dict, metadata={"omegaconf_ignore": True})  # by partly varied group
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.pilot >= 0, "pilot", self.pilot, "must be 0 (none) or a number of trials")
 
     @property
     def sweeps(self) -> tuple["Launch", ...]:
@@ -193,17 +200,24 @@ class Launch(Config):
         return self.tracking.project or f"em-{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep.name)}"
 
 
-def compose_launch(arguments: Sequence[str]) -> Launch:
+def compose_launch(arguments: Sequence[str], within: Sequence[str] = ()) -> Launch:
     """The config of a launch: conf/launch.yaml with these words, of which several values of one name are an axis.
 
-    Raises InputError, one line, for whatever is wrong with it.
+    `within` are the unions that it is part of.  Raises InputError, one line, for whatever is wrong with it.
     """
     words, composed, made = with_axes(arguments)
     launch = LAUNCH.config(composed, words)
     if launch.sweep.union:
         own = [word for word in arguments if read(word).key_or_group not in ("sweep", "sweep.name", "sweep.union")]
-        wholes = (compose_launch([*own, *f"sweep={entry}".split()]) for entry in launch.sweep.union)
-        return replace(launch, parts=tuple(part for whole in wholes for part in whole.sweeps))
+        require(launch.sweep.name not in within, "sweep.union", launch.sweep.name, "is part of itself; leave it out")
+        chain = [*within, launch.sweep.name]
+        wholes = [compose_launch([*own, *f"sweep={entry}".split()], chain) for entry in launch.sweep.union]
+        parts = tuple(part for whole in wholes for part in whole.sweeps)
+        names = [part.sweep.name for part in parts]
+        for entry, name in zip(launch.sweep.union, names, strict=False):
+            remedy = f"two of its sweeps are called {name}; give one another name, ['{entry} sweep.name=...']"
+            require(names.count(name) == 1, "sweep.union", launch.sweep.union, remedy)
+        return replace(launch, parts=parts, words=tuple(arguments))
     groups, variants = choices(), dict[tuple[tuple[str, str], ...], Variant]()
     for point in launch.sweep.points(len(launch.seeds)):
         chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
@@ -221,6 +235,7 @@ def compose_launch(arguments: Sequence[str]) -> Launch:
         inputs.resolve(launch),
         eval=replace(launch.eval, steps=steps) if len(variants) > 1 else launch.eval,
         variants=tuple(variants.values()),
+        words=tuple(arguments),
         chosen={name: made[name] for name in launch.sweep.partly_varied if name in groups},
     )
 
@@ -244,7 +259,9 @@ def with_axes(arguments: Sequence[str]) -> tuple[list[str], DictConfig, dict[str
     said = fixed | given
     merged = in_file | {name: values for name, values in said.items() if name not in in_grids}
     narrowed = [{name: said.get(name, values) for name, values in grid.items()} for grid in grids]
-    first = {name: values for grid in [*reversed(narrowed), merged] for name, values in grid.items() if values}
+    in_all = [name for name in (narrowed[0] if narrowed else []) if all(name in grid for grid in narrowed)]
+    first = {name: values for name, values in merged.items() if values}
+    first |= {name: narrowed[0][name] for name in in_all if narrowed[0][name]}
     more = [f"{name}={values[0]}" for name, values in first.items() if name in groups and values[0] != made[name]]
     more += [axes.word(merged)] if merged != in_file else []
     more += [axes.grids_word(narrowed)] if narrowed != grids else []

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from em.errors import InputError
 from em.evaluation.problems import problems
 from em.store import Store
-from em.trial.evaluation import Evaluation
+from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model
 from em.trial.rollout import Rollout
 from em.trial.trial import Trial
@@ -62,10 +64,12 @@ class Amounts:
         return self.known[key]
 
     def answers(self, evaluation: Evaluation) -> int:
-        benchmark = evaluation.benchmark
+        return self.problems(evaluation.benchmark) * evaluation.samples
+
+    def problems(self, benchmark: Benchmark) -> int:
         if benchmark.digest not in self.counts:
             self.counts[benchmark.digest] = len(problems(benchmark))
-        return self.counts[benchmark.digest] * evaluation.samples
+        return self.counts[benchmark.digest]
 
 
 def size(model: Model) -> str:
@@ -127,15 +131,20 @@ def observations(store: Store, records: pl.DataFrame, wanted: Iterable[Unit]) ->
     for row in own.iter_rows(named=True):
         trials[row["unit_id"]] = by_id[row["trial_id"]].trial
         read[kind_of(trials[row["unit_id"]])].append(row)
-    for leaf in store.leaves(others["unit_id"], ["unit_id", "trial"]):
-        trials[leaf["unit_id"]] = trial_from(json.loads(leaf["trial"]))
     for row in others.iter_rows(named=True):
-        read[kind_of(trials[row["unit_id"]])].append(row)
+        with suppress(InputError, OSError):  # of another version, damaged, or gone since
+            [leaf] = store.leaves([row["unit_id"]], ["trial"])
+            trials[row["unit_id"]] = trial_from(json.loads(leaf["trial"]))
+            read[kind_of(trials[row["unit_id"]])].append(row)
     made = []
     for kind, found in read.items():
         chosen = {row["unit_id"]: row for row in found[:: max(1, len(found) // READ)][:READ]}
-        for leaf in store.leaves(chosen, LEAVES):
-            row, steps = chosen[leaf["unit_id"]], leaf["seconds"] or []
+        for unit_id, row in chosen.items():
+            try:
+                [leaf] = store.leaves([unit_id], LEAVES)
+            except (InputError, OSError):
+                continue
+            steps = leaf["seconds"] or []
             sampling = sum(step["sample"] for step in steps)
             training = sum(step["train"] + step["push"] for step in steps)
             measured = {0: sum(item["problems"] * item["samples"] for item in row["evaluations"] or [])}

@@ -47,7 +47,7 @@ def expanded(launch: Launch) -> list[Cell]:
         key = tuple(sorted((name, str(value)) for name, value in point.settings.items() if name in groups))
         place, variant = order.index(key), variants[key]
         config, typed = variant.config, dict[str, Any]()
-        for name in point.settings.keys() - groups:
+        for name in (name for name in point.settings if name not in groups):
             at = (place, name, repr(point.settings[name]))
             if at not in known:
                 known[at] = typed_value(variant.config, name, point.settings[name])

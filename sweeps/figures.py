@@ -17,9 +17,9 @@ from analysis.figures import Figure
 from em.cli.command import run_command, terminal
 from em.errors import InputError, require
 from em.store import Store
+from em.store.missing import missing_units
 from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
-from sweeps.plan import plan
 
 DEFAULTS = ("axis", "heatmap")  # kinds that are tried where a sweep names no figure
 
@@ -38,19 +38,21 @@ def draw_all(config: Launch, store: Store, console: Console) -> dict[str, list[P
             said.append(f"{part.sweep.name}: {error}")
     if said and not any(paths.values()):
         raise InputError(said[0].partition(": ")[2])
+    for line in said:
+        console.print(f"not drawn: {line}", style="yellow", highlight=False, soft_wrap=True)
     return paths
 
 
-def listing(config: Launch, arguments: Sequence[str], drawn: Mapping[str, Sequence[Path]], left: set[str]) -> Table:
-    """The sweeps of a union: their figures, what is missing, and the command that makes it; `left` are trials."""
+def listing(config: Launch, drawn: Mapping[str, Sequence[Path]], store: Store) -> Table:
+    """A sweep, or the sweeps of a union: their figures, what is missing, and the command that makes it."""
     table = Table(title=f"{config.sweep.name}: figures and tables", title_justify="left", box=SIMPLE_HEAD, padding=0)
     for heading in ("sweep", "recorded", "drawn", "missing"):
         table.add_column(heading, overflow="fold")
-    own = [word for word in arguments if not word.startswith(("sweep=", "sweep.name=", "sweep.union="))]
+    records, _ = store.records()
     for part in config.sweeps:
         units = expand.units(part)
-        missing = sum(unit.trial.id in left for unit in units)
-        command = shlex.join([".venv/bin/python", "-m", "sweeps", f"sweep={part.sweep.name}", *own])
+        missing = len(missing_units(units, records))
+        command = shlex.join([".venv/bin/python", "-m", "sweeps", *part.words])
         pictures = [path.name for path in drawn.get(part.sweep.name, []) if path.suffix == ".png"]
         table.add_row(
             part.sweep.name,
@@ -121,8 +123,7 @@ def main(arguments: list[str]) -> None:
     store, console = Store(config.store), terminal()
     drawn = draw_all(config, store, console)
     if config.parts:
-        left = {unit.trial.id for unit in plan(config, store).todo}
-        console.print(listing(config, arguments, drawn, left))
+        console.print(listing(config, drawn, store))
     elif not any(drawn.values()):
         name, remedy = config.sweep.name, "name one, or an axis that a figure can show"
         raise InputError(f"sweep.figures=[]: sweep {name} has no figure; {remedy}")

@@ -98,10 +98,25 @@ class Sweep:
         for entry in (*self.exclude, *(item.when for item in self.depends)):
             for name in entry:
                 require_known("axis of sweep.exclude and sweep.depends", name, self.varied)
+                self._require_alike(name, entry[name])
+        for item in self.depends:
+            for name, value in item.set.items():
+                require_varied("sweep.depends", name, [value])
+                require(name != "seed", "sweep.depends", name, "every cell has the same seeds; leave it out")
         for figure in self.figures or []:
             for name in (*figure.axes, *figure.pool):
                 require_known("axis of sweep.figures", name, self.varied)
         require(not (self.union and self.varied), "sweep.union", self.union, "each has its own axes; leave these out")
+
+    def _require_alike(self, name: str, wanted: Any) -> None:
+        """Raise InputError for a value that none on the axis can equal: a text among numbers, or a number among
+        texts."""
+        axes = [axis.values for axis in self.axes if axis.field == name]
+        values = [value for of in (*axes, *(grid[name] for grid in self.grids if name in grid)) for value in of]
+        texts = {isinstance(value, str) for value in values}
+        for value in wanted if isinstance(wanted, list) else [wanted]:
+            said = f"is {'a text' if isinstance(value, str) else 'no text'}, and what {name} has are others"
+            require(isinstance(value, str) in texts, f"{name} of sweep.exclude or sweep.depends", repr(value), said)
 
     @property
     def varied(self) -> list[str]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -53,6 +54,7 @@ def launch(
     Raises SpentError where the budget is spent before all is done, KeyboardInterrupt after Ctrl-C or SIGTERM, once
     lanes have finished what they held, and InputError where no trial can succeed.
     """
+    began = time.monotonic()
     quiet_libraries()
     address_of(config.cluster.address)  # a mistake is said before minutes of pretraining or downloading
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
@@ -101,7 +103,7 @@ def launch(
                 return ray.get(getattr(queue, method).remote(*arguments))
 
             gpus = bundle.get("GPU", 0.0) * lanes
-            supervisor = Supervisor(config, source, store, call, board, display, console, gpus)
+            supervisor = Supervisor(config, source, store, call, board, display, console, gpus, began)
             with termination_interrupts():
                 return supervisor.watch(tune)
     finally:

@@ -40,11 +40,16 @@ def chosen(todo: Sequence[Unit], count: int, costs: Costs) -> list[Unit]:
 def run(config: Launch, arguments: list[str], planned: Plan, store: Store, console: Console) -> Plan:
     """Run `config.pilot` trials; the plan of what is left then."""
     from sweeps.launch import launch
+    from sweeps.supervisor import SpentError
 
     costs = Costs([], Stated(GPUS[config.budget.gpu]), Amounts())
     units = chosen(planned.todo, config.pilot, costs)
     if not units:
         return planned
     store.set_aside(planned.damaged)
-    launch(config, arguments, source_of(config), replace(planned, todo=units), store, console)
+    pilots = replace(planned, wanted=units, todo=units)  # kept weights are needed by those that are left
+    try:
+        launch(config, arguments, source_of(config), pilots, store, console)
+    except SpentError as error:
+        console.print(f"stopped: {error}", highlight=False, soft_wrap=True)
     return plan(config, store)

@@ -8,6 +8,7 @@ Needs neither Ray nor torch nor vLLM, unless there are pilots.
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -62,13 +63,16 @@ def compare(
     missing.sort(key=lambda unit: (unit.round, models[unit.trial.base.id]))
     given_up = [unit for unit in missing if attempts[unit.id] >= max_attempts]
     lost = {unit.id for unit in given_up}
-    if lost and any(unit.start for unit in missing):  # what starts from a lost one is lost, and so on
-        for unit in missing:
-            if unit.start and any(other.leads_to(unit.start) for other in given_up):
-                given_up += [unit] * (unit.id not in lost)
-                lost.add(unit.id)
+    starting = [unit for unit in missing if unit.start] if lost else []
+    while more := [unit for unit in starting if unit.id not in lost and starts_from(given_up, unit)]:
+        given_up += more
+        lost |= {unit.id for unit in more}
     todo = [unit for unit in missing if unit.id not in lost]
     return Plan(wanted, todo, given_up, attempts, damaged)
+
+
+def starts_from(units: Sequence[Unit], unit: Unit) -> bool:
+    return unit.start is not None and any(other.leads_to(unit.start) for other in units)
 
 
 def describe(launch: Launch, planned: Plan, store: Store) -> str:

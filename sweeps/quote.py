@@ -13,7 +13,6 @@ from statistics import stdev
 
 import polars as pl
 
-from em.errors import require_known
 from em.model.checkpoint import cache_folder
 from em.store import Store
 from em.tiny import recipe
@@ -81,7 +80,6 @@ class Quote:
 def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
     """What is left of a plan would take, judged by what the store holds by now."""
     gpu, todo, amounts = launch.budget.gpu, planned.todo, Amounts()
-    require_known("budget.gpu", gpu, GPUS)
     records, _ = store.records()
     seen = observations(store, records, planned.wanted)
     costs = Costs(seen, Stated(GPUS[gpu]), amounts)
@@ -112,7 +110,7 @@ def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
         storage=storage(launch, todo, amounts, lanes),
         runs=sum(map(runs, launch.sweeps)),
         price=launch.budget.price,
-        advice=advice(launch, seconds),
+        advice=advice(launch, seconds, amounts),
     )
 
 
@@ -228,19 +226,22 @@ def runs(part: Launch) -> int:
     return of_trials + 1 + len(part.sweep.varied)
 
 
-def advice(launch: Launch, seconds: Seconds) -> str:
+def advice(launch: Launch, seconds: Seconds, amounts: Amounts) -> str:
     """The dearest part, and the setting that would make it cheaper."""
     part = max(PARTS, key=lambda name: getattr(seconds, name))
     hours = getattr(seconds, part) / 3600
     share = getattr(seconds, part) / seconds.total if seconds.total else 0.0
     said = f"dearest is {part}, {share:.0%}"
-    samples, seeds = (max(of) for of in zip(*((of.eval.samples, len(of.seeds)) for of in launch.sweeps), strict=True))
+    samples = max((of.eval.samples for of in launch.sweeps if any(of.eval.temperatures)), default=1)
+    counted = [len(of.seeds) for of in launch.sweeps if not any(axis.field == "seed" for axis in of.sweep.axes)]
+    seeds = max(counted, default=1)
     if part == "evaluation" and samples > 1:
         return f"{said}: eval.samples={samples // 2} instead of {samples} would save some {hours_of(hours / 2)}"
     if part == "turnover":
         return f"{said}: fewer models at a time would save most of it, such as model=NAME"
     if part == "evaluation":
-        largest = max((name for of in launch.sweeps for name in of.benchmarks), default="NAME")
+        measured = {name: of for sweep in launch.sweeps for name, of in sweep.benchmarks.items()}
+        largest = max(measured, key=lambda name: amounts.problems(measured[name]) * measured[name].max_new_tokens)
         return f"{said}: benchmarks.{largest}.limit=N measures fewer problems"
     total = seconds.total / 3600
     if seeds > 1:

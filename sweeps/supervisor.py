@@ -39,14 +39,15 @@ class Supervisor:
         display: Display,
         console: Console,
         gpus: float = 0.0,
+        began: float | None = None,
     ) -> None:
-        """`gpus`: of all lanes together."""
+        """`gpus`: of all lanes together; `began`: when the launch did, by time.monotonic()."""
         self.gpus = gpus
         self.config, self.source, self.store, self.call, self.board = config, source, store, call, board
         self.finished = 0  # units, when the source was asked last
         self.in_vain = 0  # times that it was asked since then, and wanted nothing that the queue does not know
         self.dropped: set[tuple[str, int]] = set()  # kept weights that were deleted
-        self.began, self.spent = time.monotonic(), ""
+        self.began, self.spent = time.monotonic() if began is None else began, ""
         self.display, self.console = display, console
 
     def watch(self, tune: Any) -> Launch:
@@ -147,7 +148,7 @@ class Supervisor:
         new = self.call("add", planned.todo, action == "first", planned.attempts)
         if new < 0:
             raise InputError("the launch is ending; start the sweep again with what is to be added")
-        if action == "add":
+        if action == "add" and config.sweep.name == self.config.sweep.name:  # else it is one of a union's sweeps
             self.config = config
             self.board.about["arguments"] = arguments
         known = f"{len(planned.todo) - new} were planned already, {planned.recorded} are recorded"

@@ -18,29 +18,40 @@ from em.model.checkpoint import cache_folder
 from em.store.files import PosixFiles
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {"conf": "*.yaml", "em": "*.py", "sweeps": "*.py", "analysis": "*.py"}
+FOLDERS = ("em", "sweeps", "analysis")
 KEPT = 1000  # files, above which all are removed
 
 T = TypeVar("T")
 
 
 @cache
-def meaning() -> bytes:
-    """A digest of the config files, of the code that reads them, and of the libraries that compose them."""
+def meaning_of_code() -> bytes:
+    """A digest of the code that reads config files, and of the libraries that compose them."""
     digest = hashlib.sha256(f"{version('hydra-core')} {version('omegaconf')}".encode())
-    for folder, pattern in FOLDERS.items():
-        for path in sorted((ROOT / folder).rglob(pattern)):
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
             digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return digest.digest()
+
+
+def meaning() -> bytes:
+    """That, and of the config files as they are now: a process that runs for days sees what is edited meanwhile."""
+    digest = hashlib.sha256(meaning_of_code())
+    for path in sorted((ROOT / "conf").rglob("*.yaml")):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
     return digest.digest()
 
 
 def remembered(name: str, words: Sequence[str], compose: Callable[[], T]) -> T:
     """What `compose` makes of a root and these words, or made before."""
     files = PosixFiles(cache_folder() / "composed")
-    key = hashlib.sha256(meaning() + repr((name, list(words))).encode()).hexdigest()
+    before = meaning()
+    key = hashlib.sha256(before + repr((name, list(words))).encode()).hexdigest()
     with suppress(Exception):  # there is none, or it is damaged
         return pickle.loads(files.read(key))
     made = compose()
+    if meaning() != before:  # edited meanwhile: nobody knows what was read
+        return made
     with suppress(OSError):  # of who may not write there
         if len(known := files.list("")) > KEPT:
             for old in known:

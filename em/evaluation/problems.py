@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Protocol
 
-from em.errors import InputError, require
+from em.errors import InputError, UnavailableError, require
 from em.evaluation.graders import GRADERS
 from em.evaluation.graders.knights import identities
 from em.tiny import tasks
@@ -144,6 +144,6 @@ def hub_rows(of: OnHub, owner: str, remedy: str) -> Iterator[Row]:
         loaded = datasets.load_dataset(of.hub, of.hub_config or None, split=of.split, revision=of.revision)
     except (OSError, ValueError) as error:  # what the hub's errors and those of `datasets` derive from
         said = str(error).splitlines()[0]
-        raise InputError(f"{owner}.hub={of.hub}: not to be had ({said}); {remedy}") from None
+        raise UnavailableError(f"{owner}.hub={of.hub}: not to be had ({said}); {remedy}") from None
     for number, values in enumerate(loaded):
         yield Row(dict(values), f"{of.hub} {of.split}[{number}]")

@@ -29,7 +29,7 @@ def test_the_same_words_are_composed_once():
 def test_other_code_or_config_files_are_composed_anew(monkeypatch):
     calls: list[int] = []
     remembered("launch", ["a=1"], lambda: counted(calls))
-    monkeypatch.setattr(memory, "meaning", lambda: b"another")
+    monkeypatch.setattr(memory, "meaning_of_code", lambda: b"another")
     assert remembered("launch", ["a=1"], lambda: counted(calls)) == 2
 
 
@@ -40,8 +40,15 @@ def test_the_meaning_follows_every_config_file(tmp_path, monkeypatch):
     digests = []
     for text in ("a: 1", "a: 2", "a: 1"):
         file.write_text(text)
-        digests.append(memory.meaning.__wrapped__())
+        digests.append(memory.meaning())
     assert digests[0] == digests[2] != digests[1]
+
+
+def test_what_was_edited_while_it_was_composed_is_not_remembered(cache, monkeypatch):
+    digests = iter([b"before", b"after"])
+    monkeypatch.setattr(memory, "meaning", lambda: next(digests))
+    assert remembered("launch", ["a=1"], lambda: 7) == 7
+    assert not cache.exists()
 
 
 def test_a_damaged_file_is_made_again(cache):

@@ -41,6 +41,23 @@ def test_a_grid_may_name_groups():
     assert made == [("em", 1.5), ("grpo", 1.0), ("em", 0.5)]
 
 
+@pytest.mark.parametrize(
+    "grids", ["{phase:[multi_shot]},{optimizer.lr:[1e-3]}", "{optimizer.lr:[1e-3]},{phase:[multi_shot]}"]
+)
+def test_a_group_of_one_grid_reaches_into_no_other(grids):
+    cells = expand.cells(launch(f"sweep.grids=[{grids}]"))
+    alone = {launch(f"phase={name}").trial.id for name in ("em", "multi_shot")}
+    assert {cell.trials[0].id for cell in cells} == alone
+
+
+def test_fields_are_set_in_the_order_in_which_they_are_named():
+    """Three samples a prompt divide six samples, and not the 64 that there are without."""
+    words = ["sweep.grids=[{rollout.samples:[6],rollout.samples_per_prompt:[3]}]", "prompts.suites=[sum]"]
+    [cell] = expand.cells(launch(*words, "prompts.select=none"))
+    assert cell.trials[0].phase is not None
+    assert cell.trials[0].phase.rollout.samples_per_prompt == 3
+
+
 def test_what_is_given_on_the_command_line_narrows_every_grid_that_has_it():
     assert values(STAR, "optimizer.lr=2e-3") == [(0.5, 2e-3), (1.0, 2e-3), (1.5, 2e-3)]
     assert values(STAR, "optimizer.lr=3e-3,4e-3") == [(0.5, 3e-3), (1.0, 3e-3), (1.5, 3e-3), (1.5, 4e-3)]
@@ -92,6 +109,12 @@ def test_trials_of_one_sweep_may_be_measured_after_different_steps():
         ),
         ([STAR, "sweep.exclude=[{rollout.temperature:[0.5,1]},{optimizer.lr:[1e-3,2e-3]}]"], "leaves no cell"),
         ([STAR, "sweep.depends=[{when:{optimizer.lr:1e-3},set:{rollout.sample:1}}]"], "rollout.sample"),
+        ([STAR, "sweep.exclude=[{rollout.temperature:'0.5'}]"], "'0.5': is a text, and what rollout.temperature has"),
+        (["phase=em,grpo", "sweep.exclude=[{phase:1}]"], "1: is no text, and what phase has are others"),
+        ([STAR, "sweep.depends=[{when:{optimizer.lr:1e-3},set:{seed:1}}]"], "sweep.depends=seed: every cell has the"),
+        ([STAR, "sweep.depends=[{when:{optimizer.lr:1e-3},set:{eval.samples:1}}]"], "eval.samples=1: is no part of a"),
+        (["sweep.union=[smoke,smoke]"], "two of its sweeps are called smoke; give one another name"),
+        ([STAR, "pilot=-1"], "pilot=-1: must be 0"),
         ([STAR, "sweep.union=[smoke]"], "sweep.union=['smoke']: each has its own axes"),
         (["sweep.union=[smok]"], "unknown sweep 'smok': did you mean 'smoke'?"),
     ],
@@ -127,6 +150,21 @@ def test_each_sweep_of_a_union_measures_what_it_asks_for():
     }
     assert [steps[trial] for trial in both] == [[2, 5, 10, 20, 30]]
     assert [steps[cell.trials[0].id] for cell in smoke if cell.trials[0].id not in both] == [[10]] * 2
+
+
+def test_an_entry_of_a_union_may_have_words_of_its_own():
+    made = compose_launch(
+        ["sweep=command_line", "sweep.name=x", "sweep.union=[smoke,'smoke optimizer.lr=2e-3 sweep.name=y']"]
+    )
+    rates = {part.sweep.name: expand.trials(part)[0].phase for part in made.sweeps}
+    assert {name: phase.optimizer.lr for name, phase in rates.items() if phase} == {"smoke": 1e-3, "y": 2e-3}
+    assert made.sweeps[1].words == ("sweep=smoke", "optimizer.lr=2e-3", "sweep.name=y")
+
+
+def test_a_union_that_is_part_of_itself_is_refused():
+    words = ["sweep=command_line", "sweep.name=x", "sweep.union=['command_line sweep.name=x sweep.union=[smoke]']"]
+    with pytest.raises(InputError, match=r"sweep\.union=x: is part of itself"):
+        compose_launch(words)
 
 
 def test_words_hold_for_every_sweep_of_a_union():
