@@ -17,59 +17,18 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from em.errors import InputError
-from em.evaluation.problems import problems
 from em.store import Store
-from em.trial.evaluation import Benchmark, Evaluation
 from em.trial.model import Model
 from em.trial.rollout import Rollout
 from em.trial.trial import Trial
 from em.trial.unit import Unit
 from em.trial.written import trial_from
+from sweeps.amounts import Amount, Amounts
 from sweeps.stated import Seconds, Stated
 
 READ = 24  # records of one kind whose timings are read, spread over all that there are
 OTHERS = 64  # records of trials that the sweep does not want, in which like ones are looked for: the latest
 LEAVES = ["trial_id", "unit_id", *(f"seconds.list.element.{part}" for part in ("sample", "train", "push"))]
-
-
-@dataclass(frozen=True)
-class Amount:
-    """How much a unit of work is."""
-
-    steps: int  # that are trained ...
-    sampled_steps: int  # ... and of these those that are sampled, not replayed
-    answers: Mapping[int, int]  # that are measured, at all steps, by their token limit
-
-    @property
-    def measured(self) -> int:
-        return sum(self.answers.values())
-
-
-class Amounts:
-    """The amounts of units, thousands of which measure the same."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.known: dict[tuple[object, ...], Amount] = {}
-
-    def of(self, unit: Unit, recorded_steps: int = 0) -> Amount:
-        """`recorded_steps`: of the record whose tokens are trained on again."""
-        key = (unit.id.partition("-")[2], unit.trial.is_base, recorded_steps)
-        if key not in self.known:
-            steps = 0 if unit.trial.is_base else unit.last_step
-            answers: dict[int, int] = defaultdict(int)
-            for evaluation in (measurement.evaluation for measurement in unit.measurements):
-                answers[evaluation.benchmark.max_new_tokens] += self.answers(evaluation)
-            self.known[key] = Amount(steps, max(0, steps - recorded_steps), dict(answers))
-        return self.known[key]
-
-    def answers(self, evaluation: Evaluation) -> int:
-        return self.problems(evaluation.benchmark) * evaluation.samples
-
-    def problems(self, benchmark: Benchmark) -> int:
-        if benchmark.digest not in self.counts:
-            self.counts[benchmark.digest] = len(problems(benchmark))
-        return self.counts[benchmark.digest]
 
 
 def size(model: Model) -> str:

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from em.store import Store
 from em.trial.unit import Unit
+from sweeps.amounts import Amounts
 from sweeps.config import Launch
-from sweeps.costs import Amounts, Costs, Kind, kind_of
+from sweeps.costs import Costs, Kind, kind_of
 from sweeps.plan import Plan, plan
 from sweeps.source import source_of
 from sweeps.stated import GPUS, Stated

@@ -16,13 +16,13 @@ import polars as pl
 from em.model.checkpoint import cache_folder
 from em.store import Store
 from em.tiny import recipe
-from em.trial.evaluation import Texts
 from em.trial.model import Model
 from em.trial.unit import Unit
 from sweeps import expand
+from sweeps.amounts import Amounts, storage, tokens, work_of
 from sweeps.board import notices
 from sweeps.config import Launch
-from sweeps.costs import Amounts, Costs, Observation, observations
+from sweeps.costs import Costs, Observation, observations
 from sweeps.plan import Plan
 from sweeps.progress import duration
 from sweeps.stated import ANSWER, GPUS, PARTS, Seconds, Stated
@@ -45,7 +45,6 @@ GUESSED = 1.5  # half the interval of what is stated and not measured, as a shar
 COMMAND_SECONDS, START_SECONDS, END_SECONDS = 2.0, 15.0, 0.5  # before the launch, until it works, and after its work
 FIGURE_SECONDS = 1.5
 PRETRAIN_SECONDS = 70.0  # of a tiny model, on one core
-RECORD_BYTES, TOKEN_BYTES, ANSWER_BYTES = 40_000, 1.6, 8  # of a record, compressed; a token's text is three more
 RUN_BYTES = 120_000  # of a W&B run on disk
 
 
@@ -61,6 +60,7 @@ class Quote:
     spread: float  # of the interval: from wall / (1 + spread) to wall * (1 + spread)
     measured: int  # units that are like recorded ones
     guess: str  # what the others are reckoned from
+    work: dict[str, int]  # trials, steps and so on
     tokens: dict[str, int]  # at most, by what is done with them
     storage: dict[str, float]  # bytes, by kind
     runs: int  # of W&B
@@ -95,17 +95,18 @@ def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
     figures = sum(1 if part.sweep.figures is None else len(part.sweep.figures) for part in launch.sweeps)
     tail = 0.5 * max((cost.total for cost in each), default=0.0) * (lanes > 1)
     switches = loads * (1 - 1 / max(1, len(models)))  # the first load of a lane is part of its start
-    work = max((sum(cost.total for cost in each) + switches) / lanes + tail, longest_way(todo, each))
-    work += pretraining(models.values())
+    busy = max((sum(cost.total for cost in each) + switches) / lanes + tail, longest_way(todo, each))
+    busy += pretraining(models.values())
     return Quote(
         units=len(todo),
         lanes=lanes,
         gpus=gpus,
         seconds=seconds,
-        wall=COMMAND_SECONDS + (start + work + end if todo else 0.0) + FIGURE_SECONDS * figures,
+        wall=COMMAND_SECONDS + (start + busy + end if todo else 0.0) + FIGURE_SECONDS * figures,
         spread=spread(seen, costs, measured / max(1, len(todo))),
         measured=measured,
         guess="" if measured == len(todo) else said_of(models.values(), gpu),
+        work=work_of(todo, replayed, amounts),
         tokens=tokens(todo, replayed, amounts),
         storage=storage(launch, todo, amounts, lanes),
         runs=sum(map(runs, launch.sweeps)),
@@ -189,36 +190,6 @@ def said_of(models: Iterable[Model], gpu: str) -> str:
     return f"operations and bytes of an {gpu} (budget.gpu), answers of {ANSWER:.0%} of their token limit"
 
 
-def tokens(todo: Sequence[Unit], replayed: Sequence[int], amounts: Amounts) -> dict[str, int]:
-    """At most: what is sampled to train on, what is trained on, what is sampled to be measured."""
-    counts = {"sampled": 0, "trained": 0, "evaluated": 0}
-    for unit, steps in zip(todo, replayed, strict=True):
-        amount, phase = amounts.of(unit, steps), unit.trial.phase
-        a_step = phase.rollout.samples * phase.rollout.max_new_tokens if phase else 0
-        counts["sampled"] += amount.sampled_steps * a_step
-        counts["trained"] += amount.steps * a_step
-        counts["evaluated"] += sum(limit * count for limit, count in amount.answers.items())
-    return counts
-
-
-def storage(launch: Launch, todo: Sequence[Unit], amounts: Amounts, lanes: int) -> dict[str, float]:
-    """Bytes by kind: records stay, states are deleted when nothing starts from them any more."""
-    kept = {part.eval.texts for part in launch.sweeps}
-    of_text = 3.0 if Texts.all in kept else 3.0 / 8 if Texts.sample in kept else 0.0
-    records = 0.0
-    for unit in todo:
-        amount, phase = amounts.of(unit), unit.trial.phase
-        a_step = ANSWER * phase.rollout.samples * phase.rollout.max_new_tokens if phase else 0.0
-        answered = ANSWER * sum(limit * count for limit, count in amount.answers.items())
-        records += RECORD_BYTES + TOKEN_BYTES * amount.steps * a_step + ANSWER_BYTES * amount.measured
-        records += of_text * answered
-    weights = max((unit.trial.model.parameters * 1e9 for unit in todo), default=0.0)
-    ends = len({unit.start for unit in todo if unit.start}) if launch.keep.states else 0
-    every = launch.keep.every
-    unfinished = lanes * any(every and unit.last_step > every for unit in todo)
-    return {"records": records, "states": weights * (4 * ends + 12 * unfinished)}
-
-
 def runs(part: Launch) -> int:
     """W&B runs: one for each cell (or trial), one for each base model by trial, a monitor, a curve for each axis."""
     cells = expand.cells(part)
@@ -284,6 +255,8 @@ def said(made: Quote) -> list[str]:
         lines.append(f"{like}; pilot=3 runs three and measures")
     else:
         lines.append("  from recorded timings of like trials")
+    work = (f"{count:,} {name}" for name, count in made.work.items() if count or name != "replayed")
+    lines.append(f"  to do: {', '.join(work)}")
     counts = (f"{name} {count / 1e6:,.3g} M" for name, count in made.tokens.items())
     lines.append(f"  tokens at most: {', '.join(counts)}")
     states = f", states {size_of(made.storage['states'])} at a time" if made.storage["states"] else ""

@@ -13,8 +13,9 @@ from em.store.provenance import provenance
 from em.store.record import EvaluationResult, Record, Status, StepMetrics, StepSeconds
 from em.trial.unit import Unit
 from sweeps import expand, pilot
+from sweeps.amounts import Amounts
 from sweeps.config import Launch, compose_launch
-from sweeps.costs import Amounts, Costs, kind_of, line, observations
+from sweeps.costs import Costs, kind_of, line, observations
 from sweeps.plan import plan
 from sweeps.quote import Quote, quote, said
 from sweeps.stated import GPUS, Stated
@@ -78,6 +79,8 @@ def test_tokens_are_counted_exactly(store):
     a_trial = 10 * 64 * 24
     assert made.tokens == {"sampled": 128 * a_trial, "trained": 128 * a_trial, "evaluated": 129 * ANSWERS * 24}
     assert (made.units, made.measured, made.lanes, made.gpus) == (129, 0, 2, 0.0)
+    counted = {"trials": 128, "base models": 1, "steps": 1280, "replayed": 0, "measurements": 129 * 6}
+    assert made.work == counted | {"answers": 129 * ANSWERS}
     assert made.runs == 8 + 1 + 1  # cells, monitor, curve
 
 
@@ -88,6 +91,7 @@ def test_what_is_recorded_costs_nothing_and_what_is_replayed_is_not_sampled_agai
     assert said(quoted(store, "sweep.seeds=1")) == ["quote: nothing is left to do"]
     longer = quoted(store, "sweep.seeds=1", "eval.steps=[10,15]")
     assert longer.tokens["sampled"] == 8 * 5 * 64 * 24
+    assert (longer.work["steps"], longer.work["replayed"]) == (8 * 15, 8 * 10)
     assert longer.tokens["trained"] == 8 * 15 * 64 * 24
     assert longer.seconds.sampling == pytest.approx(8 * 5 * 0.2)
     assert longer.seconds.training == pytest.approx(8 * 15 * 0.11)
