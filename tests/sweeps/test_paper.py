@@ -1,12 +1,14 @@
 """The paper's sweeps: how many trials each is, at both sizes, and what they have in common."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from em.cli.overrides import CONF
-from em.errors import InputError
 from sweeps import expand, figures
 from sweeps.config import Launch, compose_launch
 from sweeps.plan import overlaps, trained
@@ -119,10 +121,11 @@ def test_each_training_prompt_of_the_grid_is_another_one(paper):
         assert len(prompts) == 10
 
 
-def test_planning_at_the_papers_size_without_problems_says_what_to_do(monkeypatch, tmp_path: Path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(InputError) as raised:
-        compose_launch(["sweep=lr", "scale=paper"])
-    assert "eval.data" in str(raised.value)
-    assert "\n" not in str(raised.value)
+def test_planning_at_the_papers_size_without_problems_says_what_to_do(tmp_path: Path):
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "sweeps.plan", "sweep=lr", "scale=paper"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=offline)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: benchmarks.")
+    assert "eval.data=" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -290,7 +290,7 @@ def test_the_whole_real_pool_on_a_random_model(tmp_path):
     """1,209 prompts, one of them without a reference, 16 answers each, none of them right: ties, so entropy decides."""
     model = write_checkpoint(tmp_path / "model", random_model(tied=True, context=4096))
     words = ["prompts=jsonl", f"prompts.path={DATA / 'prompt_pool.jsonl'}", "prompts.text_field=prompt"]
-    words += ["prompts.answer_field=reward_model.ground_truth", "prompts.grader=maths", "rollout=transformers"]
+    words += ["prompts.answer_field=reward_model.ground_truth", "prompts.grader=maths"]
     words += ["model=checkpoint", f"model.path={model}", "rollout.max_new_tokens=6", "select.top=4", "eval.texts=none"]
     words += [f"store={tmp_path / 'results'}", "tracking.progress=none"]
     command = [sys.executable, "-m", "sweeps.select", *words, "select.name=real_pool"]

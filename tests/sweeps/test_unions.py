@@ -76,6 +76,7 @@ def test_a_union_is_one_project_of_wandb(union):
     assert len(kinds) == (7 + 1 + 1) + (3 + 1 + 1)  # cells, monitor and curve of each sweep
 
 
+@pytest.mark.slow
 def test_a_launch_ends_with_its_budget_and_the_same_command_goes_on(tmp_path):
     store = tmp_path / "results"
     output = launched(store, "sweep=smoke", "sweep.seeds=2", "cluster.lanes=1", "budget.wall_hours=1e-6")
