@@ -87,7 +87,8 @@ def picture(page: Page, suffix: str) -> bytes:
 
 def title(figure: Figure, seeds: pl.DataFrame) -> str:
     models, scored = seeds["model"].unique(), seeds["score"].count()
-    of = f"{scored} trials" if scored == len(seeds) else f"{scored} of {len(seeds)} trials"
+    trials = f"trial{'s' * (len(seeds) != 1)}"
+    of = f"{scored} {trials}" if scored == len(seeds) else f"{scored} of {len(seeds)} {trials}"
     who = style.line(models[0]) if len(models) == 1 else f"{len(models)} models"
     what = "entropy minimisation" if {*seeds["method"]} == {"em"} else "training"
     return f"{who} {figure.headline.after} of {what}, {of}"

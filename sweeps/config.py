@@ -218,23 +218,23 @@ def compose_launch(arguments: Sequence[str], within: Sequence[str] = ()) -> Laun
             remedy = f"two of its sweeps are called {name}; give one another name, ['{entry} sweep.name=...']"
             require(names.count(name) == 1, "sweep.union", launch.sweep.union, remedy)
         return replace(launch, parts=parts, words=tuple(arguments))
-    groups, variants = choices(), dict[tuple[tuple[str, str], ...], Variant]()
+    groups, variants = choices(), list[Variant]()
     for point in launch.sweep.points(len(launch.seeds)):
         chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
-        if (key := tuple(sorted(chosen.items()))) not in variants:
+        if not any(variant.choices == chosen for variant in variants):
             own = [word for word in words if read(word).key_or_group not in chosen]
             own += map("=".join, chosen.items())
             same = all(made[name] == value for name, value in chosen.items())
             config = launch if same else LAUNCH.config(LAUNCH.compose(own), own)
             said = "changes what is measured, which all trials of a sweep share; name that for all, eval.samples=..."
             require(measured(config) == measured(launch), ",".join(chosen), ",".join(chosen.values()), said)
-            variants[key] = Variant(chosen, config)
+            variants.append(Variant(chosen, config))
     require(bool(variants), "sweep.exclude", launch.sweep.exclude, "leaves no cell of the sweep")
-    steps = sorted({step for variant in variants.values() for step in variant.config.eval.steps})
+    steps = sorted({step for variant in variants for step in variant.config.eval.steps})
     return replace(
         inputs.resolve(launch),
         eval=replace(launch.eval, steps=steps) if len(variants) > 1 else launch.eval,
-        variants=tuple(variants.values()),
+        variants=tuple(variants),
         words=tuple(arguments),
         chosen={name: made[name] for name in launch.sweep.partly_varied if name in groups},
     )

@@ -19,7 +19,6 @@ import polars as pl
 from em.errors import InputError
 from em.store import Store
 from em.trial.model import Model
-from em.trial.rollout import Rollout
 from em.trial.trial import Trial
 from em.trial.unit import Unit
 from em.trial.written import trial_from
@@ -28,7 +27,7 @@ from sweeps.stated import Seconds, Stated
 
 READ = 24  # records of one kind whose timings are read, spread over all that there are
 OTHERS = 64  # records of trials that the sweep does not want, in which like ones are looked for: the latest
-LEAVES = ["trial_id", "unit_id", *(f"seconds.list.element.{part}" for part in ("sample", "train", "push"))]
+LEAVES = [f"seconds.list.element.{part}" for part in ("sample", "train", "push")]
 
 
 def size(model: Model) -> str:
@@ -50,11 +49,12 @@ class Kind(NamedTuple):
 
 def kind_of(trial: Trial) -> Kind:
     phase = trial.phase
-    rollout = phase.rollout if phase else Rollout()
-    several = bool(rollout.samples_per_prompt)
-    objective = phase.objective.name if phase else ""
-    shape = (rollout.samples, rollout.max_new_tokens, several) if phase else (0, 0, False)
-    return Kind(size(trial.model), trial.engine.engine.value, objective, shape)
+    made, engine = size(trial.model), trial.engine.engine.value
+    if phase is None:
+        return Kind(made, engine, "", (0, 0, False))
+    rollout = phase.rollout
+    shape = (rollout.samples, rollout.max_new_tokens, bool(rollout.samples_per_prompt))
+    return Kind(made, engine, phase.objective.name, shape)
 
 
 @dataclass(frozen=True)

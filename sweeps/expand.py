@@ -39,28 +39,29 @@ def expanded(launch: Launch) -> list[Cell]:
     Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
     """
     seeds, varied = launch.seeds, launch.sweep.varied
-    variants = {tuple(sorted(variant.choices.items())): variant for variant in launch.variants}
-    by_variant: dict[int, list[Cell]] = {place: [] for place in range(len(variants))}
-    order, made, known = list(variants), set[str](), dict[tuple[int, str, str], Any]()
+    by_variant: list[list[Cell]] = [[] for _ in launch.variants]
+    made, known = set[str](), dict[tuple[int, str, str], Any]()
     groups = {name for variant in launch.variants for name in variant.choices}
     for point in launch.sweep.points(len(seeds)):
-        key = tuple(sorted((name, str(value)) for name, value in point.settings.items() if name in groups))
-        place, variant = order.index(key), variants[key]
-        config, typed = variant.config, dict[str, Any]()
-        for name in (name for name in point.settings if name not in groups):
-            at = (place, name, repr(point.settings[name]))
+        chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
+        place = next(place for place, variant in enumerate(launch.variants) if variant.choices == chosen)
+        variant, typed = launch.variants[place], dict[str, Any]()
+        config = variant.config
+        for name, value in point.settings.items():
+            if name in groups:
+                continue
+            at = (place, name, repr(value))
             if at not in known:
-                known[at] = typed_value(variant.config, name, point.settings[name])
+                known[at] = typed_value(variant.config, name, value)
             typed[name] = known[at]
-        for name, value in typed.items():
-            config = with_value(config, name, value)
+            config = with_value(config, name, known[at])
         first = resolve_trial(config).trial.with_seed(seeds[0])
         if first.id not in made:
             made.add(first.id)
             shown = {name: plain(value_of(name, launch, variant, typed)) for name in varied}
             trials = [first, *map(first.with_seed, seeds[1:])]
             by_variant[place].append(Cell(shown, trials, variant.config.eval.steps))
-    return list(chain.from_iterable(by_variant.values()))
+    return list(chain.from_iterable(by_variant))
 
 
 def value_of(name: str, launch: Launch, variant: Variant, typed: Mapping[str, Any]) -> Any:

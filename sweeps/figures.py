@@ -101,6 +101,7 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
             item.axes or [axis for axis in axes if axis not in item.pool],
             config.headline(item.step, item.temperature),
             config.evaluations,
+            config.eval.steps,
             item.pool,
         )
         for place, item in enumerate(sweep.figures)

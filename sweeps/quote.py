@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import stdev
 
 import polars as pl
+from rich.filesize import decimal
+from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to load
 
 from em.model.checkpoint import cache_folder
 from em.store import Store
@@ -28,24 +30,11 @@ from sweeps.progress import duration
 from sweeps.stated import ANSWER, GPUS, PARTS, Seconds, Stated
 
 DRIFT = 0.2  # of a machine's speed from one hour to the next: as a share, nine times in ten
-STUDENT = (
-    6.31,
-    2.92,
-    2.35,
-    2.13,
-    2.02,
-    1.94,
-    1.89,
-    1.86,
-    1.83,
-    1.81,
-)  # 95% quantile, with 1, 2, ... degrees of freedom
 UNKNOWN = 0.35  # standard deviation of one trial's time, as a share, where only one is recorded
 GUESSED = 1.5  # half the interval of what is stated and not measured, as a share
 COMMAND_SECONDS, START_SECONDS, END_SECONDS = 2.0, 15.0, 0.5  # before the launch, until it works, and after its work
-FIGURE_SECONDS = 1.5
+FIGURE_SECONDS = 1.5  # to draw one
 PRETRAIN_SECONDS = 70.0  # of a tiny model, on one core
-RUN_BYTES = 120_000  # of a W&B run on disk
 
 
 @dataclass(frozen=True)
@@ -136,8 +125,7 @@ def around(store: Store, records: pl.DataFrame) -> tuple[float, float]:
     Half of what the last launches of this store took at best (the first one on a machine fills caches, and says little
     of the next), half of what is usual.
     """
-    made = records.select(pl.col("provenance").struct.field("started").alias("started"), "provenance")
-    spans = [(stamp(row["started"]), row["provenance"]["seconds"]) for row in made.iter_rows(named=True)]
+    spans = [(stamp(made["started"]), made["seconds"]) for made in records["provenance"]]
     starts, ends = list[float](), list[float]()
     for notice in notices(store)[-5:]:
         if notice.said["over"] and "ended" in notice.said:
@@ -162,24 +150,18 @@ def pretraining(models: Iterable[Model]) -> float:
 
 def longest_way(todo: Sequence[Unit], each: Sequence[Seconds]) -> float:
     """Seconds of the unit that takes longest, with those that it waits for."""
-    ends = {end: cost.total for unit, cost in zip(todo, each, strict=True) for end in ends_of(unit)}
-    ways = (
-        cost.total + (ends.get(unit.start, 0.0) if unit.start else 0.0) for unit, cost in zip(todo, each, strict=True)
-    )
-    return max(ways, default=0.0)
-
-
-def ends_of(unit: Unit) -> list[tuple[str, int]]:
-    return [(unit.trial.id, step) for step in unit.ends]
+    both = list(zip(todo, each, strict=True))
+    ends = {(unit.trial.id, step): cost.total for unit, cost in both for step in unit.ends}
+    return max((cost.total + (ends.get(unit.start, 0.0) if unit.start else 0.0) for unit, cost in both), default=0.0)
 
 
 def spread(seen: Sequence[Observation], costs: Costs, measured: float) -> float:
     """Half the width of the interval, as a share: of the mean of what was observed, of the machine's speed, and of
     what is not measured."""
     ratios = [ratio for item in seen if (ratio := costs.ratio(item)) is not None]
-    freedom = min(len(ratios) - 1, len(STUDENT))
-    deviation = stdev(ratios) if freedom > 0 else UNKNOWN
-    of_mean = STUDENT[max(0, freedom - 1)] * deviation / math.sqrt(max(1, len(ratios)))
+    count = max(1, len(ratios))
+    deviation = stdev(ratios) if count > 1 else UNKNOWN
+    of_mean = float(stdtrit(max(1, count - 1), 0.95)) * deviation / math.sqrt(count)
     return measured * math.hypot(min(of_mean, GUESSED), DRIFT) + (1 - measured) * GUESSED
 
 
@@ -191,46 +173,30 @@ def said_of(models: Iterable[Model], gpu: str) -> str:
 
 
 def runs(part: Launch) -> int:
-    """W&B runs: one for each cell (or trial), one for each base model by trial, a monitor, a curve for each axis."""
-    cells = expand.cells(part)
-    of_trials = len(expand.trials(part)) if part.tracking.by_trial else len(cells)
-    return of_trials + 1 + len(part.sweep.varied)
+    """W&B runs: one for each cell (or trial), a monitor, a curve for each axis."""
+    return len((expand.trials if part.tracking.by_trial else expand.cells)(part)) + 1 + len(part.sweep.varied)
 
 
 def advice(launch: Launch, seconds: Seconds, amounts: Amounts) -> str:
     """The dearest part, and the setting that would make it cheaper."""
     part = max(PARTS, key=lambda name: getattr(seconds, name))
-    hours = getattr(seconds, part) / 3600
-    share = getattr(seconds, part) / seconds.total if seconds.total else 0.0
-    said = f"dearest is {part}, {share:.0%}"
+    own = getattr(seconds, part)
+    said = f"dearest is {part}, {own / seconds.total if seconds.total else 0.0:.0%}"
     samples = max((of.eval.samples for of in launch.sweeps if any(of.eval.temperatures)), default=1)
     counted = [len(of.seeds) for of in launch.sweeps if not any(axis.field == "seed" for axis in of.sweep.axes)]
     seeds = max(counted, default=1)
     if part == "evaluation" and samples > 1:
-        return f"{said}: eval.samples={samples // 2} instead of {samples} would save some {hours_of(hours / 2)}"
+        return f"{said}: eval.samples={samples // 2} instead of {samples} would save some {duration(own / 2)}"
     if part == "turnover":
         return f"{said}: fewer models at a time would save most of it, such as model=NAME"
     if part == "evaluation":
         measured = {name: of for sweep in launch.sweeps for name, of in sweep.benchmarks.items()}
         largest = max(measured, key=lambda name: amounts.problems(measured[name]) * measured[name].max_new_tokens)
         return f"{said}: benchmarks.{largest}.limit=N measures fewer problems"
-    total = seconds.total / 3600
     if seeds > 1:
-        return f"{said}: sweep.seeds={seeds // 2} instead of {seeds} would save some {hours_of(total / 2)} of all"
+        saved = duration(seconds.total / 2)
+        return f"{said}: sweep.seeds={seeds // 2} instead of {seeds} would save some {saved} of all"
     return f"{said}: fewer values on an axis, or rollout.max_new_tokens=N, would save most"
-
-
-def hours_of(hours: float) -> str:
-    return duration(3600 * hours)
-
-
-def size_of(count: float) -> str:
-    """`1.2 GB`"""
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    raise AssertionError
 
 
 def said(made: Quote) -> list[str]:
@@ -244,7 +210,7 @@ def said(made: Quote) -> list[str]:
         f"quote: {duration(made.wall)} of wall time (90%: {duration(low)} to {duration(high)}) on {on}; "
         "cluster.lanes=N quotes another number"
     ]
-    parts = (f"{name} {hours_of(getattr(made.seconds, name) / 3600)}" for name in PARTS)
+    parts = (f"{name} {duration(getattr(made.seconds, name))}" for name in PARTS)
     lines.append(f"  lane time {duration(made.seconds.total)}: {', '.join(parts)}")
     if made.gpus:
         hours = f"  {made.gpu_hours:,.1f} GPU-hours"
@@ -259,9 +225,8 @@ def said(made: Quote) -> list[str]:
     lines.append(f"  to do: {', '.join(work)}")
     counts = (f"{name} {count / 1e6:,.3g} M" for name, count in made.tokens.items())
     lines.append(f"  tokens at most: {', '.join(counts)}")
-    states = f", states {size_of(made.storage['states'])} at a time" if made.storage["states"] else ""
-    lines.append(
-        f"  storage: records {size_of(made.storage['records'])}, kept{states}; {made.runs:,} W&B runs if wanted"
-    )
+    states = f", states {decimal(int(made.storage['states']))} at a time" if made.storage["states"] else ""
+    records = decimal(int(made.storage["records"]))
+    lines.append(f"  storage: records {records} at most, kept{states}; {made.runs:,} W&B runs if wanted")
     lines.append(f"  {made.advice}")
     return lines

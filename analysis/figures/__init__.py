@@ -30,6 +30,7 @@ class Figure:
     axes: Sequence[str]  # dotted paths of what it shows the score against
     headline: Headline  # the score
     measured: Sequence[Evaluation] = ()  # everything that the sweep measures, at all temperatures
+    steps: Sequence[int] = ()  # that the sweep measures; others may have measured more; empty: all
     pool: Sequence[str] = ()  # what else is varied: its values are taken together, as if they were more seeds
 
 

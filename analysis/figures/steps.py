@@ -31,7 +31,8 @@ def scored(figure: Figure, seeds: pl.DataFrame, scores: pl.DataFrame) -> pl.Data
     at = pl.col("temperature") == figure.headline.temperature
     measured = load.headlines(scores, figure.headline.evaluations).filter(at).drop_nulls("score")
     start = measured.select(start_id="trial_id", start_step="step", step_0="score")
-    seeds = curves.with_scores(seeds, measured.filter(pl.col("step") > 0), "step", PREFIX)
+    wanted = pl.col("step").is_in([*figure.steps]) if figure.steps else pl.lit(True)
+    seeds = curves.with_scores(seeds, measured.filter(wanted, pl.col("step") > 0), "step", PREFIX)
     return seeds.join(start, on=["start_id", "start_step"], how="left", maintain_order="left")
 
 

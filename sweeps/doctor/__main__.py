@@ -22,11 +22,10 @@ from rich.text import Text
 
 from em.cli.command import run_command, terminal
 from em.errors import InputError, require
-from em.evaluation.problems import problems
 from em.store import Store
-from em.trial.rollout import Rollout
 from em.trial.unit import Unit
 from sweeps import checkpoints
+from sweeps.amounts import Amounts, record_bytes
 from sweeps.config import Cluster, compose_launch
 from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
 from sweeps.doctor.checks import Facts, look
@@ -38,7 +37,6 @@ from sweeps.protocol import last_line
 
 FACTS_SECONDS = 120.0  # for a node to start and say what it finds
 CANARY_SECONDS = SILENT_SECONDS + 60
-RECORD_BYTES, TOKEN_BYTES = 25_000, 2  # of a record, and for each token that it may hold
 TEMP_BYTES = 2**30  # for Ray's session and logs
 COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
@@ -104,15 +102,6 @@ def ask(
     return said
 
 
-def record_bytes(unit: Unit) -> float:
-    """Of the unit's record, at most."""
-    rollout = unit.trial.phase.rollout if unit.trial.phase else Rollout()
-    tokens = unit.last_step * rollout.samples * rollout.max_new_tokens
-    for evaluation in (measurement.evaluation for measurement in unit.measurements):
-        tokens += len(problems(evaluation.benchmark)) * evaluation.samples * evaluation.benchmark.max_new_tokens
-    return RECORD_BYTES + TOKEN_BYTES * tokens
-
-
 def printed(rows: Mapping[Row, Sequence[str]], nodes: int) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in ("check", "node", "found", "", "what to do"):
@@ -136,7 +125,7 @@ def main(arguments: list[str]) -> None:
     planned = plan(config, store)
     unit = canary_of(planned.wanted)
     address_of(config.cluster.address)
-    needed = {"store": len(planned.todo) * record_bytes(planned.wanted[-1]), "temp": TEMP_BYTES}
+    needed = {"store": len(planned.todo) * record_bytes(planned.wanted[-1], Amounts()), "temp": TEMP_BYTES}
     with own_folder(store) as folder, termination_interrupts():
         here = look(folder, unit.trial.model)
         checkpoints.prepare([unit.trial.model], config.cluster.models_place, console)

@@ -55,6 +55,17 @@ def test_a_curve_starts_where_its_phase_does(recorded):
     ]
 
 
+def test_what_other_sweeps_measured_is_no_point_of_this_one(store, commit: Commit):
+    commit(trial(0.5).base, [0.1, 0.3], step=0)
+    for step in (2, 5, 10, 30):
+        commit(trial(0.5), [step / 100, step / 100], step=step)
+    wanted = cells([trial(0.5)])
+    scores = load.scores(load.records(store, {*wanted["trial_id"], *wanted["base_id"]}))
+    seeds = load.seeds(wanted, scores, FIGURE.headline, [], [])
+    shown = scored(dataclasses.replace(FIGURE, steps=[5, 10]), seeds, scores)
+    assert [name for name in shown.columns if name.startswith("step_")] == ["step_5", "step_10", "step_0"]
+
+
 def test_points_are_means_with_intervals_over_seeds(recorded):
     rows = steps.numbers(recorded, [AXIS], default_rng(0)).rows(named=True)
     assert [row[AXIS] for row in rows] == [0.5, 1.0]

@@ -14,9 +14,10 @@ from em.errors import InputError
 from em.store import Store
 from em.trial.model import Model
 from sweeps import expand
+from sweeps.amounts import Amounts, record_bytes
 from sweeps.config import compose_launch
 from sweeps.doctor import checks
-from sweeps.doctor.__main__ import named, nodes_with_room, own_folder, record_bytes
+from sweeps.doctor.__main__ import named, nodes_with_room, own_folder
 from sweeps.doctor.canary import Canary, canary_of, fly
 from sweeps.doctor.checks import Facts
 from sweeps.doctor.verdicts import Node, Row, judge_all
@@ -144,7 +145,7 @@ def test_the_canary_is_the_first_step_of_the_first_trained_trial() -> None:
 
 def test_a_records_size_is_estimated_by_its_tokens() -> None:
     trained = expand.units(compose_launch(["sweep=smoke"]))[-1]
-    assert record_bytes(trained) == 25_000 + 2 * (10 * 64 * 24 + 6 * 20 * 8 * 24)
+    assert record_bytes(trained, Amounts()) == 25_000 + 2 * (10 * 64 * 24 + 6 * 20 * 8 * 24)
 
 
 def test_a_node_tries_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from em.errors import InputError
 from em.store import Store
-from em.store.provenance import provenance
-from em.store.record import EvaluationResult, Record, Status, StepMetrics, StepSeconds
+from em.store.record import Record, StepSeconds
 from em.trial.unit import Unit
 from sweeps import expand, pilot
 from sweeps.amounts import Amounts
@@ -19,6 +17,8 @@ from sweeps.costs import Costs, kind_of, line, observations
 from sweeps.plan import plan
 from sweeps.quote import Quote, quote, said
 from sweeps.stated import GPUS, Stated
+from tests.near_empty import Trainer
+from tests.trials import run
 
 ANSWERS = 6 * 20 * 8  # of a measurement of the tiny world
 
@@ -29,34 +29,13 @@ def launch(*words: str) -> Launch:
 
 def record(unit: Unit, sample: float = 0.2, train: float = 0.1, push: float = 0.01, evaluation: float = 1.5) -> Record:
     """A record whose every step, and whose measurements together, took so many seconds."""
-    steps = 0 if unit.trial.is_base else unit.last_step
-    results = [
-        EvaluationResult(
-            step=measurement.step,
-            evaluation_id=measurement.evaluation.id,
-            benchmark=measurement.evaluation.benchmark.name,
-            temperature=1.0,
-            problems=20,
-            samples=8,
-            accuracy=0.5,
-            correct=[True],
-            extracted=["1"],
-            lengths=[3],
-            truncated=[False],
-            texts=[None],
-        )
-        for measurement in unit.measurements
-    ]
-    metric = {"loss": 1.0, "entropy": 1.0, "logprob": 1.0, "tokens": 9, "mean_length": 9.0, "truncated": 0.0}
-    made = provenance(lane="0", device="cpu", started=datetime.now(UTC), turnover_seconds=0.05)
-    return Record.of(
-        unit,
-        replace(made, seconds=steps * (sample + train + push) + evaluation),
-        status=Status.done,
-        steps=[StepMetrics(step=step + 1, grad_norm=1.0, **metric) for step in range(steps)],
-        seconds=[StepSeconds(step=step + 1, sample=sample, train=train, push=push) for step in range(steps)],
-        evaluations=results,
-    )
+    made = run(Trainer(unit.trial.model, unit.trial.engine), unit)
+    for result in made.evaluations:
+        result.problems, result.samples = 20, 8
+    made.seconds = [StepSeconds(step=item.step, sample=sample, train=train, push=push) for item in made.steps]
+    took = len(made.steps) * (sample + train + push) + evaluation
+    made.provenance = replace(made.provenance, seconds=took, turnover_seconds=0.05)
+    return made
 
 
 def quoted(store: Store, *words: str) -> Quote:
