@@ -1,6 +1,6 @@
 """What Hydra composed, kept on this machine: to compose takes a tenth of a second, and a large sweep does it often.
 
-    <cache>/composed/<hash of the words, of conf/ and of all that gives it a meaning>
+    <cache>/composed/<hash of the words, of conf/ and of all that gives them a meaning>
 
 Only a cache: any change of the project's files, or of a library, makes other hashes.
 """
@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
+from em.cli import overrides
 from em.model.checkpoint import cache_folder
 from em.store.files import PosixFiles
 
@@ -37,8 +38,8 @@ def meaning_of_code() -> bytes:
 def meaning() -> bytes:
     """That, and of the config files as they are now: a process that runs for days sees what is edited meanwhile."""
     digest = hashlib.sha256(meaning_of_code())
-    for path in sorted((ROOT / "conf").rglob("*.yaml")):
-        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    for path in sorted(overrides.CONF.rglob("*.yaml")):
+        digest.update(f"{path.relative_to(overrides.CONF)}\0".encode() + path.read_bytes())
     return digest.digest()
 
 

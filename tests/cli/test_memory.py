@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from em.cli import memory
+from em.cli import memory, overrides
 from em.cli.memory import remembered
 
 
@@ -34,9 +34,9 @@ def test_other_code_or_config_files_are_composed_anew(monkeypatch):
 
 
 def test_the_meaning_follows_every_config_file(tmp_path, monkeypatch):
-    (tmp_path / "conf" / "sized").mkdir(parents=True)
-    file = tmp_path / "conf" / "sized" / "a.yaml"
-    monkeypatch.setattr(memory, "ROOT", tmp_path)
+    (tmp_path / "sized").mkdir()
+    file = tmp_path / "sized" / "a.yaml"
+    monkeypatch.setattr(overrides, "CONF", tmp_path)
     digests = []
     for text in ("a: 1", "a: 2", "a: 1"):
         file.write_text(text)
