@@ -84,7 +84,7 @@ class Cluster:
         Raises InputError where not one fits.
         """
         bundle = self.bundle(room.get("GPU", 0))
-        fit = int(min(room.get(kind, 0) // amount for kind, amount in bundle.items()))
+        fit = fitting(bundle, room)
         require(
             fit > 0,
             "cluster",
@@ -92,6 +92,11 @@ class Cluster:
             f"no room for a lane; Ray has {room.get('CPU', 0)} CPUs, {room.get('GPU', 0)} GPUs",
         )
         return self.lanes or min(fit, units)
+
+
+def fitting(bundle: Mapping[str, float], room: Mapping[str, float]) -> int:
+    """How many lanes fit, of which each takes such a bundle."""
+    return int(min(room.get(kind, 0) // amount for kind, amount in bundle.items()))
 
 
 @dataclass(kw_only=True)

@@ -146,7 +146,7 @@ class Lane(tune.Trainable):
 
     def cleanup(self) -> None:
         self.end_worker()
-        self.end_worker()
+        self.end_worker()  # that was started ahead
 
     def work(self, unit: Unit, attempt: int) -> Result:
         """Hand the unit to the worker; a worker that dies while it is at the unit costs the unit an attempt."""

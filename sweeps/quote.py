@@ -13,7 +13,6 @@ from statistics import stdev
 
 import polars as pl
 from rich.filesize import decimal
-from scipy.special import stdtrit  # Student's quantile; scipy.stats takes a second to load
 
 from em.model.checkpoint import cache_folder
 from em.store import Store
@@ -23,7 +22,7 @@ from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.amounts import Amounts, storage, tokens, work_of
 from sweeps.board import notices
-from sweeps.config import Launch
+from sweeps.config import Launch, fitting
 from sweeps.costs import Costs, Observation, observations
 from sweeps.plan import Plan
 from sweeps.progress import duration
@@ -107,11 +106,10 @@ def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
 def lanes_of(launch: Launch, units: int) -> tuple[int, float]:
     """How many lanes, and the GPUs of each: as `cluster` says, else as this machine has room."""
     cluster = launch.cluster
-    here = 0 if cluster.address else gpus_here()
+    room = {"CPU": os.cpu_count() or 1, "GPU": 0 if cluster.address else gpus_here()}
     tiny = all(variant.config.model.pretrain for part in launch.sweeps for variant in part.variants)
-    gpus = float(here > 0 or not tiny) if cluster.gpus_per_lane is None else cluster.gpus_per_lane
-    fit = here // gpus if gpus else (os.cpu_count() or 1) // cluster.cpus_per_lane
-    return cluster.lanes or max(1, min(int(fit), units)), gpus
+    bundle = cluster.bundle(room["GPU"] or not tiny)
+    return cluster.lanes or max(1, min(fitting(bundle, room), units)), bundle.get("GPU", 0.0)
 
 
 def gpus_here() -> int:
@@ -158,6 +156,10 @@ def longest_way(todo: Sequence[Unit], each: Sequence[Seconds]) -> float:
 def spread(seen: Sequence[Observation], costs: Costs, measured: float) -> float:
     """Half the width of the interval, as a share: of the mean of what was observed, of the machine's speed, and of
     what is not measured."""
+    if not measured:
+        return GUESSED
+    from scipy.special import stdtrit  # Student's quantile; takes a fifth of a second to load
+
     ratios = [ratio for item in seen if (ratio := costs.ratio(item)) is not None]
     count = max(1, len(ratios))
     deviation = stdev(ratios) if count > 1 else UNKNOWN

@@ -20,10 +20,9 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from em.errors import InputError, UnavailableError
-from em.model.checkpoint import cache_folder, checkpoint_folder
+from em.model.cache import locked, locks
+from em.model.checkpoint import checkpoint_folder
 from em.model.hub import commit_of
 from em.quiet import quiet_libraries
 from em.store import Store
@@ -151,18 +150,13 @@ def own_device(worker: Worker) -> Iterator[None]:
     if not gpus or not worker.setup.own_device:
         yield
         return
-    folder = cache_folder() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{os.uname().nodename}-gpu-{gpus}")
-    with suppress(Timeout):
-        lock.acquire(timeout=0)
-    while not lock.is_locked:  # who has it has a watchdog of its own
+
+    def waits() -> None:  # who has it has a watchdog of its own
         if worker.connection.poll():  # only its end can come: the lane is gone, and nothing has been begun
             raise EOFError
         worker.tell(Doing(f"waiting for GPU {gpus}, at which another worker still is"))
-        with suppress(Timeout):
-            lock.acquire(timeout=WAIT_SECONDS)
-    with lock:
+
+    with locked(locks() / f"{os.uname().nodename}-gpu-{gpus}", WAIT_SECONDS, waits):
         yield
 
 

@@ -22,16 +22,31 @@ def cache_folder() -> Path:
 @contextmanager
 def one_at_a_time(name: str, doing: str, tell: Tell | None) -> Iterator[None]:
     """Only one process at once is in here for a name; those that wait say so now and then."""
-    folder = cache_folder() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, seconds = FileLock(folder / name.replace("/", "--")), 0.0
+
+    def waits() -> None:
+        if tell is not None:
+            tell(f"waiting for another process that is {doing}")
+
+    with locked(locks() / name.replace("/", "--"), BEAT_SECONDS, waits):
+        yield
+
+
+def locks() -> Path:
+    return cache_folder() / "locks"
+
+
+@contextmanager
+def locked(path: Path, seconds: float, waits: Callable[[], None]) -> Iterator[None]:
+    """Only one process at once is in here for a file; while another is, `waits` is called, and again each so many
+    seconds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    with suppress(Timeout):
+        lock.acquire(timeout=0)
     while not lock.is_locked:
-        try:
+        waits()
+        with suppress(Timeout):
             lock.acquire(timeout=seconds)
-        except Timeout:
-            if tell is not None:
-                tell(f"waiting for another process that is {doing}")
-            seconds = BEAT_SECONDS
     try:
         yield
     finally:

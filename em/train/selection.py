@@ -12,14 +12,13 @@ from concurrent.futures import Future
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
-
 from em.evaluation import graders
 from em.evaluation.candidates import Candidate, ranked
 from em.evaluation.evaluate import Evaluator
 from em.evaluation.graders import Grade
 from em.evaluation.pool import grade_of
 from em.evaluation.prompts import pool
+from em.model.cache import locked
 from em.rollout import Request
 from em.store.files import PosixFiles
 from em.tiny.tasks import POOL, POOL_PROBLEMS
@@ -60,8 +59,7 @@ class Selector:
         every_rank = replace(prompts, rank=0)
         own = [] if prompts.hub else [POOL, POOL_PROBLEMS]
         key = content_id([self.base_id, every_rank, *own, SAMPLES, length])
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with acquired(FileLock(self.folder / f"{key}.lock"), alive):
+        with locked(self.folder / f"{key}.lock", PATIENCE, alive):
             order = self._listed(f"{key}.json")
             if prompts.rank >= len(order):
                 drawn = pool(prompts)
@@ -118,12 +116,3 @@ class Selector:
             for index, (text, answer) in enumerate(zip(prompts.texts, prompts.answers, strict=True))
             for total, tokens in [said[index]]
         ]
-
-
-def acquired(lock: FileLock, alive: Callable[[], None]) -> AcquireReturnProxy:
-    """The lock, held; `alive` is called while another process holds it."""
-    while True:
-        try:
-            return lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            alive()

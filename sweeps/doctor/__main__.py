@@ -26,7 +26,7 @@ from em.store import Store
 from em.trial.unit import Unit
 from sweeps import checkpoints
 from sweeps.amounts import Amounts, record_bytes
-from sweeps.config import Cluster, compose_launch
+from sweeps.config import Cluster, compose_launch, fitting
 from sweeps.doctor.canary import SILENT_SECONDS, Canary, canary_of, fly
 from sweeps.doctor.checks import Facts, look
 from sweeps.doctor.verdicts import Node, Row, judge_all
@@ -75,7 +75,7 @@ def nodes_with_room(known: Sequence[Mapping[str, Any]], bundle: Mapping[str, flo
     nodes = [
         Node(node["NodeID"], node["NodeManagerHostname"].partition(".")[0], node["Resources"], min(fit, lanes))
         for node in known
-        if node["Alive"] and (fit := int(min(node["Resources"].get(kind, 0) // bundle[kind] for kind in bundle)))
+        if node["Alive"] and (fit := fitting(bundle, node["Resources"]))
     ]
     return sorted(nodes, key=lambda node: node.name)
 
