@@ -11,8 +11,8 @@ SIZE := $(if $(LARGE),scale=paper) $(if $(filter-out tiny paper,$(MODEL)),model=
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny paper smoke plan select figures calibration status watch pause resume stop add first failures why doctor \
-	check test test-slow bench bench-sweep bench-eval bench-quote bench-wandb chaos clean wandb wandb-sync wandb-dashboard
+.PHONY: help setup tiny paper smoke plan select figures tables findings report notebook calibration status watch pause resume stop add first failures show why doctor \
+	check test test-slow bench bench-sweep bench-eval bench-quote bench-wandb bench-analysis chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -43,6 +43,21 @@ select: $(READY) ## rank a pool of prompts by the paper's rule: ARGS="prompts=js
 figures: $(READY) ## draw SWEEP from what is recorded
 	$(PY) -m sweeps.figures sweep=$(SWEEP) $(SIZE) $(ARGS)
 
+tables: SWEEP = paper
+tables: $(READY) ## write Tables 1 and 2 from what is recorded, beside the paper's, or that of SWEEP
+	$(PY) -m sweeps.tables sweep=$(SWEEP) $(SIZE) $(ARGS)
+
+findings: SWEEP = paper
+findings: $(READY) ## test each claim of the paper on what is recorded
+	$(PY) -m sweeps.findings sweep=$(SWEEP) $(SIZE) $(ARGS)
+
+report: SWEEP = paper
+report: $(READY) ## build the page of SWEEP, to open in a browser from disk
+	$(PY) -m sweeps.report sweep=$(SWEEP) $(SIZE) $(ARGS)
+
+notebook: $(READY) ## open docs/notebook.py in a browser: what a store holds, and how to ask it (ARGS=store=FOLDER)
+	$(PY) -m marimo edit docs/notebook.py -- $(addprefix --,$(ARGS))
+
 calibration: $(READY) ## confidence against accuracy in SWEEP, before and after EM: ARGS=eval.statistics=tokens
 	$(PY) -m sweeps.calibration sweep=$(SWEEP) $(SIZE) $(ARGS)
 
@@ -66,6 +81,9 @@ wandb-sync: $(READY) ## send the W&B runs of SWEEP that wait on disk
 
 wandb-dashboard: $(READY) ## build W&B workspace and report of SWEEP
 	$(PY) -m sweeps.wandb dashboard sweep=$(SWEEP) $(SIZE) $(ARGS)
+
+show: $(READY) ## one trial: config, curves, scores, answers, where it was made, how to repeat it: TRIAL=id
+	$(PY) -m analysis.show $(TRIAL) $(ARGS)
 
 why: $(READY) ## how two trials or attempts differ: A=id B=id
 	$(PY) -m analysis.why $(A) $(B) $(ARGS)
@@ -98,6 +116,9 @@ bench-quote: $(READY) ## whether sweeps take what their quotes said, after three
 
 bench-wandb: $(READY) ## what 13,440 trials cost as W&B runs, offline
 	$(PY) -m bench wandb $(ARGS)
+
+bench-analysis: $(READY) ## what figures and report of 13,440 trials cost, and how often intervals hold
+	$(PY) -m bench analysis coverage $(ARGS)
 
 chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records
 	$(PY) -m tests.chaos $(ARGS)

@@ -5,7 +5,8 @@ There are two confidences of an answer, both in [0, 1].  `tokens` is the mean pr
 samples to its problem that give the same answer, compared as text: "1/2" and "0.5" do not agree.
 
 The expected calibration error of few answers comes out too high, since the accuracy of each bin is off by chance: it
-compares models that answered equally many.  K answers, S seeds, B bins of confidence.
+compares models that answered equally many.  K answers, B bins of confidence; in
+scores_CKS C cells, one stratum, S seeds.
 """
 
 from collections import Counter
@@ -14,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.random import Generator, default_rng
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from analysis import stats
-from analysis.summary import LOST
+from analysis.summary import LOST, matrix
+from analysis.tables import WORD
 from em.store.record import EvaluationResult
 
 KINDS = ("tokens", "agreement")
@@ -27,7 +29,7 @@ BINS = 10
 MEASUREMENT = ["trial_id", "step", "temperature"]
 SCORES = ("ece", "brier", "confidence", "accuracy")
 ANSWERS = {
-    "trial_id": pl.String,
+    "trial_id": WORD,
     "step": pl.Int64,
     "temperature": pl.Float64,
     **dict.fromkeys(KINDS, pl.Float64),
@@ -134,17 +136,15 @@ def diagram(answers: pl.DataFrame) -> pl.DataFrame:
 def summarise(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
     """One row per (cell, step, evaluation temperature, kind), in the order of the seeds: means over these.
 
-    Each of SCORES with its 95% interval, the trials that have it, those that do not (diverged, failed, missing).
+    Each of SCORES with its 95% interval, within [0, 1] as they all are; the trials that have it, those that do not
+    (diverged, failed, missing).
     """
-    resampling, keys, rows = int(rng.integers(2**63)), [*axes, "step", "temperature", "kind"], []
-    for cell in seeds.partition_by(keys, maintain_order=True):
-        row = {key: cell[key][0] for key in keys} | {"trials": len(cell["ece"].drop_nulls())}
-        row |= {outcome: int(cell["outcome"].eq(outcome).sum()) for outcome in LOST}
-        for name in SCORES:
-            scores_S = cell[name].drop_nulls().to_numpy()
-            low, high = stats.interval(default_rng(resampling), scores_S)
-            row |= {name: stats.mean(scores_S), f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
-    floats = [f"{name}{end}" for name in SCORES for end in ("", "_low", "_high")]
-    schema = {key: seeds.schema[key] for key in keys} | dict.fromkeys(floats, pl.Float64)
-    return pl.DataFrame(rows, schema_overrides=schema).fill_nan(None)
+    keys, columns = [*axes, "step", "temperature", "kind"], {}
+    cells = seeds.group_by(keys, maintain_order=True).agg(
+        trials=pl.count("ece"), **{outcome: (pl.col("outcome") == outcome).sum() for outcome in LOST}
+    )
+    for name in SCORES:
+        scores_CKS = matrix(seeds.with_columns(score=name), keys)
+        ends_2C = np.clip(stats.interval(rng, scores_CKS), 0, 1)
+        columns |= {name: stats.mean(scores_CKS), f"{name}_low": ends_2C[0], f"{name}_high": ends_2C[1]}
+    return cells.with_columns(pl.Series(name, of_C) for name, of_C in columns.items()).fill_nan(None)

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analysis import load, stats
-from analysis.load import Headline
+from analysis import stats
+from analysis.seeds import AVERAGE, VALIDATION, Headline, measured, observe, tested
+from analysis.tables import Tables
 from em.trial.evaluation import Evaluation
 
-VALIDATION = "validation"  # split of the benchmarks that serve a choice
+OWN = "each at its best temperature"  # the metric beside AVERAGE, which is at the headline's
 
 
 class Gains(NamedTuple):
@@ -39,54 +40,42 @@ class Gains(NamedTuple):
 
 def over_models(gains_B: NDArray) -> Gains:
     low, high = stats.student_interval(gains_B)
-    return Gains(len(gains_B), stats.mean(gains_B), low, high, float(np.min(gains_B)), int((gains_B < 0).sum()))
+    return Gains(len(gains_B), float(np.mean(gains_B)), low, high, float(np.min(gains_B)), int((gains_B < 0).sum()))
 
 
-def divided(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[Evaluation]]:
-    """Those on validation problems, and the others."""
-    chosen = [item for item in evaluations if item.benchmark.split == VALIDATION]
-    return chosen, [item for item in evaluations if item.benchmark.split != VALIDATION]
+def validated(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Those on validation problems."""
+    return [item for item in evaluations if item.benchmark.split == VALIDATION]
 
 
 def compared(
-    seeds: pl.DataFrame, scores: pl.DataFrame, evaluations: Sequence[Evaluation], headline: Headline
+    cells: pl.DataFrame, tables: Tables, evaluations: Sequence[Evaluation], headline: Headline
 ) -> pl.DataFrame:
-    """`seeds` (of `analysis.load.seeds`) with scores on test problems alone, null where one is not measured.
+    """What is recorded of each wanted trial on test problems, as of `analysis.seeds.observe`: two rows for each.
 
-    `score` and `base_score` at the headline's temperature; `own_score` and `own_base_score` each at its own best one,
-    `own_temperature` and `own_base_temperature`: with the highest mean on validation problems, of EM's trials on a base
-    model and of that model; of equal ones the lowest.
+    AVERAGE is the score at the headline's temperature, OWN that at the best one for all trials of a base model;
+    `base_score` is the base model's, at the same and at its own best one, `base_temperature`.  The best one has the
+    highest mean on validation problems, of equal ones it is the lowest.
     """
-    base_of = seeds.select("trial_id", "base_id")
-
-    def trained_and_bases(of: Sequence[Evaluation]) -> tuple[pl.DataFrame, pl.DataFrame]:
-        measured = load.headlines(scores, of).drop_nulls("score").select("trial_id", "step", "temperature", "score")
-        trained = measured.filter(pl.col("step") == headline.step).join(base_of, on="trial_id").drop("step")
-        bases = measured.filter(pl.col("step") == 0).drop("step").rename({"trial_id": "base_id"})
-        return trained, bases.filter(pl.col("base_id").is_in(base_of["base_id"].to_list()))
-
-    (trained_chosen, bases_chosen), (trained, bases) = map(trained_and_bases, divided(evaluations))
-    at = pl.col("temperature") == headline.temperature
-    own = best_temperatures(trained_chosen).rename({"temperature": "own_temperature"})
-    own_base = best_temperatures(bases_chosen).rename({"temperature": "own_base_temperature"})
-    columns = [
-        (trained.filter(at).select("trial_id", "score"), ["trial_id"]),
-        (bases.filter(at).select("base_id", base_score="score"), ["base_id"]),
-        (own, ["base_id"]),
-        (own_base, ["base_id"]),
-        (
-            trained.select("trial_id", own_temperature="temperature", own_score="score"),
-            ["trial_id", "own_temperature"],
-        ),
-        (
-            bases.select("base_id", own_base_temperature="temperature", own_base_score="score"),
-            ["base_id", "own_base_temperature"],
-        ),
-    ]
-    seeds = seeds.drop("score", "base_score")
-    for frame, keys in columns:
-        seeds = seeds.join(frame, on=keys, how="left", maintain_order="left")
-    return seeds
+    reported, temperatures = tested(evaluations), sorted({item.temperature for item in evaluations})
+    at_all = observe(cells, tables, reported, [headline.step], temperatures)
+    chosen = measured(tables.scores, validated(evaluations)).drop_nulls("score")
+    of_trials = cells.select("base_id", "trial_id").join(chosen, on="trial_id")
+    steps = at_all.select("trial_id", "step").unique()
+    own = best_temperatures(of_trials.join(steps, on=["trial_id", "step"], how="semi"))
+    of_bases = chosen.filter(pl.col("step") == 0).rename({"trial_id": "base_id"})
+    own_base = best_temperatures(of_bases).rename({"temperature": "base_temperature"})
+    bases = at_all.select("base_id", "base_score", "base_variance", base_temperature="temperature").unique()
+    at_own = (
+        at_all.join(own, on=["base_id", "temperature"], how="semi", maintain_order="left")
+        .drop("base_score", "base_variance")
+        .join(own_base, on="base_id", how="left", maintain_order="left")
+        .join(bases, on=["base_id", "base_temperature"], how="left", maintain_order="left")
+    )
+    headlined = at_all.filter(pl.col("temperature") == headline.temperature)
+    headlined = headlined.with_columns(base_temperature=pl.col("temperature"))
+    named = [(headlined, AVERAGE), (at_own, OWN)]
+    return pl.concat(frame.with_columns(metric=pl.lit(name)).select(headlined.columns) for frame, name in named)
 
 
 def best_temperatures(measured: pl.DataFrame) -> pl.DataFrame:

@@ -1,49 +1,63 @@
-"""The reliability diagram: accuracy against confidence, of base model and EM, one column for each confidence."""
+"""The reliability diagram: accuracy against confidence, of base model and EM, two panels for each confidence."""
 
-from typing import TYPE_CHECKING
-
-import numpy as np
 import polars as pl
 
-from analysis import style
+from analysis import charts, style
 from analysis.calibration import Reliability, ece
+from analysis.charts import alt
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Page
-
-AREA = 320  # points², of a marker that stands for all answers
+AREA = 320  # points², of the square around a marker that stands for all answers
+WIDTH = 185  # points of a panel
+HEIGHT, BELOW = 185, 45
 LABELS = {"tokens": "mean token probability", "agreement": "agreement among samples"}
+SHARES = alt.Scale(domain=[-0.03, 1.03], nice=False)  # with room for markers at either end
+TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
 
 
-def draw(page: "Page", bins: pl.DataFrame) -> None:
-    """`bins` are made by `analysis.calibration.diagram`, of step 0 and one more; in per cent, on an empty page."""
-    shown = bins["kind"].unique(maintain_order=True).to_list()
-    columns = page.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=[4, 1]).T
-    for place, (kind, (ax, below)) in enumerate(zip(shown, columns, strict=True)):
-        ax.plot([0, 100], [0, 100], color=style.GREY, linewidth=0.9, linestyle=(0, (4, 2.5)), zorder=1)
-        for (step,), of_step in bins.filter(pl.col("kind") == kind).group_by("step", maintain_order=True):
-            draw_step(ax, below, int(str(step)), of_step)
-        below.set_xlabel(f"confidence, %\n({LABELS[kind]})")
-        if place == 0:
-            ax.set_ylabel("accuracy, %")
-            below.set_ylabel("answers, %")
-    for ax, below in columns:
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.4)
-        ax.set(xlim=(-3, 103), ylim=(-3, 103), xticks=range(0, 101, 20), yticks=range(0, 101, 20))
-        below.set(ylim=(0, 100), yticks=(0, 50, 100))
-    page.align_ylabels(list(columns[0]))
+def shown(bins: pl.DataFrame) -> pl.DataFrame:
+    """What the chart shows of `bins`, made by `analysis.calibration.diagram`: those that hold answers.
+
+    With the `share` of the step's answers in each, and what the step is `called`, with its error.
+    """
+    steps = []
+    for (_, step), of_step in bins.group_by("kind", "step", maintain_order=True):
+        columns = (of_step[name].to_numpy() for name in ("count", "confidence", "accuracy"))
+        called = f"{f'EM, step {step}' if step else 'base'}: ECE {100 * ece(Reliability(*columns)):.1f}%"
+        steps.append(of_step.with_columns(share=pl.col("count") / pl.sum("count"), called=pl.lit(called)))
+    return pl.concat(steps).filter(pl.col("count") > 0)
 
 
-def draw_step(ax: "Axes", below: "Axes", step: int, of_step: pl.DataFrame) -> None:
-    """A marker for each bin that holds answers, its area the share of them; below, these shares as bars."""
-    count_B, confidence_B, accuracy_B = (of_step[name].to_numpy() for name in ("count", "confidence", "accuracy"))
-    share_B, held_B = count_B / count_B.sum(), count_B > 0
-    error = 100 * ece(Reliability(count_B, confidence_B, accuracy_B))
-    colour, name = (style.BLUE, f"EM, step {step}") if step else (style.ORANGE, "base")
-    x, y = 100 * confidence_B[held_B], 100 * accuracy_B[held_B]
-    ax.plot(x, y, color=colour, linewidth=1.2, marker="o", markersize=2.5, label=f"{name}: ECE {error:.1f}%", zorder=3)
-    ax.scatter(x, y, AREA * share_B[held_B], colour, alpha=0.3, linewidth=0, zorder=2)
-    edges = 100 * np.append(of_step["low"].to_numpy(), 1.0)
-    below.stairs(100 * share_B, edges, color=colour, fill=True, alpha=0.25)
-    below.stairs(100 * share_B, edges, color=colour, linewidth=1.2)
+def draw(rows: pl.DataFrame) -> charts.Chart:
+    """A chart of the named data `bins`, which are the rows, made by `shown`: of step 0 and one more."""
+    kinds = rows["kind"].unique(maintain_order=True)
+    panels = [column(kind, rows.filter(pl.col("kind") == kind), kind == kinds[0]) for kind in kinds]
+    return alt.hconcat(*panels, spacing=24).resolve_scale(color="independent")
+
+
+def column(kind: str, rows: pl.DataFrame, first: bool) -> charts.Chart:
+    """A marker for each bin, its area the share of answers in it; below, these shares as bars."""
+    steps = rows.select("step", "called").unique(maintain_order=True)
+    looks = {called: style.BLUE if step else style.ORANGE for step, called in steps.iter_rows()}
+    colour = charts.legend(looks).legend(orient="top", columns=1, offset=4)
+    of_kind = alt.Chart(alt.NamedData("bins")).transform_filter(f"datum.kind == '{kind}'")
+    title = ["confidence", f"({LABELS[kind]})"]
+
+    x = alt.X("confidence:Q", scale=SHARES, axis=alt.Axis(values=TICKS, labels=False, title=None))
+    y = alt.Axis(values=TICKS, format="~%", title="accuracy" if first else None)
+    y = alt.Y("accuracy:Q", scale=SHARES, axis=y)
+    ends = alt.InlineData([{"confidence": end, "accuracy": end} for end in (0, 1)])
+    above = of_kind.encode(x, y, colour)
+    tips = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("low", "high", "confidence", "accuracy", "share")]
+    area = alt.Size("share:Q", scale=alt.Scale(domain=[0, 1], range=[0, AREA]), legend=None)
+    diagram = alt.layer(
+        alt.Chart(ends).mark_line(style="base").encode(x, y),
+        above.mark_line(strokeWidth=1.2, point={"size": 8, "filled": True}),
+        above.mark_circle(opacity=0.3).encode(area, tooltip=[*tips, alt.Tooltip("count:Q")]),
+    ).properties(width=WIDTH, height=HEIGHT)
+
+    low = alt.X("low:Q", bin="binned", scale=SHARES, axis=alt.Axis(values=TICKS, format="~%", title=title))
+    answers = alt.Axis(values=[0, 0.5, 1], format="~%", title="answers" if first else None)
+    share = alt.Y("share:Q", stack=None, scale=alt.Scale(domain=[0, 1]), axis=answers)
+    bars = of_kind.mark_bar(fillOpacity=0.25, strokeWidth=1.2, binSpacing=0)
+    bars = bars.encode(low, alt.X2("high:Q"), share, colour, alt.Stroke("called:N", scale=colour["scale"], legend=None))
+    return alt.vconcat(diagram, bars.properties(width=WIDTH, height=BELOW), spacing=8)

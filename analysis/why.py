@@ -8,35 +8,15 @@ taken, of these the latest.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from analysis.difference import PHASES, Change, Difference, Place, acting, alike, compare
+from analysis.find import resolve
 from em.cli.command import read_words, run_command, terminal
 from em.errors import require
 from em.store import Store
 from em.store.record import Record
-from em.store.schema import load
 
-LISTED = 5  # files that an error lists
 SHOWN = 44  # characters of a value
-
-
-def resolve(store: Store, name: str, word: str) -> Record:
-    """The record or, where there is none, the failed attempt that `word` names; `name` is "A" or "B"."""
-    if word.endswith(".parquet"):
-        require(Path(word).is_file(), name, word, "is not a file")
-        return load(Record, Path(word).read_bytes(), word)
-    units = sorted(unit for unit in store.recorded_units() if unit.startswith(word))
-    attempts = store.failures(word) if not units else []
-    trials = sorted({unit.partition("-")[0] for unit in units} | {attempt.trial_id for attempt in attempts})
-    require(bool(trials), name, word, f"no record and no failed attempt in {store.root} begins so")
-    some = ", ".join(trials[:LISTED]) + " ..." * (len(trials) > LISTED)
-    require(len(trials) == 1, name, word, f"{len(trials)} trials begin so, give more of {some}")
-    return max([*map(store.record, units), *attempts], key=reach)
-
-
-def reach(record: Record) -> tuple[int, int, str]:
-    return len(record.steps), len(record.evaluations), record.provenance.started
 
 
 def report(a: Record, b: Record) -> list[str]:

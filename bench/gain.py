@@ -12,15 +12,13 @@ from pathlib import Path
 import polars as pl
 
 from analysis import gain
+from analysis.seeds import AVERAGE
 from bench.processes import command_seconds
 from bench.rows import Row, at_least
 from bench.trials import store_of
 
 POINTS = 8.0  # that EM has to gain on average, best against best
-COMPARED = {  # columns of the figure's numbers: base model, EM
-    "at temperature 1": ("base_score", "mean"),
-    "best against best": ("own_base_score", "own_mean"),
-}
+NAMES = {AVERAGE: "at temperature 1", gain.OWN: "best against best"}
 
 
 def rows(folder: Path) -> Iterator[Row]:
@@ -29,17 +27,14 @@ def rows(folder: Path) -> Iterator[Row]:
     yield from verdicts(pl.read_csv(store / "figures" / "gain.csv"))
 
 
-def verdicts(models: pl.DataFrame) -> Iterator[Row]:
-    """The numbers of the figure, one row per base model, printed and held to their bars."""
-    for model in models.iter_rows(named=True):
-        at_one, own = (
-            f"{100 * model[base]:.1f} -> {100 * model[em]:.1f} ({100 * (model[em] - model[base]):+.1f})"
-            for base, em in COMPARED.values()
-        )
-        temperatures = f"at {model['own_base_temperature']:g} and {model['own_temperature']:g}"
-        print(f"{model['model']}: {at_one} at temperature 1; {own} {temperatures}; {model['n']} seeds")
-    for name, (base, em) in COMPARED.items():
-        gains = gain.over_models(100 * (models[em] - models[base]).to_numpy())
-        print(f"{name}: {gains}")
-        yield Row(f"{name}: mean gain", gains.mean, "points", at_least(POINTS))
-        yield Row(f"{name}: low end over base models", gains.low, "points", at_least(0))
+def verdicts(numbers: pl.DataFrame) -> Iterator[Row]:
+    """The numbers of the figure, a row per base model for each way to compare, printed and held to their bars."""
+    for (name,), models in numbers.group_by("metric", maintain_order=True):
+        for model in models.iter_rows(named=True):
+            base, em, gained = (100 * model[column] for column in ("base", "mean", "gain"))
+            temperatures = f"at {model['base_temperature']:g} and {model['temperature']:g}"
+            print(f"{model['model']}: {base:.1f} -> {em:.1f} ({gained:+.1f}) {temperatures}; {model['n']} seeds")
+        gains, said = gain.over_models(100 * models["gain"].to_numpy()), NAMES.get(str(name), str(name))
+        print(f"{said}: {gains}")
+        yield Row(f"{said}: mean gain", gains.mean, "points", at_least(POINTS))
+        yield Row(f"{said}: low end over base models", gains.low, "points", at_least(0))

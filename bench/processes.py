@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -33,7 +34,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def resident_mib(pid: int) -> float:
+def resident_mib(pid: int, field: str = "VmRSS") -> float:
     """Raises OSError or StopIteration where the process has ended."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
+    return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) / 1024
+
+
+def seconds_and_peak_mib(*command: str, environment: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Until it has ended well, and the most memory that it held at once, without its children's."""
+    start, peak = time.perf_counter(), 0.0
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        with suppress(OSError, StopIteration):  # it has just ended
+            peak = resident_mib(process.pid, "VmHWM")  # never falls
+        time.sleep(0.02)
+    seconds = time.perf_counter() - start
+    assert process.returncode == 0, command
+    return seconds, peak

@@ -95,7 +95,7 @@ def driver_mib() -> float:
     """What a driver of Ray with the libraries of a sweep's, and its worker, hold before they do anything."""
     import ray
 
-    for library in ("ray.tune", "polars", "matplotlib", "scipy.stats"):
+    for library in ("ray.tune", "polars", "altair", "vl_convert", "scipy.stats"):
         import_module(library)
 
     @ray.remote

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from analysis import load
+from analysis.seeds import observe
 from bench.processes import command_seconds
-from em.store import Store
 from sweeps import expand
 from sweeps.config import compose_launch
 
@@ -25,7 +25,7 @@ def store_of(folder: Path) -> tuple[Path, dict[str, str]]:
 def scores(words: Sequence[str], folder: Path) -> pl.DataFrame:
     """Run the sweep of these words where it is not recorded; a row for each trial and measured step.
 
-    Columns as of `analysis.load.seeds`, and `step`.
+    Columns as of `analysis.seeds.observe`.
     """
     store, cache = store_of(folder)
     words = [*words, *QUIET, f"store={store}"]
@@ -36,11 +36,6 @@ def scores(words: Sequence[str], folder: Path) -> pl.DataFrame:
 def recorded(words: Sequence[str], store: Path) -> pl.DataFrame:
     launch = compose_launch(words)
     cells = expand.frame(launch)
-    records = load.records(Store(store), {*cells["trial_id"], *cells["base_id"]})
-    measured, diverged = load.scores(records), load.diverged(records)
+    tables = load(store, {*cells["trial_id"], *cells["base_id"]})
     steps = [step for step in launch.eval.steps if step]
-    seeds = [load.seeds(cells, measured, launch.headline(step), diverged, []) for step in steps]
-    return pl.concat(
-        frame.with_columns(step=pl.lit(step), start_step=pl.col("start_step").cast(pl.Int64))
-        for step, frame in zip(steps, seeds, strict=True)
-    )
+    return observe(cells, tables, launch.headline().evaluations, steps)

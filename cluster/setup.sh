@@ -110,7 +110,7 @@ if sys.argv[1] == "gpu" and not torch.cuda.is_available():
         f"setup: torch {torch.__version__} sees no GPU (see `nvidia-smi`: its driver must support "
         f"CUDA {torch.version.cuda}). Update the driver, or: make setup PROFILE=cpu"
     )
-import hydra, matplotlib.pyplot, polars, ray.tune, scipy.stats  # noqa: E401
+import altair, hydra, polars, ray.tune, scipy.stats, vl_convert  # noqa: E401
 import transformers.models.qwen2.modeling_qwen2
 import vllm.entrypoints.llm
 

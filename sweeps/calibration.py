@@ -18,8 +18,9 @@ from rich.table import Table
 
 from analysis import calibration, load, style
 from analysis.calibration import KINDS, MEASUREMENT
-from analysis.load import Headline, Outcome
-from analysis.summary import LOST, summarise
+from analysis.seeds import Outcome, observe, tested
+from analysis.summary import LOST
+from analysis.tables import Tables
 from em.cli.command import run_command, terminal
 from em.errors import InputError
 from em.store import Store
@@ -36,13 +37,15 @@ def calibrate(config: Launch, store: Store, console: Console) -> list[Path]:
 
     Raises InputError where nothing of the kind is recorded.
     """
-    axes, seeds, scores = read(config, store)
-    answers = pl.concat([pl.DataFrame(schema=calibration.ANSWERS), *answers_of(config, store, scores, seeds)])
+    axes, cells = config.sweep.varied, expand.frame(config)
+    tables = load(store, {*cells["trial_id"], *cells["base_id"]})
+    seeds = observed(config, cells, tables)
+    answers = pl.concat([pl.DataFrame(schema=calibration.ANSWERS), *answers_of(config, tables, seeds)])
     measured = calibration.measurements(answers)
     check(config, store, answers, measured)
     notes = warnings(config, axes, seeds, answers)
     kinds = measured.select("temperature", "kind").unique()
-    seeds = seeds.drop("ungraded").join(kinds, "temperature").join(measured, [*MEASUREMENT, "kind"], "left")
+    seeds = seeds.drop("metric", "ungraded").join(kinds, "temperature").join(measured, [*MEASUREMENT, "kind"], "left")
     seeds = seeds.sort("temperature", *axes, "step", "kind", "seed", "trial_id")
     numbers = calibration.summarise(seeds, axes, default_rng(0))
     console.print(printed(axes, numbers))
@@ -54,50 +57,45 @@ def calibrate(config: Launch, store: Store, console: Console) -> list[Path]:
     return paths
 
 
-def read(config: Launch, store: Store) -> tuple[list[str], pl.DataFrame, pl.DataFrame]:
-    """The axes; one row per (wanted trial, step, evaluation temperature), as of `analysis.load.seeds`; the scores."""
-    axes = config.sweep.varied
-    cells = expand.frame(config).sort(*axes, "seed")
-    records = load.records(store, {*cells["trial_id"], *cells["base_id"]})
-    scores, diverged, failed = load.scores(records), load.diverged(records), load.failed(store)
-    measured = []
-    for temperature in config.eval.temperatures:
-        evaluations = [item for item in config.evaluations if item.temperature == temperature]
-        for step, wanted in wanted_at(cells, axes, config.eval.steps).items():
-            seeds = load.seeds(wanted, scores, Headline(step, evaluations), diverged, failed)
-            of = {"step": pl.lit(step, pl.Int64), "temperature": pl.lit(temperature, pl.Float64)}
-            measured.append(seeds.with_columns(**of))
-    return axes, pl.concat(measured), scores
+def observed(config: Launch, cells: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """One row per (wanted trial, step, evaluation temperature), as of `analysis.seeds.observe`.
+
+    At step 0 these are the base models, each once.
+    """
+    evaluations, temperatures = tested(config.evaluations), config.eval.temperatures
+    steps = [step for step in config.eval.steps if step]
+    wanted = [(bases(cells, config.sweep.varied), [0]), (cells, steps)]
+    return pl.concat(observe(of, tables, evaluations, after, temperatures) for of, after in wanted)
 
 
-def wanted_at(cells: pl.DataFrame, axes: list[str], steps: list[int]) -> dict[int, pl.DataFrame]:
-    """By step, what is wanted of it, as `analysis.load.cells` has it: at step 0 the base models, each once.
+def bases(cells: pl.DataFrame, axes: list[str]) -> pl.DataFrame:
+    """The base models of these cells, as `analysis.seeds.cells` has them.
 
     A base model has the values that all cells which start from it share, and no seed.
     """
     shared = [pl.when(pl.n_unique(axis) == 1).then(pl.first(axis)).alias(axis) for axis in axes]
-    bases = cells.group_by("base_id", maintain_order=True).agg(pl.first("model"), *shared)
-    bases = bases.with_columns(
+    own = cells.group_by("base_id", maintain_order=True).agg(pl.first("model"), *shared)
+    own = own.with_columns(
         trial_id="base_id",
         seed=pl.lit(None, cells.schema["seed"]),
-        method=pl.lit(""),
+        method=pl.lit("", cells.schema["method"]),
         start_id="base_id",
         start_step=pl.lit(0, cells.schema["start_step"]),
         last_step=pl.lit(0, cells.schema["last_step"]),
-    ).select(cells.columns)
-    return {0: bases} | {step: cells for step in sorted(steps) if step > 0}
+    )
+    return own.select(cells.columns)
 
 
-def answers_of(config: Launch, store: Store, scores: pl.DataFrame, seeds: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def answers_of(config: Launch, tables: Tables, seeds: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The answers of all trials that are measured on all benchmarks, of the attempt that their score is of."""
     complete = seeds.filter(pl.col("outcome") == Outcome.scored.value)
-    wanted = pl.col("evaluation_id").is_in([item.id for item in config.evaluations])
-    chosen = scores.filter(wanted).join(complete, on=MEASUREMENT, how="semi")
+    wanted = pl.col("evaluation_id").is_in([item.id for item in tested(config.evaluations)])
+    chosen = tables.scores.filter(wanted).join(complete, on=MEASUREMENT, how="semi")
     keys = set(chosen.select("unit_id", "step", "evaluation_id").iter_rows())
     units = chosen["unit_id"].unique().sort().to_list()
-    latest = store.latest_grades(units)
+    latest = tables.store.latest_grades(units)
     for unit in units:
-        record = store.graded(unit, latest)
+        record = tables.store.graded(unit, latest)
         for result in record.evaluations:
             if (unit, result.step, result.evaluation_id) in keys:
                 yield calibration.answers(record.trial_id, result)
@@ -117,7 +115,7 @@ def warnings(config: Launch, axes: list[str], seeds: pl.DataFrame, answers: pl.D
     """What a reader should know about how the numbers came about."""
     from analysis import draw
 
-    notes = draw.warnings(summarise(seeds, axes, default_rng(0)), seeds, axes)
+    notes = draw.warnings(axes, seeds)
     if lost := int((seeds["outcome"] != Outcome.scored.value).sum()):
         notes.append(f"{lost} of {len(seeds)} measurements are missing: diverged, failed or not made yet")
     for (temperature,), sampled in answers.sort("temperature").group_by("temperature", maintain_order=True):
@@ -133,9 +131,7 @@ def save(
     config: Launch, store: Store, answers: pl.DataFrame, numbers: pl.DataFrame, seeds: pl.DataFrame, notes: list[str]
 ) -> list[Path]:
     """Save the diagram, and as CSV what it shows, the table and its seeds."""
-    from matplotlib.figure import Figure as Page
-
-    from analysis import draw, reliability
+    from analysis import charts, draw, reliability
 
     scored = seeds.drop_nulls("ece")
     temperature = next(at for at in config.eval.temperatures if at in scored["temperature"])
@@ -146,14 +142,13 @@ def save(
     models, asked = seeds["model"].unique(), len(expand.trials(config))
     who = style.line(models[0]) if len(models) == 1 else f"{len(models)} models"
     of = f"{trained} trials" if trained == asked else f"{trained} of {asked} trials"
-    title = f"{who} before and after entropy minimisation, {of}"
     pooled = f"answers of all trials and benchmarks pooled, sampled at temperature {temperature:g}"
-    with style.paper():
-        page = Page(figsize=(style.WIDTH_INCHES, 4.5))
-        reliability.draw(page, bins)
-        page.suptitle("\n".join([title, pooled, *notes]), x=0.02, ha="left")
-        paths = draw.save(store, f"{config.sweep.name}-calibration", page, numbers, seeds)
-    return [*paths, store.save_figure(f"{config.sweep.name}-calibration-bins.csv", bins.write_csv().encode())]
+    subtitle = [pooled, *(f"warning: {note}" for note in notes)]
+    title = charts.alt.Title(f"{who} before and after entropy minimisation, {of}", subtitle=subtitle)
+    rows = reliability.shown(bins)
+    spec = draw.filled(reliability.draw(rows).properties(title=title).to_dict(), {"bins": rows})
+    tables = {"": numbers, "-seeds": seeds, "-bins": bins}
+    return draw.write(store, f"{config.sweep.name}-calibration", spec, tables)
 
 
 def printed(axes: list[str], numbers: pl.DataFrame) -> Table:

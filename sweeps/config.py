@@ -7,7 +7,7 @@ from enum import Enum
 
 from omegaconf import MISSING, DictConfig
 
-from analysis.load import Headline
+from analysis.seeds import Headline, tested
 from em.cli import inputs
 from em.cli.compose import Root
 from em.cli.overrides import choices, parse
@@ -197,7 +197,7 @@ class Launch(Config):
         require(temperature in temperatures, "sweep.figures.temperature", temperature, remedy)
         last = {max(variant.config.eval.steps) for variant in self.variants}
         step = last.pop() if step is None and len(last) == 1 else step
-        return Headline(step, [item for item in self.evaluations if item.temperature == temperature])
+        return Headline(step, tested([item for item in self.evaluations if item.temperature == temperature]))
 
     @property
     def project(self) -> str:

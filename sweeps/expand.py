@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis import load
+from analysis import seeds as wanted
 from em.cli.inputs import resolve_trial
 from em.trial.fields import parts_of, typed_value, with_value
 from em.trial.trial import Trial
@@ -19,7 +19,7 @@ from sweeps.config import Launch, Variant
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of the axes' values, and its trials, one a seed."""
+    """One combination of the axes' values, and its trials, one a seed; a model as it is has one, without seeds."""
 
     values: dict[str, object]  # by axis: the value of a field, the name of a group's choice
     trials: list[Trial]
@@ -56,10 +56,12 @@ def expanded(launch: Launch) -> list[Cell]:
             typed[name] = known[at]
             config = with_value(config, name, known[at])
         first = resolve_trial(config).trial.with_seed(seeds[0])
+        is_trained = any(variant.config.eval.steps)
+        first = first if is_trained else first.base
         if first.id not in made:
             made.add(first.id)
             shown = {name: plain(value_of(name, launch, variant, typed)) for name in varied}
-            trials = [first, *map(first.with_seed, seeds[1:])]
+            trials = [first, *map(first.with_seed, seeds[1:])] if is_trained else [first]
             by_variant[place].append(Cell(shown, trials, variant.config.eval.steps))
     return list(chain.from_iterable(by_variant))
 
@@ -77,9 +79,16 @@ def plain(value: object) -> object:
     return value.value if isinstance(value, Enum) else value
 
 
+def by_turn(launch: Launch) -> list[tuple[Cell, Trial]]:
+    """The trials of a sweep and their cells, seed by seed: every cell has its first seed before any has its second."""
+    shown = cells(launch)
+    turns = range(len(launch.seeds))
+    return [(cell, cell.trials[turn]) for turn in turns for cell in shown if turn < len(cell.trials)]
+
+
 def trials(launch: Launch) -> list[Trial]:
-    """The trials of a sweep, each once, seed by seed: every cell has its first seed before any has its second."""
-    return [trial for of_seed in zip(*(cell.trials for cell in cells(launch)), strict=True) for trial in of_seed]
+    """The trials of a sweep, each once, in the order of work; models as they are among them."""
+    return [trial for _, trial in by_turn(launch)]
 
 
 def units(launch: Launch) -> list[Unit]:
@@ -95,7 +104,7 @@ def units(launch: Launch) -> list[Unit]:
 
 
 def frame(launch: Launch) -> pl.DataFrame:
-    """What the sweep wants, as `analysis.load.cells` has it: a row for each trial, in the order of work."""
-    shown, seeds = cells(launch), len(launch.seeds)
-    axes = {name: [cell.values[name] for cell in shown] * seeds for name in launch.sweep.varied}
-    return load.cells(trials(launch), axes, [max(cell.steps) for cell in shown] * seeds)
+    """What the sweep wants, as `analysis.seeds.cells` has it: a row for each trial, in the order of work."""
+    shown = by_turn(launch)
+    axes = {name: [cell.values[name] for cell, _ in shown] for name in launch.sweep.varied}
+    return wanted.cells([trial for _, trial in shown], axes, [max(cell.steps) for cell, _ in shown])

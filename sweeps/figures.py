@@ -52,15 +52,19 @@ def listing(config: Launch, drawn: Mapping[str, Sequence[Path]], store: Store) -
     for part in config.sweeps:
         units = expand.units(part)
         missing = len(missing_units(units, records))
-        command = shlex.join([".venv/bin/python", "-m", "sweeps", *part.words])
         pictures = [path.name for path in drawn.get(part.sweep.name, []) if path.suffix == ".png"]
         table.add_row(
             part.sweep.name,
             f"{len(units) - missing:,} of {len(units):,}",
             " ".join(pictures) or "-",
-            f"{missing:,}: {command}" if missing else "-",
+            f"{missing:,}: {command(part)}" if missing else "-",
         )
     return table
+
+
+def command(part: Launch) -> str:
+    """The words of a shell that record what a sweep lacks."""
+    return shlex.join([".venv/bin/python", "-m", "sweeps", *part.words])
 
 
 def check_all(config: Launch) -> None:
@@ -76,7 +80,7 @@ def draw(config: Launch, cells: pl.DataFrame, store: Store, console: Console) ->
         return []
     from analysis.draw import draw_figures
 
-    return [path for drawn in draw_figures(store, shown, cells, console) for path in drawn.paths]
+    return draw_figures(store, shown, cells, console)
 
 
 def check(config: Launch, cells: pl.DataFrame) -> None:

@@ -59,6 +59,17 @@ class FigureConfig:
             require_file_name("sweep.figures.name", self.name)
 
 
+@dataclass(kw_only=True)
+class TableConfig:
+    """The table of the sweep: a block of rows for each of its cells (analysis/table)."""
+
+    paper: int | None = None  # which of the paper's tables stands beside it, 1 or 2; 0: neither; None: no table
+    temperature: float | None = None  # of eval.temperatures; None: the first
+
+    def __post_init__(self) -> None:
+        require(self.paper in (None, 0, 1, 2), "sweep.table.paper", self.paper, "must be 1 or 2, or 0 (neither)")
+
+
 @dataclass(frozen=True)
 class Point:
     """A combination of values: one cell of the sweep."""
@@ -81,6 +92,7 @@ class Sweep:
     depends: list[Dependence] = field(default_factory=list)
     union: list[str] = field(default_factory=list)  # other sweeps: all that they want, each with its own figures
     figures: list[FigureConfig] | None = None  # None: the score against the axes, where these are one or two
+    table: TableConfig = field(default_factory=TableConfig)
     seeds: int = 16  # of every cell, from `seed` on
     max_attempts: int = 3  # after so many failed attempts a trial is given up
 

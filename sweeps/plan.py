@@ -80,7 +80,7 @@ def describe(launch: Launch, planned: Plan, store: Store) -> str:
     records, damaged = store.where("records"), store.where("damaged")
     lines = [
         shape(launch, len(planned.trials)),
-        *(f"  {shape(part, len(expand.trials(part)))}" for part in launch.parts),
+        *(f"  {shape(part, len(trained(part)))}" for part in launch.parts),
     ]
     lines += [] if launch.parts else [measurements(launch)]
     lines += [
@@ -105,28 +105,30 @@ def describe(launch: Launch, planned: Plan, store: Store) -> str:
 def shape(launch: Launch, trials: int) -> str:
     """How many trials a sweep is, and of what."""
     of = f"sweep {launch.sweep.name}: {trials:,} trial{'s' * (trials != 1)}"
-    if not launch.parts and not trained(launch):
-        bases = len({trial.base.id for trial in expand.trials(launch)})
-        return f"sweep {launch.sweep.name}: {bases} base model{'s' * (bases != 1)}, measured as they are"
     if launch.parts:
-        shared = sum(len(expand.trials(part)) for part in launch.parts if trained(part)) - trials
+        shared = sum(len(trained(part)) for part in launch.parts) - trials
         return f"{of}, the union of {len(launch.parts)} sweeps, which have {shared:,} in common"
+    cells = [cell for cell in expand.cells(launch) if any(cell.steps)]
+    bases = len(expand.cells(launch)) - len(cells)
+    as_they_are = f"{bases} base model{'s' * (bases != 1)}, measured as they are"
+    if not cells:
+        return f"sweep {launch.sweep.name}: {as_they_are}"
     seeds, axes = len(launch.seeds), launch.sweep.varied
-    values = {name: len({repr(cell.values[name]) for cell in expand.cells(launch)}) for name in axes}
-    of_seeds = f"{seeds} seed{'s' * (seeds > 1)}"
+    values = {name: len({repr(cell.values[name]) for cell in cells}) for name in axes}
+    of_seeds, more = f"{seeds} seed{'s' * (seeds > 1)}", f", and {as_they_are}" if bases else ""
     if math.prod(values.values()) * seeds == trials:
-        return f"{of} ({' x '.join([*(f'{count} {name}' for name, count in values.items()), of_seeds])})"
-    return f"{of} ({len(expand.cells(launch))} cells of {', '.join(axes)} x {of_seeds})"
+        return f"{of} ({' x '.join([*(f'{count} {name}' for name, count in values.items()), of_seeds])}){more}"
+    return f"{of} ({len(cells)} cells of {', '.join(axes)} x {of_seeds}){more}"
 
 
-def trained(launch: Launch) -> bool:
-    """Whether a sweep trains anything: one may measure base models alone."""
-    return any(step for cell in expand.cells(launch) for step in cell.steps)
+def trained(launch: Launch) -> list[Trial]:
+    """The trials that a sweep trains, each once; the rest are models that it measures as they are."""
+    return [trial for trial in expand.trials(launch) if not trial.is_base]
 
 
 def overlaps(launch: Launch) -> list[str]:
     """Which sweeps of a union have trials in common: `temperature: 128 with grid, 16 with lr, steps`."""
-    ids = {part.sweep.name: {trial.id for trial in expand.trials(part)} for part in launch.parts if trained(part)}
+    ids = {part.sweep.name: {trial.id for trial in trained(part)} for part in launch.parts}
     lines = []
     for name, own in ids.items():
         with_others: dict[int, list[str]] = {}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from analysis import load
+from analysis.seeds import base_score, seeds
+from analysis.tables import Tables, of_trials, trial_of
 from em.cli.command import terminal
 from em.errors import InputError
 from em.store import Store
@@ -20,7 +21,7 @@ from sweeps.plan import Plan, compare
 class Standing:
     plan: Plan
     parts: list[tuple["Observer", pl.DataFrame]]  # the sweeps of a union, and their seeds
-    seeds: pl.DataFrame  # one row for each wanted trial, made by `analysis.load.seeds`; of a union of all its sweeps
+    seeds: pl.DataFrame  # one row for each wanted trial, made by `analysis.seeds.seeds`; of a union of all its sweeps
     base: float | None  # score of the untrained model; None: there are several, or it is not measured
     diverged: int  # trials
     failed: int  # attempts
@@ -60,25 +61,23 @@ class Observer:
 
     def count(self, attempts: Counter[str]) -> Standing:
         stored, damaged = self.store.records()
-        records = load.of_trials(stored, self.trial_ids)
-        failed = [trial for unit in attempts.elements() if (trial := unit.partition("-")[0]) in self.trial_ids]
-        diverged = load.diverged(records)
-        scores = load.scores(records)
-        parts = [(part, part.seeds(scores, diverged, failed)) for part in self.parts]
-        common = ["trial_id", "base_id", "base_score", "score", "outcome"]
-        together = [seeds.select(common) for _, seeds in parts]
-        seeds = pl.concat(together) if together else self.seeds(scores, diverged, failed)
+        failed = {unit: number for unit, number in attempts.items() if trial_of(unit) in self.trial_ids}
+        tables = Tables(self.store, of_trials(stored, self.trial_ids), failed)
+        parts = [(part, part.seeds(tables)) for part in self.parts]
+        common = ["trial_id", "base_id", "temperature", "base_score", "score", "outcome"]
+        together = [own.select(common) for _, own in parts]
+        own = pl.concat(together) if together else self.seeds(tables)
         return Standing(
             plan=compare(self.units, stored, attempts, damaged, self.config.sweep.max_attempts),
             parts=parts,
-            seeds=seeds,
-            base=load.base_score(seeds),
-            diverged=len(diverged),
-            failed=len(failed),
+            seeds=own,
+            base=base_score(own),
+            diverged=len(tables.diverged),
+            failed=sum(failed.values()),
         )
 
-    def seeds(self, scores: pl.DataFrame, diverged: set[str], failed: list[str]) -> pl.DataFrame:
-        return load.seeds(self.wanted, scores, self.headline, diverged, set(failed))
+    def seeds(self, tables: Tables) -> pl.DataFrame:
+        return seeds(self.wanted, tables, self.headline)
 
     def launches(self) -> list[Notice]:
         """The launches of the sweep that are live, else the last one."""

@@ -22,7 +22,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from analysis.load import Outcome
+from analysis.seeds import Outcome
 from em.cli.command import run_command, terminal
 from sweeps.board import Notice
 from sweeps.config import compose_launch

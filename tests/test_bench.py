@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from bench import references
-from bench.processes import cpu_seconds, resident_mib, seconds_until
+from bench.processes import cpu_seconds, resident_mib, seconds_and_peak_mib, seconds_until
 from bench.references import Reading, Reference, beside
 from bench.rows import Row, at_least, at_most, at_most_times, report
 
@@ -78,6 +78,15 @@ def test_a_command_is_timed_until_a_condition_and_watched_to_its_end(tmp_path):
     assert seconds_until((tmp_path / "here").exists, sys.executable, "-c", write) > 0
     with pytest.raises(AssertionError):
         seconds_until(lambda: False, sys.executable, "-c", "raise SystemExit(3)")
+
+
+def test_the_most_memory_of_a_command_is_seen_also_where_it_is_free_again():
+    hold = "import time; held = bytearray(200 << 20); del held; time.sleep(0.3)"
+    seconds, peak_mib = seconds_and_peak_mib(sys.executable, "-c", hold)
+    assert seconds > 0
+    assert 200 < peak_mib < 300
+    with pytest.raises(AssertionError):
+        seconds_and_peak_mib(sys.executable, "-c", "raise SystemExit(3)")
 
 
 def test_a_process_is_seen_from_outside():

@@ -22,7 +22,7 @@ from tests.processes import finished, started, wait_for
 from tests.test_real_input import qwen2_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/design.md", "docs/extending.md", "docs/grading.md", "docs/sweeps.md")
+PAGES = ("README.md", "docs/analysis.md", "docs/design.md", "docs/extending.md", "docs/grading.md", "docs/sweeps.md")
 COMMAND = re.compile(r"(?:\$ )?((?:make|\.venv/bin/\S+) .*)")
 SMALLER = [  # file of the copy, pattern, replacement
     ("conf/model/tiny.yaml", r"pretrain: \{\}", "pretrain: {steps: 30}"),
@@ -43,6 +43,7 @@ FILLED = [  # what stands for something else in a command; {…} are known once 
     (r"eval\.data=FOLDER", "eval.data=problems"),
     (r"model\.path=FOLDER", "model.path=moved"),
     (r"TRIAL_ID", "{trial}"),
+    (r"TRIAL=\.\.\.", "TRIAL={trial}"),
     (r"A=\.\.\. B=\.\.\.", "A={trial} B={base}"),
     (r"make first ARGS=\.\.\.", 'make first ARGS="sweep.seeds=2"'),
     (r"prompts\.path=\.\.\.", "prompts.path=one_shot_prompt.jsonl"),
@@ -54,6 +55,7 @@ NOT_RUN = {  # pattern: why, and what is run in its place
     r"make (test|test-slow)$": ("would run this test", "make -n {target}"),
     r"make (bench\S*)$": ("takes minutes, and has tests of its own", "make -n {target}"),
     r"make chaos$": ("takes minutes, and has tests of its own", "make -n chaos"),
+    r"make notebook": ("opens a browser", "make -n {target}"),
     r"make calibration": ("needs answers of a model", "make -n calibration"),
     r"make wandb-sync": ("needs W&B", "make -n wandb-sync"),
     r"make wandb-dashboard": ("needs W&B", "make -n wandb-dashboard"),
@@ -132,7 +134,7 @@ def filled(command: str, ids: Mapping[str, str]) -> str:
 
 
 def test_there_are_as_many_commands_as_we_think():
-    assert [len(commands(page)) for page in PAGES] == [60, 0, 6, 0, 10]
+    assert [len(commands(page)) for page in PAGES] == [70, 2, 0, 6, 0, 15]
 
 
 def documented() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "matplotlib", "scipy"]
+HEAVY = ["torch", "vllm", "ray", "transformers", "accelerate", "wandb", "altair", "vl_convert", "scipy"]
 LIGHT = [
     *(
         "em.trial.config",
@@ -85,7 +85,7 @@ def test_importing_a_module_sets_no_environment_variable_and_loads_no_engine():
     names = [name for name in modules("em") if not name.endswith("__main__")]
     assert {"em.train.trainer", "em.rollout.vllm", "em.quiet"} <= set(names)
     loaded, changed = probe(names)
-    assert not tops(loaded) & {"vllm", "ray", "wandb", "matplotlib"}
+    assert not tops(loaded) & {"vllm", "ray", "wandb", "altair"}
     assert set(changed) <= BY_LIBRARIES
 
 

@@ -3,24 +3,27 @@
 B base models.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 from numpy.random import Generator
 
 from analysis import gain, style
 from analysis.figures import Figure, require_axes
+from analysis.seeds import AVERAGE, tested
 from analysis.summary import summarise
+from analysis.tables import Tables
 from em.errors import InputError, require
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Page
+    from analysis.charts import Chart
 
-BESIDE = 1.12  # where the interval of the gain stands, EM being at 1
-OWN = ("own_temperature", "own_base_temperature", "own_base_score")  # of a base model, the same in all its seeds
+KEPT, LOSES, MEAN = "base model", "base model that loses", "mean, with the interval of its gain"
+LOOKS = {KEPT: style.SKY, LOSES: style.VERMILION, MEAN: style.BLUE}
+ENDS = ("base", "EM")
+WIDTH = 170
+
+BY_BENCHMARK = False
 
 
 def check(figure: Figure, cells: pl.DataFrame) -> None:
@@ -31,58 +34,77 @@ def check(figure: Figure, cells: pl.DataFrame) -> None:
         raise InputError(
             f"figure {figure.name}: {axis} varies more than the base model, of which gain draws a line each"
         )
-    chosen, reported = gain.divided(figure.measured)
+    both = [len(gain.validated(figure.measured)), len(tested(figure.measured))]
     remedy = "gain needs benchmarks of both kinds, benchmark=[tiny,validation]"
-    require(bool(chosen and reported), f"figure {figure.name}: splits", [len(chosen), len(reported)], remedy)
+    require(0 not in both and sum(both) == len(figure.measured), f"figure {figure.name}: splits", both, remedy)
 
 
-def scored(figure: Figure, seeds: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """With scores on test problems, and those at the best temperatures: columns as of `analysis.gain.compared`."""
-    return gain.compared(seeds, scores, figure.measured, figure.headline)
+def observed(figure: Figure, cells: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """Scores on test problems at the headline's temperature, and at the best ones: as of `analysis.gain.compared`."""
+    return gain.compared(cells, tables, figure.measured, figure.headline)
 
 
-def numbers(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
-    """One row per base model: the columns of `analysis.summary.summarise`, of scores at the headline's temperature.
-
-    `base_score`; `own_mean` and `own_base_score` at the best temperatures, these, and `own_gain`.
-    """
-    own = seeds.group_by(axes, maintain_order=True).agg(
-        pl.first("model"), pl.first("base_score"), pl.mean("own_score").alias("own_mean"), pl.first(*OWN)
+def numbers(figure: Figure, seeds: pl.DataFrame, rng: Generator) -> pl.DataFrame:
+    """The columns of `analysis.summary.summarise`, with `model` and `base_temperature`."""
+    named = seeds.group_by(figure.axes, maintain_order=True).agg(pl.first("model"))
+    own = seeds.group_by(*figure.axes, "metric", maintain_order=True).agg(pl.first("base_temperature"))
+    made = summarise(seeds, figure.axes, rng, figure.pool)
+    return made.join(named, on=figure.axes, maintain_order="left").join(
+        own, on=[*figure.axes, "metric"], maintain_order="left"
     )
-    own = own.with_columns(own_gain=pl.col("own_mean") - pl.col("own_base_score"))
-    return summarise(seeds, axes, rng).join(own, on=list(axes), maintain_order="left")
 
 
-def draw(page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> None:
-    """Two panels on one scale, in per cent.  A base model that lacks a score is left out."""
-    left, right = page.subplots(1, 2, sharey=True)
-    slopes(left, f"at temperature {figure.headline.temperature:g}", numbers, "base_score", "mean")
-    slopes(right, "each at its best temperature", numbers, "own_base_score", "own_mean")
-    low, high = right.get_ylim()
-    right.set_ylim(low, min(high, 101))  # an interval may go on beyond
-    left.set_ylabel(f"accuracy on test problems, %\n(EM: mean of {numbers['n'].max()} seeds)")
+def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
+    """Two panels on one scale.  A base model that lacks a score is left out."""
+    from analysis.charts import alt
+
+    panels = [(AVERAGE, f"at temperature {figure.headline.temperature:g}"), (gain.OWN, gain.OWN)]
+    made = [panel(numbers.filter(pl.col("metric") == metric), metric, name) for metric, name in panels]
+    return alt.hconcat(*made, spacing=24).resolve_scale(y="shared")
 
 
-def slopes(ax: "Axes", name: str, numbers: pl.DataFrame, base: str, trained: str) -> None:
+def panel(numbers: pl.DataFrame, metric: str, name: str) -> "Chart":
     """A line for each base model, with the names of those that lose; the mean, and beside it the interval of its gain.
 
     In the title the gain in points, with its interval over base models, and how many lose.
     """
-    shown = numbers.drop_nulls([base, trained])
-    base_B, trained_B = (100 * shown[column].to_numpy() for column in (base, trained))
-    for model, before, after in zip(shown["model"], base_B, trained_B, strict=True):
-        loses = after < before
-        colour, label = (style.VERMILION, "base model that loses") if loses else (style.SKY, "base model")
-        ax.plot([0, 1], [before, after], "o-", color=colour, linewidth=1, markersize=3, zorder=2 + loses, label=label)
-        if loses:
-            ax.annotate(model, (BESIDE, after), (5, 0), textcoords="offset points", va="center", color=colour)
-    gains = gain.over_models(trained_B - base_B)
-    start, end = (float(np.mean(scores_B)) for scores_B in (base_B, trained_B))
-    error = [[gains.mean - gains.low], [gains.high - gains.mean]]
-    ax.plot([0, 1], [start, end], "o-", color=style.BLUE, linewidth=2, markersize=4, zorder=5, label="mean")
-    look = {"color": style.BLUE, "markersize": 4, "linewidth": 1.2, "capsize": 3}
-    ax.errorbar(BESIDE, end, error, fmt="o", zorder=5, label="95% interval of its gain", **look)
-    said = f"{gains.mean:+.1f} points ({gains.low:.1f} to {gains.high:.1f}), {gains.losing} of {gains.models} lose"
-    ax.set_title(f"{name}\n{said}", fontsize=8.5)
-    ax.set_xticks([0, 1], ["base", "EM"])
-    ax.set_xlim(-0.15, 1.5)
+    from analysis import charts
+    from analysis.charts import alt
+
+    shown = numbers.drop_nulls(["base", "mean"])
+    y = alt.Y("score:Q", title="accuracy on test problems", axis=charts.PERCENT, scale=alt.Scale(zero=False))
+    x = alt.X("at:N", title=None, axis=alt.Axis(labelAngle=0), scale=alt.Scale(padding=0.4, domain=list(ENDS)))
+    colour = charts.legend(LOOKS)
+    rows = charts.numbers(f"datum.metric == '{metric}' && isValid(datum.base) && isValid(datum.mean)")
+    loses = f"datum.mean < datum.base ? '{LOSES}' : '{KEPT}'"
+    ends = rows.transform_calculate(called=loses, EM="datum.mean").transform_fold([*ENDS], ["at", "score"])
+    look = {"point": {"size": 14, "filled": True}, "strokeWidth": 1}
+    tips = [
+        alt.Tooltip("model:N"),
+        alt.Tooltip("score:Q", format=".1%"),
+        alt.Tooltip("temperature:Q"),
+        alt.Tooltip("n:Q"),
+    ]
+    lines = ends.mark_line(**look).encode(x, y, colour, alt.Detail("model:N"), tooltip=tips)
+    names = ends.transform_filter("datum.at == 'EM' && datum.mean < datum.base")
+    names = names.mark_text(align="left", dx=6, fontSize=8).encode(x, y, colour, text="model:N")
+    mean = charts.called(ends.transform_aggregate(score="mean(score)", groupby=["at"]), MEAN)
+    mean = mean.mark_line(point={"size": 34, "filled": True}, strokeWidth=2.2).encode(x, y, colour)
+    said, edges = summed(shown)
+    interval = alt.Chart(alt.InlineData(edges)).mark_rule(color=style.BLUE, strokeWidth=1.4, xOffset=9)
+    interval = interval.encode(x, alt.Y("low:Q"), alt.Y2("high:Q"))
+    title = alt.Title([name, said], fontSize=9, offset=6)
+    return alt.layer(lines, names, mean, interval).properties(width=WIDTH, title=title)
+
+
+def summed(shown: pl.DataFrame) -> tuple[str, list[dict[str, float | str]]]:
+    """The gain over these base models in words, and where its interval stands beside their mean: of one, nowhere."""
+    if shown.is_empty():
+        return "no base model has both scores", []
+    gains = gain.over_models(100 * shown["gain"].to_numpy())
+    points, lose = f"{gains.mean:+.1f} points", f"{gains.losing} of {gains.models} lose"
+    if gains.models == 1:
+        return f"{points}, {lose}", []
+    start = float(shown["base"].to_numpy().mean())
+    edges = {"at": "EM", "low": start + gains.low / 100, "high": start + gains.high / 100}
+    return f"{points} ({gains.low:.1f} to {gains.high:.1f}), {lose}", [edges]

@@ -1,32 +1,22 @@
-"""Score against two axes: each cell coloured by its mean, with the numbers of its seeds written in it.
+"""Score against two axes: each cell coloured by its mean, with the numbers of its seeds written in it."""
 
-X columns, Y rows, C what the colours have to cover.
-"""
+import json
+from typing import TYPE_CHECKING
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 import polars as pl
-from numpy.random import Generator
-from numpy.typing import ArrayLike
 
 from analysis import style
 from analysis.figures import Figure, require_axes
-from analysis.load import base_score
-from analysis.summary import LOST, summarise
+from analysis.summary import LOST
 from em.errors import InputError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Page
+    from analysis.charts import Chart
 
-COLOURS = "viridis"  # even steps to the eye, also to a colour-blind one
-CELL_INCHES = 0.6
-MARGIN_INCHES = 1.6  # for all that is around the cells
-ON_HATCHES = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-ROOM = 64  # characters below the columns; names that need more are slanted
-KEY = "n: trials with a score;  w: width of the 95% interval of their mean, in points"
+COLOURS = "viridis"  # even steps to the eye, also to a colour-blind one, and in grey
+CELL = 42  # points, of its sides
+LETTERS = 9  # that fit below a cell; longer words are slanted
+KEY = "n: trials with a score;  w: width of the band, in points"
 
 
 def check(figure: Figure, cells: pl.DataFrame) -> None:
@@ -37,76 +27,51 @@ def check(figure: Figure, cells: pl.DataFrame) -> None:
             raise InputError(f"{axis}={cells[axis][0].to_list()}: a heat map needs numbers or words on its axes")
 
 
-def numbers(seeds: pl.DataFrame, axes: Sequence[str], rng: Generator) -> pl.DataFrame:
-    """One row per cell, columns as of `analysis.summary.summarise`, and `width` of the interval: high minus low."""
-    return summarise(seeds, axes, rng).with_columns(width=pl.col("high") - pl.col("low"))
+def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
+    """The first axis from left to right, the second upwards.  Cells without a score are empty, with what was lost."""
+    from analysis import charts
+    from analysis.charts import alt
+
+    across, up = (numbers[axis].unique().sort().to_list() for axis in figure.axes)
+    slanted = max(len(style.written(figure.axes[0], value)) for value in across) > LETTERS
+    x, y = (
+        alt.Axis(title=style.label(axis), labelExpr=words(axis, values), domain=False, ticks=False, labelAngle=angle)
+        for axis, values, angle in zip(figure.axes, (across, up), (-30 if slanted else 0, 0), strict=True)
+    )
+    place = {
+        "x": alt.X(f"{charts.field(figure.axes[0])}:O", axis=x, scale=alt.Scale(domain=across)),
+        "y": alt.Y(f"{charts.field(figure.axes[1])}:O", axis=y, scale=alt.Scale(domain=up[::-1])),
+    }
+    title = ["accuracy", *f"({figure.headline.label})".splitlines()]
+    legend = alt.Legend(title=title, orient="right", format="~%", gradientLength=CELL * min(len(up), 5))
+    colour = alt.Color("centre:Q", scale=alt.Scale(scheme=COLOURS, nice=False, zero=False), legend=legend)
+    shown = charts.numbers().transform_calculate(
+        width="isValid(datum.upper) ? 'w ' + format(100 * (datum.upper - datum.lower), '.1f') : ''",
+        counted="'n ' + datum.n",
+        percent="isValid(datum.centre) ? format(100 * datum.centre, '.1f') : ''",
+        lost=" + ".join(f"(datum.{name} ? datum.{name} + ' {name}\\n' : '')" for name in LOST),
+    )
+    # black or white, whichever stands out more: at least 4.5 to 1 (WCAG 2.1)
+    is_light = "luminance(scale('color', datum.centre)) > 0.179"
+    bright = alt.condition(is_light, alt.value("black"), alt.value("white"))
+    filled, empty = (shown.transform_filter(f"{which}isValid(datum.centre)") for which in ("", "!"))
+    texts = [("percent", -12, 9.5), ("counted", -3, 6.5), ("width", 3.5, 6.5)]
+    lost = {"fontSize": 5.5, "lineBreak": "\n", "lineHeight": 6}
+    cells = filled.mark_rect(stroke="white", strokeWidth=1.2)
+    return alt.layer(
+        cells.encode(**place, color=colour, tooltip=charts.tips(figure.axes)),
+        empty.mark_rect(style="gap", cornerRadius=2).encode(**place),
+        *(
+            filled.mark_text(dy=dy, fontSize=size).encode(**place, text=f"{name}:N", color=bright)
+            for name, dy, size in texts
+        ),
+        filled.mark_text(dy=10, **lost).encode(**place, text="lost:N", color=bright),
+        empty.mark_text(dy=-6, style="ink", **lost).encode(**place, text="lost:N"),
+        charts.base_in_words(),
+    ).properties(width=CELL * len(across), height=CELL * len(up))
 
 
-def draw(page: "Page", figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> None:
-    """The first axis from left to right, the second upwards; in per cent.  Cells without a score are hatched."""
-    x_axis, y_axis = figure.axes
-    columns, rows = (numbers[axis].unique().sort().to_list() for axis in figure.axes)
-    mean_YX = np.full([len(rows), len(columns)], np.nan)
-    for row in numbers.drop_nulls("mean").iter_rows(named=True):
-        mean_YX[rows.index(row[y_axis]), columns.index(row[x_axis])] = 100 * row["mean"]
-
-    base = base_score(seeds)
-    scale_C = np.append(mean_YX, [] if base is None else 100 * base)
-    low, high = np.nanmin(scale_C), np.nanmax(scale_C)
-
-    width = max(style.WIDTH_INCHES, MARGIN_INCHES + CELL_INCHES * len(columns))
-    page.set_size_inches(width, MARGIN_INCHES + CELL_INCHES * len(rows))
-    ax = page.subplots()
-    ax.patch.set(edgecolor=style.PALE, hatch="////", linewidth=0)
-    mesh = ax.pcolormesh(mean_YX, cmap=COLOURS, vmin=low, vmax=max(high, low + 1), edgecolors="white", linewidth=1.2)
-    for row in numbers.iter_rows(named=True):
-        place = columns.index(row[x_axis]) + 0.5, rows.index(row[y_axis]) + 0.5
-        write(ax, place, row, ink(mesh.to_rgba(100 * row["mean"])) if row["n"] else "black")
-    name_axes(ax, figure, columns, rows)
-    ax.plot([], [], " ", label=KEY)
-    bar = page.colorbar(mesh, ax=ax, label=f"accuracy, %\n({figure.headline.label})", aspect=25, pad=0.03)
-    bar.outline.set_visible(False)
-    if base is not None:
-        mark(bar.ax, 100 * base)
-
-
-def name_axes(ax: "Axes", figure: Figure, columns: Sequence[object], rows: Sequence[object]) -> None:
-    """A name below each column and beside each row, instead of scales."""
-    x_axis, y_axis = figure.axes
-    names = [style.written(x_axis, value) for value in columns]
-    slanted = max(map(len, names)) * len(names) > ROOM
-    turned = {"rotation": 30, "ha": "right"} if slanted else {}
-    ax.set_xticks(np.arange(len(columns)) + 0.5, names, rotation_mode="anchor", **turned)
-    ax.set_yticks(np.arange(len(rows)) + 0.5, [style.written(y_axis, value) for value in rows])
-    ax.set_xlabel(style.label(x_axis))
-    ax.set_ylabel(style.label(y_axis))
-    ax.tick_params(length=0)
-    ax.grid(visible=False)
-    ax.spines[:].set_visible(False)
-
-
-def mark(bar: "Axes", base: float) -> None:
-    """Where the base model is on the colour bar."""
-    beside = bar.get_yaxis_transform()
-    bar.plot(-0.25, base, ">", color=style.INK, markersize=4, clip_on=False, transform=beside)
-    bar.text(-0.75, base, f"base\n{base:.1f}", ha="right", va="center", fontsize=7, transform=beside)
-
-
-def write(ax: "Axes", place: tuple[float, float], row: Mapping[str, Any], colour: str) -> None:
-    """A cell's numbers: its mean in large, below it what it is the mean of."""
-    width = [] if row["width"] is None else [f"w {100 * row['width']:.1f}"]
-    lines = [f"n {row['n']}", *width, *(f"{row[name]} {name}" for name in LOST if row[name])]
-    look = {"color": colour, "ha": "center", "linespacing": 1.15}
-    if not row["n"]:
-        ax.text(*place, "\n".join(lines), va="center", fontsize=6.2, bbox=ON_HATCHES, **look)
-        return
-    top, points = 4.5 * len(lines), {"textcoords": "offset points"}
-    ax.annotate(f"{100 * row['mean']:.1f}", place, (0, top), va="center", fontsize=9, **points, **look)
-    ax.annotate("\n".join(lines), place, (0, top - 6), va="top", fontsize=6.2, **points, **look)
-
-
-def ink(colour: ArrayLike) -> str:
-    """Black or white, whichever stands out more on an RGB colour: at least 4.5 to 1 (WCAG 2.1, relative luminance)."""
-    rgb = np.asarray(colour)[:3]
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return "black" if linear @ [0.2126, 0.7152, 0.0722] > 0.179 else "white"
+def words(axis: str, values: list) -> str:
+    """An expression: a value as people write it."""
+    shown = [style.written(axis, value) for value in values]
+    return f"{json.dumps(shown)}[indexof({json.dumps(values)}, datum.value)]"

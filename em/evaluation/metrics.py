@@ -29,6 +29,18 @@ def pass_at_k(correct_PK: NDArray, k: int) -> float:
     return 1 - float(np.mean(all_wrong))
 
 
+def sampling_variance(correct_PK: NDArray) -> float:
+    """The variance of avg@K over draws of the answers to these same problems, unbiased; nan for a single answer each.
+
+    It is what is left between two measurements of one model; between two models there is what training made, too.
+    """
+    problems, samples = correct_PK.shape
+    if samples < 2:
+        return math.nan
+    share_P = correct_PK.mean(axis=1)
+    return float((share_P * (1 - share_P)).sum()) / (samples - 1) / problems**2
+
+
 def interval(*benchmarks_PK: NDArray) -> tuple[float, float]:
     """95% interval of the mean of the benchmarks' scores, each the mean over its problems; nan for a single problem."""
     variances = [np.var(b.mean(axis=1), ddof=1) / len(b) if len(b) > 1 else math.nan for b in benchmarks_PK]

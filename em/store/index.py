@@ -1,6 +1,6 @@
 """The index: the small columns of all records in a few files, so that thousands of records are read as one frame.
 
-    index/<random>.parquet     rows of up to some thousand records
+    index/2-<random>.parquet     rows of up to some thousand records; those of another VERSION are made again
 
 Only a cache: whoever commits records adds their rows, whoever reads adds the rows of records that have none yet, and a
 deleted index is made again from the records.  Never is a record in records/ changed or removed.
@@ -10,13 +10,17 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
+import numpy as np
 import polars as pl
 
+from em.evaluation.metrics import sampling_variance
 from em.store.files import Files
 from em.store.record import EvaluationResult, Record
 from em.store.schema import DamagedError, parquet, read, schema_of
 
-LARGE = ("trial", "evaluations_config", "measurements", "error", "log", "prompts", "rollouts", "seconds")
+VERSION = 2  # of the columns
+PREFIX = f"index/{VERSION}-"
+LARGE = ("evaluations_config", "measurements", "error", "log", "prompts", "rollouts", "seconds")
 LARGE_OF_EVALUATIONS = (
     *("correct", "paper_rules", "grading_errors", "extracted", "lengths", "truncated", "texts"),
     *("entropies", "probabilities", "position_tokens", "position_entropies", "distributions"),
@@ -25,6 +29,7 @@ PARTS = 64  # files, above which a reader unites them
 ROWS = 64  # records without a row, from which on a reader writes their rows down
 
 EVALUATION = {name: kind for name, kind in schema_of(EvaluationResult).items() if name not in LARGE_OF_EVALUATIONS}
+EVALUATION |= {"variance": pl.Float64()}  # of the accuracy, by em.evaluation.metrics.sampling_variance
 SCHEMA = {
     name: pl.List(pl.Struct(EVALUATION)) if name == "evaluations" else kind
     for name, kind in schema_of(Record).items()
@@ -34,12 +39,34 @@ SCHEMA = {
 
 def rows_of(records: pl.DataFrame) -> pl.DataFrame:
     """The rows of the index for whole records."""
-    measured = pl.struct(pl.element().struct.field(name) for name in EVALUATION)
-    return records.select(list(SCHEMA)).with_columns(pl.col("evaluations").list.eval(measured))
+    flat = flat_of(records.select("unit_id", "evaluations"))
+    own = records.select(name for name in SCHEMA if name != "evaluations")
+    return with_evaluations(own, flat.with_columns(variance=variances(flat)))
+
+
+def flat_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """A row for each evaluation."""
+    return rows.filter(pl.col("evaluations").list.len() > 0).explode("evaluations").unnest("evaluations")
+
+
+def with_evaluations(rows: pl.DataFrame, flat: pl.DataFrame) -> pl.DataFrame:
+    united = flat.group_by("unit_id", maintain_order=True).agg(evaluations=pl.struct(list(EVALUATION)))
+    with_them = rows.join(united, on="unit_id", how="left", maintain_order="left")
+    return with_them.with_columns(pl.col("evaluations").fill_null([])).select(list(SCHEMA)).cast(pl.Schema(SCHEMA))
+
+
+def variances(graded: pl.DataFrame) -> pl.Series:
+    """Of the accuracies of evaluations whose answers are `correct`, problem by problem; null where it is not known."""
+    known = graded.select(pl.col("correct").list.eval(pl.element().fill_null(value=False)), "samples")
+    found = [
+        sampling_variance(np.array(correct, float).reshape(-1, samples)) if len(correct) % samples == 0 else None
+        for correct, samples in known.iter_rows()
+    ]
+    return pl.Series(found, dtype=pl.Float64).fill_nan(None)
 
 
 def write(files: Files, frames: Sequence[pl.DataFrame]) -> None:
-    files.replace(f"index/{uuid.uuid4().hex}.parquet", parquet(pl.concat(frames)))
+    files.replace(f"{PREFIX}{uuid.uuid4().hex}.parquet", parquet(pl.concat(frames)))
 
 
 def rows(
@@ -48,7 +75,7 @@ def rows(
     """One row for each recorded unit, with the columns of SCHEMA; and the units whose record is damaged."""
     parts = [f"index/{name}" for name in files.list("index")]
     frames = []
-    for part in parts:
+    for part in filter(lambda part: part.startswith(PREFIX), parts):
         with suppress(DamagedError, FileNotFoundError):  # or united meanwhile: its records are read again
             frames.append(read(files.read(part), SCHEMA, files.where(part)))
     known = pl.concat([pl.DataFrame(schema=SCHEMA), *frames]).unique("unit_id", keep="any")
@@ -74,11 +101,12 @@ def regraded(rows: pl.DataFrame, regrades: pl.LazyFrame) -> pl.DataFrame:
     """`rows` with the numbers of the latest grading of each measurement."""
     key = ["unit_id", "attempt_id", "step", "evaluation_id"]
     numbers = [name for name in EVALUATION if name in regrades.collect_schema() and name not in key]
-    latest = regrades.select(*key, "graded", *numbers).sort("graded").unique(key, keep="last").drop("graded").collect()
+    latest = regrades.select(*key, "graded", "correct", *numbers).sort("graded")
+    latest = latest.unique(key, keep="last").drop("graded").collect()
     if latest.is_empty():
         return rows
     attempt = pl.col("provenance").struct.field("attempt_id")
-    measured = rows.filter(pl.col("evaluations").list.len() > 0).select("unit_id", attempt, "evaluations")
-    flat = measured.explode("evaluations").unnest("evaluations").update(latest, on=key)
-    united = flat.group_by("unit_id").agg(evaluations=pl.struct(list(EVALUATION)))
-    return rows.update(united, on="unit_id")
+    flat = flat_of(rows.select("unit_id", attempt, "evaluations"))
+    again = latest.join(flat.select(*key, "samples"), on=key)
+    again = again.with_columns(variance=variances(again)).drop("correct", "samples")
+    return with_evaluations(rows.drop("evaluations"), flat.update(again, on=key, include_nulls=False))

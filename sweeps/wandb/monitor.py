@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from analysis.load import Outcome
+from analysis.seeds import Outcome
 from sweeps.board import Notice
 from sweeps.status import snapshot_of
 from sweeps.wandb.folder import Folder, generation_of

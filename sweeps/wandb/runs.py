@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from analysis.load import Outcome
+from analysis.seeds import Outcome
 from em.errors import require
 from em.store.record import Status, to_json
 from sweeps.wandb.values import History, histories, statistics, values

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from analysis import load
+from analysis.seeds import measured
 from em.trial.evaluation import Evaluation
 
 STATISTICS = ("mean", "std", "q10", "q90", "n")
@@ -24,14 +24,15 @@ def word(text: str) -> str:
 def values(records: pl.DataFrame, scores: pl.DataFrame, evaluations: Sequence[Evaluation]) -> pl.DataFrame:
     """One row per (trial_id, step, name): `value`.  Metrics of step s are of the step itself, scores of after it.
 
-    `scores` are of these evaluations, as of `analysis.load.scores`.  A trial's metrics are those of its longest record.
+    `scores` are of these evaluations (`analysis.tables.SCORES`).  A trial's metrics are those of its longest record.
     """
     recorded = longest(records)
     steps = recorded.select("trial_id", "steps").explode("steps").unnest("steps")
     own = recorded.select("trial_id", "metrics").explode("metrics").drop_nulls().unnest("metrics")
     metrics = steps.unpivot(index=["trial_id", "step"], variable_name="name").cast({"value": pl.Float64})
-    place, headlines = ("trial_id", "step", "temperature"), load.headlines(scores, evaluations)
-    measured = pl.concat(
+    place = ("trial_id", "step", "temperature")
+    headlines = measured(scores, evaluations)
+    named = pl.concat(
         [
             scores.select(*place, name="accuracy_" + pl.col("benchmark"), value="accuracy"),
             headlines.select(*place, name=pl.lit("score"), value="score"),
@@ -40,9 +41,9 @@ def values(records: pl.DataFrame, scores: pl.DataFrame, evaluations: Sequence[Ev
     suffixes = {item.temperature: f"_t{item.temperature:g}" for item in evaluations} | {evaluations[0].temperature: ""}
     suffix = pl.col("temperature").replace_strict(suffixes, default="", return_dtype=pl.String)
     name = (pl.col("name") + suffix).str.replace_all(r"\W", "_")
-    measured = measured.select("trial_id", "step", name, "value")
+    named = named.select("trial_id", "step", name, "value")
     of_method = own.select("trial_id", "step", pl.col("name").str.replace_all(r"\W", "_"), "value")
-    return pl.concat([metrics, of_method, measured]).drop_nulls("value").sort("trial_id", "step", maintain_order=True)
+    return pl.concat([metrics, of_method, named]).drop_nulls("value").sort("trial_id", "step", maintain_order=True)
 
 
 def longest(records: pl.DataFrame) -> pl.DataFrame:

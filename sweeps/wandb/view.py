@@ -10,7 +10,9 @@ from functools import cached_property
 
 import polars as pl
 
-from analysis import load
+from analysis.seeds import cells as wanted_cells
+from analysis.seeds import seeds
+from analysis.tables import of_trials, scores_of
 from em.store import Store
 from em.store.record import EvaluationResult, Status
 from em.store.schema import DamagedError
@@ -74,7 +76,7 @@ class View:
     cells: list[Cell]
     plan: Plan
     records: pl.DataFrame  # those that are shown: one row each, without answers and rollouts, provenance unfolded
-    scores: pl.DataFrame  # of the wanted steps and evaluations, as of `analysis.load.scores`
+    scores: pl.DataFrame  # of the wanted steps and evaluations, as of `analysis.tables.SCORES`
 
     @cached_property
     def done(self) -> dict[str, Cell]:
@@ -112,9 +114,16 @@ class View:
         """One row per trial, with score and outcome after the last step at the first temperature."""
         steps = {trial.id: max(cell.steps) for cell in expand.cells(self.config) for trial in cell.trials}
         trials = [trial for cell in self.cells for trial in cell.seeds]
-        wanted = load.cells(trials, {}, [steps[trial.id] for trial in trials])
-        diverged = load.diverged(self.records)
-        return load.seeds(wanted, self.scores, self.config.headline(), diverged, set(self.errors))
+        wanted = wanted_cells(trials, {}, [steps[trial.id] for trial in trials])
+        return seeds(wanted, self, self.config.headline()).cast({pl.Categorical: pl.String})
+
+    @property
+    def diverged(self) -> set[str]:
+        return set(self.records.filter(pl.col("status") == Status.diverged)["trial_id"])
+
+    @property
+    def failed(self) -> set[str]:
+        return set(self.errors)
 
     @cached_property
     def errors(self) -> dict[str, str]:
@@ -145,9 +154,13 @@ def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> 
     Others may have followed its trials further, or measured other things of them: that is not shown.
     """
     stored, damaged = store.records()
-    records = until(load.of_trials(stored, {unit.trial.id for unit in units}), max(config.eval.steps))
+    records = until(of_trials(stored, {unit.trial.id for unit in units}), max(config.eval.steps))
     steps, evaluations = [0, *config.eval.steps], [item.id for item in config.evaluations]
-    scores = load.scores(records).filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
+    scores = (
+        scores_of(records)
+        .cast({pl.Categorical: pl.String})
+        .filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
+    )
     shown = pl.col("unit_id").is_in([*scores["unit_id"], *longest(records)["unit_id"]])
     records = records.filter(shown | (pl.col("status") == Status.diverged))
     plan = compare(units, stored, store.failed_attempts(), damaged, config.sweep.max_attempts)

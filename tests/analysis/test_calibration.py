@@ -1,17 +1,21 @@
 """Confidence against accuracy, from answers to the command's files."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from io import StringIO
 from typing import cast
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from scipy.stats import sem, t
 
+import analysis.reliability
 from analysis import calibration
 from analysis.calibration import agreement, brier, ece, reliability
 from em.errors import InputError
@@ -25,6 +29,7 @@ from sweeps.config import Launch, compose_launch
 
 AXIS = "rollout.temperature"
 WORDS = ["sweep=smoke", f"{AXIS}=0.5,1.0", "sweep.seeds=2", "eval.statistics=tokens", "eval.samples=2"]
+PATH = "{http://www.w3.org/2000/svg}path"
 Recorder = Callable[..., Launch]
 
 
@@ -147,15 +152,18 @@ def measured(measurement: Measurement, correct: Sequence[bool | None]) -> Evalua
     return replace(answers, step=step, evaluation_id=evaluation.id, benchmark=name, temperature=temperature)
 
 
-def test_the_command_from_store_to_files(store: Store, record: Recorder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_from_store_to_files(
+    store: Store, record: Recorder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     record()
+    monkeypatch.setenv("COLUMNS", "120")
     main([*WORDS, f"store={store.root}"])
     text = capsys.readouterr().out
+    low, high = student([0.1, 0.4])
     assert "40.0" in text  # the base model's
-    assert "25.0" in text
-    assert "(10.0-40.0)" in text
+    assert f"25.0 ({100 * low:.1f}-{100 * high:.1f})" in text
     assert "warning" not in text
-    names = [f"smoke-calibration{end}" for end in (".pdf", ".png", ".csv", "-seeds.csv", "-bins.csv")]
+    names = [f"smoke-calibration{end}" for end in (".pdf", ".png", ".svg", ".csv", "-seeds.csv", "-bins.csv")]
     assert sorted(path.name for path in (store.root / "figures").iterdir()) == sorted(names)
     assert all(str(store.root / "figures" / name) in text for name in names)
     numbers = pl.read_csv(store.root / "figures" / "smoke-calibration.csv")
@@ -167,8 +175,8 @@ def test_the_command_from_store_to_files(store: Store, record: Recorder, capsys:
             row
             for temperature in (0.5, 1.0)
             for row in (
-                (temperature, 10, "tokens", 2, *map(pytest.approx, (0.25, 0.1, 0.4, 0.9)), 0.75),
-                (temperature, 10, "agreement", 2, 0.25, 0.0, 0.5, 0.5, 0.75),
+                (temperature, 10, "tokens", 2, *map(pytest.approx, (0.25, low, high, 0.9)), 0.75),
+                (temperature, 10, "agreement", 2, 0.25, *map(pytest.approx, student([0.0, 0.5])), 0.5, 0.75),
             )
         ),
     ]
@@ -185,6 +193,70 @@ def test_the_command_from_store_to_files(store: Store, record: Recorder, capsys:
         ("agreement", 10, 0.1, 24, 0.5),
         ("agreement", 10, 1.0, 24, 1.0),
     ]
+
+
+def student(scores_S: Sequence[float]) -> tuple[float, float]:
+    """Student's 95% interval of the mean of few seeds, within [0, 1]."""
+    low, high = t.interval(0.95, len(scores_S) - 1, np.mean(scores_S), sem(scores_S))
+    return max(low, 0.0), min(high, 1.0)
+
+
+def test_means_over_the_seeds_of_each_cell() -> None:
+    """Of three seeds and of one, a score that is missing, and another cell."""
+    ece_by_cell = {("a", 0): [0.1, 0.2, 0.15], ("a", 10): [0.3, None], ("b", 10): [None]}
+    rows = [(cell, step, error) for (cell, step), errors in ece_by_cell.items() for error in errors]
+    seeds = pl.DataFrame(rows, ["cell", "step", "ece"], orient="row").with_columns(
+        temperature=1.0,
+        kind=pl.lit("tokens", calibration.KIND),
+        outcome=pl.when(pl.col("ece").is_null()).then(pl.lit("diverged")).otherwise(pl.lit("scored")),
+        score=pl.lit(0.5),
+        **{name: 1 - pl.col("ece") for name in ("brier", "confidence", "accuracy")},
+    )
+    numbers = calibration.summarise(seeds, ["cell"], np.random.default_rng(0))
+    low, high = student([0.1, 0.2, 0.15])
+    assert numbers.select("cell", "step", "trials", "diverged", "ece", "ece_low", "ece_high", "brier").rows() == [
+        ("a", 0, 3, 0, *map(pytest.approx, (0.15, low, high, 0.85))),
+        ("a", 10, 1, 1, 0.3, None, None, 0.7),
+        ("b", 10, 0, 1, None, None, None, None),
+    ]
+    assert 0 < low < high < 1
+
+
+def test_the_diagram_has_a_marker_and_a_bar_for_each_bin_that_holds_answers(store: Store, record: Recorder) -> None:
+    calibrate(record(), store, Console(file=StringIO()))
+    bins = pl.read_csv(store.root / "figures" / "smoke-calibration-bins.csv")
+    rows = analysis.reliability.shown(bins)
+    assert rows.select("kind", "step", "share", "called").rows() == [
+        ("tokens", 0, 1.0, "base: ECE 40.0%"),
+        ("tokens", 10, 1.0, "EM, step 10: ECE 15.0%"),
+        ("agreement", 0, 1.0, "base: ECE 50.0%"),
+        ("agreement", 10, 0.5, "EM, step 10: ECE 25.0%"),
+        ("agreement", 10, 0.5, "EM, step 10: ECE 25.0%"),
+    ]
+    picture = ElementTree.parse(store.root / "figures" / "smoke-calibration.svg").getroot()
+    drawn = {item.get("aria-label", ""): item.get("d", "") for item in picture.iter(PATH)}
+    bars = [said.split("; ") for said in drawn if said.startswith("low: ")]
+    assert sorted(bars) == sorted(
+        [f"low: {ends}", f"share: {share}", f"called: {called}"]
+        for ends, share, called in [
+            ("80% – 90%", "100%", "base: ECE 40.0%"),
+            ("80% – 90%", "100%", "EM, step 10: ECE 15.0%"),
+            ("0% – 10%", "100%", "base: ECE 50.0%"),
+            ("0% – 10%", "50%", "EM, step 10: ECE 25.0%"),
+            ("90% – 100%", "50%", "EM, step 10: ECE 25.0%"),
+        ]
+    )
+    markers = {said: path for said, path in drawn.items() if "; count: " in said}
+    assert sorted(said.partition("; share")[0] for said in markers) == [
+        "confidence: 0.9; accuracy: 50%; called: base: ECE 40.0%",
+        "confidence: 0.9; accuracy: 75%; called: EM, step 10: ECE 15.0%",
+        "confidence: 0; accuracy: 50%; called: EM, step 10: ECE 25.0%",
+        "confidence: 0; accuracy: 50%; called: base: ECE 50.0%",
+        "confidence: 1; accuracy: 100%; called: EM, step 10: ECE 25.0%",
+    ]
+    for words, path in markers.items():
+        [share], [radius] = re.findall(r"share: ([\d.]+)", words), re.findall(r"^M([\d.]+),0", path)
+        assert (2 * float(radius)) ** 2 == pytest.approx(analysis.reliability.AREA * float(share), rel=1e-3)
 
 
 def test_the_same_records_give_the_same_bytes(store: Store, record: Recorder) -> None:

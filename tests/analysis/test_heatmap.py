@@ -1,140 +1,155 @@
 """Two axes: values of the numbers, and what is written in which cell."""
 
-import matplotlib
-import numpy as np
+import re
+from dataclasses import replace
+from xml.etree.ElementTree import Element
+
 import polars as pl
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Page
-from numpy.random import default_rng
 
-from analysis import stats
+from analysis.draw import Drawn, specification
 from analysis.figures import Figure, heatmap
-from analysis.load import Headline
+from analysis.seeds import Headline
 from em.errors import InputError
-from tests.analysis.conftest import AXIS, EVALUATIONS
+from em.store import Store
+from em.trial.fields import with_value
+from em.trial.model import Model
+from em.trial.trial import Trial
+from tests.analysis.conftest import (
+    AXIS,
+    EVALUATIONS,
+    LR,
+    Commit,
+    Scores,
+    average,
+    cells,
+    drawn,
+    layers,
+    marks,
+    svg,
+    swept,
+    texts,
+    trial,
+)
 
-LR = "optimizer.lr"
 FIGURE = Figure("grid", "heatmap", [AXIS, LR], Headline(10, EVALUATIONS))
-Scores = dict[tuple[object, object], list[float | str]]
 GRID: Scores = {
-    (0.5, 1e-4): [0.2, 0.4, 0.9],
+    (0.5, 1e-4): ["missing", "failed", "missing"],
     (0.5, 1e-3): [0.5, "diverged", "diverged"],
-    (1.0, 1e-4): ["missing", "failed", "missing"],
+    (1.0, 1e-4): [0.2, 0.4, 0.9],
     # nothing is wanted of (1.0, 1e-3)
 }
+NAMED = {"black": "#000000", "white": "#ffffff"}
 
 
-def seeds(scores: Scores, base: float | None = 0.3) -> pl.DataFrame:
-    """A frame as of analysis.load.seeds; a word in place of a score is the outcome of a seed without one."""
-    return pl.DataFrame(
-        [
-            {
-                AXIS: x,
-                LR: y,
-                "seed": seed,
-                "score": score if isinstance(score, float) else None,
-                "outcome": score if isinstance(score, str) else "scored",
-                "environment": "e" if isinstance(score, float) else None,
-                "base_id": "b",
-                "base_score": base,
-            }
-            for (x, y), cell in scores.items()
-            for seed, score in enumerate(cell)
-        ],
-        schema_overrides={"score": pl.Float64, "environment": pl.String, "base_score": pl.Float64},
-    )
+def draw(store: Store, trials: list[Trial], figure: Figure = FIGURE) -> Drawn:
+    return drawn(store, figure, cells(trials, *figure.axes))
 
 
-def numbers_of(scores: Scores) -> pl.DataFrame:
-    return heatmap.numbers(seeds(scores), FIGURE.axes, default_rng(0))
+def luminance(colour: str) -> float:
+    """Relative, of #rrggbb (WCAG 2.1)."""
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def drawn(scores: Scores, base: float | None = 0.3) -> tuple[Axes, Axes]:
-    """The cells' axes, and the colour bar's."""
-    page, frame = Page(), seeds(scores, base)
-    heatmap.draw(page, FIGURE, heatmap.numbers(frame, FIGURE.axes, default_rng(0)), frame)
-    page.draw_without_rendering()
-    cells, bar = page.axes
-    return cells, bar
+def filled(picture: Element, tag: str, holds: str) -> list[str]:
+    """The colours, as #rrggbb, of all elements of a kind that say, or are said to be, `holds`."""
+    found = [item for item in picture.iter() if item.tag.endswith(tag)]
+    fills = [item.get("fill", "") for item in found if holds in item.get("aria-label", item.text or "")]
+    return [NAMED.get(fill) or "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", fill)) for fill in fills]
 
 
-def written(ax: Axes) -> dict[tuple[float, float], list[str]]:
-    """What is written in each cell, by its middle."""
-    texts: dict[tuple[float, float], list[str]] = {}
-    for text in ax.texts:
-        texts.setdefault(getattr(text, "xy", text.get_position()), []).extend(text.get_text().splitlines())
-    return texts
-
-
-def test_table_of_known_scores() -> None:
-    numbers = numbers_of(GRID)
-    assert numbers.select(AXIS, LR, "n", "mean", "diverged", "failed", "missing").rows() == [
-        (0.5, 1e-4, 3, pytest.approx(0.5), 0, 0, 0),
-        (0.5, 1e-3, 1, 0.5, 2, 0, 0),
-        (1.0, 1e-4, 0, None, 0, 1, 2),
+def test_table_of_known_scores(store: Store, commit: Commit) -> None:
+    numbers = average(draw(store, swept(commit, GRID, FIGURE.axes)))
+    assert numbers.select(AXIS, LR, "n", "mean", "diverged", "failed", "missing", "gain").rows() == [
+        (0.5, 1e-4, 0, None, 0, 1, 2, None),
+        (0.5, 1e-3, 1, 0.5, 2, 0, 0, pytest.approx(0.2)),
+        (1.0, 1e-4, 3, pytest.approx(0.5), 0, 0, 0, pytest.approx(0.2)),
     ]
-    low, high = stats.interval(default_rng(int(default_rng(0).integers(2**63))), np.array([0.2, 0.4, 0.9]))
-    assert numbers["width"].to_list() == [pytest.approx(high - low), None, None]
+    assert [low is None for low in numbers["low"]] == [True, True, False]
 
 
-def test_every_cell_says_mean_n_width_and_what_was_lost() -> None:
-    width = 100 * numbers_of(GRID)["width"][0]
-    assert written(drawn(GRID)[0]) == {
-        (0.5, 0.5): ["50.0", "n 3", f"w {width:.1f}"],
-        (0.5, 1.5): ["50.0", "n 1", "2 diverged"],
-        (1.5, 0.5): ["n 0", "1 failed", "2 missing"],
+def test_every_cell_says_mean_n_width_and_what_was_lost(store: Store, commit: Commit) -> None:
+    made = draw(store, swept(commit, GRID, FIGURE.axes))
+    low, high = average(made).select("low", "high").row(2)
+    width = f"w {100 * (min(high, 1) - max(low, 0)):.1f}"  # of the band as it is drawn, within the scale
+    written = texts(svg(made))
+    assert written.count("50.0") == 2
+    assert {"n 3", width, "n 1", "2 diverged", "1 failed", "2 missing"} <= {*written}
+    assert not {"n 0", "0 failed", "w 0.0"} & {*written}
+    title = ["small after step 10 of entropy minimisation", "4 of 9 trials, n = 0 to 3 a cell"]
+    assert {*title, "base 30.0%", heatmap.KEY} <= {*written}
+
+
+def test_cells_without_a_score_have_no_colour(store: Store, commit: Commit) -> None:
+    spec = specification(draw(store, swept(commit, GRID, FIGURE.axes)))
+    coloured, empty = marks(spec, "rect")
+    assert "isValid(datum.centre)" in [step.get("filter") for step in coloured["transform"]]
+    assert "!isValid(datum.centre)" in [step.get("filter") for step in empty["transform"]]
+    assert empty["mark"]["style"] == "gap"
+    assert "color" not in empty["encoding"]
+    assert "centre" in coloured["encoding"]["color"]["field"]
+
+
+def test_axes_are_labelled_and_written_as_in_the_other_figures(store: Store, commit: Commit) -> None:
+    made = draw(store, swept(commit, GRID, FIGURE.axes))
+    written = texts(svg(made))
+    assert {"training temperature", "learning rate", "accuracy", "(mean of two benchmarks,"} <= {*written}
+    assert [text for text in written if text in ("0.5", "1", "1e-4", "1e-3")] == ["0.5", "1", "1e-3", "1e-4"]
+
+
+def test_an_empty_cell_moves_no_value_of_the_axes(store: Store, commit: Commit) -> None:
+    """The first cell of either axis is empty: both stay in order, upwards and from left to right, in every layer."""
+    spec = specification(draw(store, swept(commit, GRID, FIGURE.axes)))
+    domains = {
+        (str(layer["encoding"]["x"]["scale"]["domain"]), str(layer["encoding"]["y"]["scale"]["domain"]))
+        for layer in layers(spec)
+        if "scale" in layer["encoding"]["x"]
     }
+    assert domains == {("[0.5, 1.0]", "[0.001, 0.0001]")}
 
 
-def test_cells_without_a_score_have_no_colour() -> None:
-    ax, _ = drawn(GRID)
-    means_YX = ax.collections[0].get_array()
-    assert means_YX is not None
-    assert np.ma.getmaskarray(means_YX).tolist() == [[False, True], [False, True]]
-    assert ax.patch.get_hatch()
+def test_the_base_model_is_named_where_there_is_one(store: Store, commit: Commit) -> None:
+    axes = ["model.path", AXIS]
+    one, other = with_value(trial(), "model.path", "models/small"), with_value(trial(), "model.path", "models/other")
+    for of, base in ((one, 0.441), (other, 0.2)):
+        commit(of.base, [base, base], step=0)
+        commit(of, [0.5, 0.5])
+    figure = replace(FIGURE, axes=axes)
+    assert "base 44.1%" in texts(svg(draw(store, [one], figure)))
+    assert not [text for text in texts(svg(draw(store, [one, other], figure))) if text.startswith("base")]
 
 
-def test_axes_are_labelled_and_written_as_in_the_other_figures() -> None:
-    ax, bar = drawn(GRID)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("training temperature", "learning rate")
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5", "1"]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["1e-4", "1e-3"]
-    assert bar.get_ylabel() == "accuracy, %\n(mean of two benchmarks,\navg@8 at temperature 1)"
+def test_one_value_is_drawn(store: Store, commit: Commit) -> None:
+    written = texts(svg(draw(store, swept(commit, {(0.5, 1e-4): [0.5]}, FIGURE.axes, base=None))))
+    assert {"50.0", "n 1", "1 trial, n = 1 a cell"} <= {*written}
 
 
-def test_colours_cover_the_means_and_the_base_model() -> None:
-    scores: Scores = {(0.5, 1e-4): [0.2], (1.0, 1e-4): [0.6]}
-    for base, limits in ((0.3, (20, 60)), (0.1, (10, 60)), (0.7, (20, 70)), (None, (20, 60))):
-        ax, bar = drawn(scores, base)
-        assert ax.collections[0].get_clim() == pytest.approx(limits)
-        assert [text.get_text() for text in bar.texts] == ([] if base is None else [f"base\n{100 * base:.1f}"])
+def test_words_on_an_axis_keep_the_order_of_the_sweep(store: Store, commit: Commit) -> None:
+    models = [replace(trial(), model=Model(path=f"models/{size}")) for size in ("small", "large", "huge")]
+    for of in models:
+        commit(of, [0.5, 0.5])
+    written = texts(svg(draw(store, models, replace(FIGURE, axes=["model.path", AXIS]))))
+    assert [text for text in written if text.startswith("models/")] == ["models/small", "models/large", "models/huge"]
 
 
-def test_one_value_is_drawn() -> None:
-    ax, _ = drawn({(0.5, 1e-4): [0.5]}, base=None)
-    assert ax.collections[0].get_clim() == (50, 51)
-
-
-def test_words_on_an_axis_keep_the_order_of_the_sweep() -> None:
-    frame = seeds({("small", 1e-4): [0.5], ("large", 1e-4): [0.6]}).cast({AXIS: pl.Enum(["small", "large"])})
-    page = Page()
-    heatmap.draw(page, FIGURE, heatmap.numbers(frame, FIGURE.axes, default_rng(0)), frame)
-    assert [label.get_text() for label in page.axes[0].get_xticklabels()] == ["small", "large"]
-
-
-def test_text_can_be_read_on_every_colour() -> None:
+def test_text_can_be_read_on_every_colour(store: Store, commit: Commit) -> None:
     """At least 4.5 to 1, which WCAG asks of small text."""
-    colours_NC = matplotlib.colormaps[heatmap.COLOURS](np.linspace(0, 1, 256))[:, :3]
-    linear_NC = np.where(colours_NC <= 0.04045, colours_NC / 12.92, ((colours_NC + 0.055) / 1.055) ** 2.4)
-    for colour, luminance in zip(colours_NC, linear_NC @ [0.2126, 0.7152, 0.0722], strict=True):
-        contrast = (luminance + 0.05) / 0.05 if heatmap.ink(colour) == "black" else 1.05 / (luminance + 0.05)
-        assert contrast >= 4.5
+    shades = 24
+    scores: Scores = {(place / 16, 1e-4): [place / (shades - 1)] for place in range(shades)}
+    picture = svg(draw(store, swept(commit, scores, FIGURE.axes, base=None)))
+    grounds, inks = filled(picture, "path", "centre"), filled(picture, "text", "n 1")
+    assert (len({*grounds}), len(inks)) == (shades, shades)
+    assert grounds[0] == "#440154"
+    for ground, ink in zip(grounds, inks, strict=True):
+        dark, light = sorted([luminance(ground), luminance(ink)])
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    cells = pl.DataFrame({AXIS: [0.5], LR: [[1, 2]]})
+    wanted = pl.DataFrame({AXIS: [0.5], LR: [[1, 2]]})
     with pytest.raises(InputError, match=r"optimizer\.lr=\[1, 2\]: a heat map needs numbers or words"):
-        heatmap.check(FIGURE, cells)
+        heatmap.check(FIGURE, wanted)
     with pytest.raises(InputError, match="a figure of kind heatmap has 2"):
-        heatmap.check(Figure("grid", "heatmap", [AXIS], FIGURE.headline), cells)
+        heatmap.check(replace(FIGURE, axes=[AXIS]), wanted)

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -14,7 +15,8 @@ from em.errors import InputError
 from em.store import Store
 from sweeps.config import compose_launch
 from sweeps.expand import frame, trials
-from sweeps.figures import check, main
+from sweeps.figures import check, figures_of, main
+from tests.analysis.conftest import drawn, texts
 from tests.sweeps.test_status import record
 
 DOCS = (Path(__file__).parents[2] / "docs" / "extending.md").read_text().partition("## A new kind of figure")[2]
@@ -50,14 +52,18 @@ def store(tmp_path: Path) -> Store:
 def test_a_kind_is_one_file_and_its_name_in_the_sweep(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     main([*WORDS, f"store={store.root}"])
     numbers = pl.read_csv(store.root / "figures" / "smoke-spread.csv")
-    assert numbers.select("rollout.temperature", "n", "mean", "spread").rows() == [
+    average = numbers.filter(pl.col("metric") == "average")
+    assert average.select("rollout.temperature", "n", "mean", "spread").rows() == [
         (0.5, 2, 0.5, 0.5),
         (1.0, 2, 0.5, 0.0),
         (1.5, 1, 0.5, 0.0),
     ]
     names = ("smoke", "smoke-spread")
-    files = [f"{name}{end}" for name in names for end in (".pdf", ".png", ".csv", "-seeds.csv")]
+    files = [f"{name}{end}" for name in names for end in (".pdf", ".png", ".svg", ".csv", "-seeds.csv")]
     assert store.files.list("figures") == sorted(files)
+    picture = ElementTree.fromstring(store.files.read("figures/smoke-spread.svg"))
+    shown = {"bars: best minus worst seed", "training temperature", "spread of accuracy", "after step 10", "50%"}
+    assert shown <= {*texts(picture)}
     assert capsys.readouterr().out.count("accuracy, %; base model 40.0") == 2
 
 
@@ -74,10 +80,20 @@ def test_a_new_kind_is_checked_before_anything_is_trained() -> None:
 def test_an_unknown_kind_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown kind of figure 'heatmpa': did you mean 'heatmap'"):
         figures.kind_of("heatmpa")
-    with pytest.raises(
-        InputError, match="unknown kind of figure 'spread': choose from axis, eval_temperature, gain, heatmap"
-    ):
+    known = "axis, dynamics, eval_temperature, gain, heatmap, logits, steps"
+    with pytest.raises(InputError, match=f"unknown kind of figure 'spread': choose from {known}"):
         figures.kind_of("spread")
+
+
+@pytest.mark.usefixtures("spread")
+def test_a_kind_may_say_that_it_shows_no_single_benchmark(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = compose_launch([*WORDS, f"store={store.root}"])
+    cells = frame(launch)
+    figure = figures_of(launch, cells)[1]
+    metrics = drawn(store, figure, cells).numbers["metric"].unique(maintain_order=True).to_list()
+    assert metrics == ["average", *(item.benchmark.name for item in figure.headline.evaluations)]
+    monkeypatch.setattr(figures.kind_of("spread"), "BY_BENCHMARK", False, raising=False)
+    assert drawn(store, figure, cells).numbers["metric"].unique().to_list() == ["average"]
 
 
 def test_the_yaml_of_the_docs_is_a_sweep(tmp_path: Path) -> None:

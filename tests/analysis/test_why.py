@@ -12,7 +12,7 @@ import pytest
 
 from analysis import why
 from analysis.difference import ABSENT, ENDS, Change, Parting, Place, acting, compare
-from analysis.why import resolve
+from analysis.find import resolve
 from em.errors import InputError
 from em.store import Store
 from em.store.record import EvaluationResult, Provenance, Record, Status, StepMetrics, WeightDigest

@@ -67,7 +67,8 @@ def test_dr_grpo_divides_by_the_token_limit_and_not_by_the_spread():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["before=[nope]"], "before: unknown phase 'nope': choose from em, "),
+        (["before=[nope]"], "before: unknown phase 'nope': did you mean 'none'?"),
+        (["before=[quite]"], "before: unknown phase 'quite': choose from em, "),
         (["before=[{phase: grpo, step: 3}]"], "unknown option of before 'step': did you mean 'steps'?"),
         (["before=[{phase: grpo, store: x}]"], "unknown option of before 'store'"),
         (["before=[{phase: grpo, optimizer.lr: -1}]"], "before: optimizer.lr=-1.0: must be a number greater than 0"),

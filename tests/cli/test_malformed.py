@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from analysis import why
+from analysis.show import __main__ as show
 from em import rerun
 from em.cli.command import run_command
 from em.cli.compose import TRIAL, compose_trial
@@ -142,6 +143,7 @@ COMMANDS: dict[str, tuple[Callable[[list[str]], object], object]] = {
     "em.evaluation.grade": (grade.main, None),
     "em.rerun": (rerun.main, None),
     "analysis.why": (why.main, None),
+    "analysis.show": (show.main, None),
 }
 
 

@@ -59,6 +59,8 @@ def test_figures_are_named_after_their_sweep_and_kind() -> None:
         (["sweep.figures=[{axes:[rollout.temprature]}]"], "did you mean 'rollout.temperature'?"),
         (["sweep.figures=[{name:a/b}]"], "sweep.figures.name='a/b': give a name that can be a file's"),
         (["sweep.figures=[{kind:heatmpa}]"], "unknown kind of figure 'heatmpa': did you mean 'heatmap'?"),
+        (["sweep.figures=[{kind:logits}]"], "figure smoke: benchmarks=6: a figure of logits shows those of one"),
+        (["sweep.figures=[{kind:eval_temperature}]"], "figure smoke: eval.temperatures=[1.0]: a figure against them"),
         ([TWO, "sweep.figures=[{axes:[optimizer.lr]}]"], "figure smoke: the sweep varies more than optimizer.lr, the"),
     ],
 )
@@ -68,8 +70,30 @@ def test_a_wrong_figure_is_named(words: list[str], message: str) -> None:
     assert message in str(error.value)
 
 
-def test_the_sweep_of_the_heat_map_can_be_drawn() -> None:
-    checked("sweep=grid")
+@pytest.mark.parametrize(
+    ("sweep", "kinds"),
+    [
+        ("temperature", ["axis"]),
+        ("lr", ["axis"]),
+        ("grid", ["heatmap"]),
+        ("steps", ["steps"]),
+        ("em-rl", ["steps"]),
+        ("eval-temperature", ["eval_temperature"]),
+        ("logits", ["logits"]),
+        ("shots", ["dynamics", "steps"]),
+        ("gain", ["gain"]),
+    ],
+)
+def test_the_sweeps_of_the_paper_can_be_drawn(sweep: str, kinds: list[str]) -> None:
+    launch = compose_launch([f"sweep={sweep}"])
+    check(launch, frame(launch))
+    assert [figure.kind for figure in figures_of(launch, frame(launch))] == kinds
+
+
+def test_what_is_pooled_is_no_axis() -> None:
+    [figure] = figures(TWO, f"sweep.figures=[{{pool:[{LR}]}}]")
+    assert (figure.axes, figure.pool) == ([TEMPERATURE], [LR])
+    checked("sweep=smoke", TWO, f"sweep.figures=[{{pool:[{LR}]}}]")
 
 
 def test_a_sweep_without_a_figure_says_so() -> None:

@@ -73,8 +73,8 @@ def test_a_sweep_records_every_trial_once_and_draws_its_figure(undisturbed: tupl
     frame = reproduced(store)
     assert frame["unit_id"].n_unique() == len(frame) == PLANNED
     assert set(frame["status"]) == {"done"}
-    assert all((store / "figures" / f"smoke.{suffix}").stat().st_size > 200 for suffix in ("pdf", "png", "csv"))
-    numbers = pl.read_csv(store / "figures" / "smoke.csv")
+    assert all((store / "figures" / f"smoke.{suffix}").stat().st_size > 200 for suffix in ("pdf", "png", "svg", "csv"))
+    numbers = pl.read_csv(store / "figures" / "smoke.csv").filter(pl.col("metric") == "average")
     assert numbers["n"].to_list() == [6, 6, 6]
 
 

@@ -23,9 +23,10 @@ CELLS = {  # of each sweep, at a laptop's size and at the paper's
     "models": (8, 10),
     "shots": (2, 2),
     "logits": (3, 3),
-    "baselines": (3, 6),
+    "baselines": (2, 1),
     "grid": (840, 840),
 }
+AS_THEY_ARE = (3, 6)  # models that baselines measures beside its trials
 TRIALS = (13_584, 13_632)  # of all of them together
 ROWS = {  # of a benchmark: one that its grader takes
     "math500": {"problem": "1+1?", "answer": "2"},
@@ -54,10 +55,12 @@ def paper(sizes: tuple[list[str], list[str]]) -> tuple[Launch, Launch]:
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_every_sweep_has_as_many_trials_as_it_should(paper, size):
-    counts = {part.sweep.name: len(expand.trials(part)) for part in paper[size].sweeps}
-    assert counts == {name: cells[size] * (1 if name == "baselines" else SEEDS) for name, cells in CELLS.items()}
+    counts = {part.sweep.name: len(trained(part)) for part in paper[size].sweeps}
+    assert counts == {name: cells[size] * SEEDS for name, cells in CELLS.items()}
     assert counts["grid"] == 13_440
-    union = {trial.id for part in paper[size].sweeps if trained(part) for trial in expand.trials(part)}
+    bases = {part.sweep.name: len(expand.trials(part)) - len(trained(part)) for part in paper[size].sweeps}
+    assert bases == {name: AS_THEY_ARE[size] if name == "baselines" else 0 for name in CELLS}
+    union = {trial.id for part in paper[size].sweeps for trial in trained(part)}
     assert len(union) == TRIALS[size]
     wanted = expand.units(paper[size])
     assert len({unit.trial.id for unit in wanted if not unit.trial.is_base}) == TRIALS[size]
@@ -70,9 +73,10 @@ def test_the_union_is_what_the_documentation_says(paper):
         assert f"{count:,} trials" in page
         for line in overlaps(launch)[1:]:
             assert line.strip() in page
-    for name, (tiny, real) in CELLS.items():
-        if name != "baselines":
-            assert f"| `{name}` | {tiny * SEEDS:,} | {real * SEEDS:,} |" in page
+    for name, cells in CELLS.items():
+        more = [f", and {bases} base models" if name == "baselines" else "" for bases in AS_THEY_ARE]
+        tiny, real = (f"{cells[size] * SEEDS:,}{more[size]}" for size in (0, 1))
+        assert f"| `{name}` | {tiny} | {real} |" in page
 
 
 def test_another_value_on_an_axis_of_the_grid_adds_only_its_own_trials(sizes):
@@ -87,7 +91,7 @@ def test_another_value_on_an_axis_of_the_grid_adds_only_its_own_trials(sizes):
 def test_seed_0_of_every_cell_of_every_sweep_comes_before_seed_1_of_any(paper):
     turns = [unit.turn for unit in expand.units(paper[0])]
     assert turns == sorted(turns)
-    seed_0 = {cell.trials[0].id for part in paper[0].sweeps if trained(part) for cell in expand.cells(part)}
+    seed_0 = {cell.trials[0].id for part in paper[0].sweeps for cell in expand.cells(part)}
     assert {unit.trial.id for unit in expand.units(paper[0]) if unit.turn == 0} >= seed_0
 
 
@@ -101,7 +105,8 @@ def test_every_model_file_composes_and_every_base_model_of_the_tables_has_one(si
     labels = {trial.model.path for part in parts.values() for trial in expand.trials(part)}
     assert len(labels) == 5 + 6 - 2  # the base model and SimpleRL-Zoo are in both
     assert all(trial.model.parameters > 1 for part in parts.values() for trial in expand.trials(part))
-    assert all(unit.trial.is_base for unit in expand.units(parts["baselines"]))
+    as_they_are = [unit.trial.model.path for unit in expand.units(parts["baselines"]) if unit.trial.is_base]
+    assert len(as_they_are) == len({*as_they_are}) == AS_THEY_ARE[1]
 
 
 def test_a_sweep_at_the_papers_size_trains_as_the_paper_does(paper):

@@ -12,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
+import polars as pl
 import pytest
 from rich.console import Console
 
 import analysis.draw
+from analysis.seeds import AVERAGE
 from em.store import Store
 from em.store.provenance import provenance
 from em.store.record import EvaluationResult, Record, Status
@@ -313,8 +315,8 @@ def test_a_watch_ends_with_the_sweep_and_redraws_its_figure(begun: Observer, mon
     ]
     assert drawn == [8, 9, 12]
     assert f"drawn:{begun.store.where('figures/smoke.png')}" in "".join(lines).replace("drawn: ", "drawn:")
-    counts = [row.split(",")[:2] for row in begun.store.files.read("figures/smoke.csv").decode().splitlines()]
-    assert counts == [["rollout.temperature", "n"], ["0.5", "3"], ["1.0", "4"], ["1.5", "3"]]
+    numbers = pl.read_csv(begun.store.files.read("figures/smoke.csv")).filter(pl.col("metric") == AVERAGE)
+    assert numbers.select("rollout.temperature", "n").rows() == [(0.5, 3), (1.0, 4), (1.5, 3)]
 
 
 def test_a_watch_on_a_terminal_redraws_in_place(begun: Observer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""One trial in the terminal: `python -m analysis.show`."""

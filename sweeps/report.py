@@ -1,0 +1,147 @@
+"""The report of a sweep, or of all sweeps of a union: one folder with one page, from what is recorded so far.
+
+    python -m sweeps.report sweep=paper            # into the store's report/<name of the sweep>
+
+It opens in a browser from disk, without a server or a network.  A store that is still filling will do.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+from typing import TypeVar
+
+from analysis import table
+from analysis.draw import Drawn, computed
+from analysis.report import Page, Part, write
+from analysis.seeds import Outcome, seeds
+from analysis.table import lines
+from analysis.table.spread import spread
+from analysis.table.typeset import Typeset
+from analysis.tables import Tables, of_trials, trial_of
+from em.cli import overrides
+from em.cli.command import run_command, terminal
+from em.errors import InputError
+from em.store import Store
+from em.store.missing import missing_units
+from sweeps import expand
+from sweeps.config import LAUNCH, Launch, compose_launch
+from sweeps.figures import command, figures_of
+from sweeps.findings import found, rested
+from sweeps.progress import duration
+from sweeps.tables import observed, table_of
+
+T = TypeVar("T")
+
+
+def build(config: Launch, store: Store) -> Path:
+    """Write the report; the path of its page.  Raises InputError where nothing is recorded."""
+    stored, damaged = store.records()
+    wanted = {unit.trial.id for unit in expand.units(config)}
+    records = of_trials(stored, wanted)
+    if records.is_empty():
+        raise InputError(f"store={store.root}: holds no record of sweep {config.sweep.name}; run it first")
+    failed = {unit: number for unit, number in store.failed_attempts().items() if trial_of(unit) in wanted}
+    missing = [len(missing_units(expand.units(part), stored)) for part in (*config.sweeps, config)]
+    del stored  # some hundred megabytes of a large store
+    tables = Tables(store, records, failed)
+    del records
+    notes = [f"{len(damaged)} records are damaged: the next launch makes them again"] if damaged else []
+    page = Page(
+        title=f"{config.sweep.name}: one-shot entropy minimisation",
+        summary=summary(config, tables, missing[-1]),
+        parts=[part_of(part, tables, left) for part, left in zip(config.sweeps, missing, strict=False)],
+        findings=tried(lambda: found(config, store) if rested(config) else [], notes),
+        tables=tried(lambda: tables_of(config, store), notes),
+        notes=notes,
+    )
+    return write(Path(store.where(f"report/{config.sweep.name}")), page, tables)
+
+
+def tried(make: Callable[[], list[T]], notes: list[str]) -> list[T]:
+    """What it makes; where that cannot be, nothing, and why among the notes."""
+    try:
+        return make()
+    except InputError as error:
+        notes.append(str(error))
+        return []
+
+
+def part_of(config: Launch, tables: Tables, missing: int) -> Part:
+    cells, units = expand.frame(config), expand.units(config)
+    gap, drawn = "", list[Drawn]()
+    for figure in figures_of(config, cells):
+        try:
+            drawn.append(computed(figure, cells, tables))
+        except InputError as error:
+            gap = str(error)
+    ids = {unit.trial.id for unit in units}
+    records = tables.records.filter(tables.records["trial_id"].is_in(list(ids)))
+    return Part(
+        name=config.sweep.name,
+        about=about(config.sweep.name),
+        wanted=len(units),
+        recorded=len(units) - missing,
+        outcomes=dict.fromkeys((item.value for item in Outcome), 0) | outcomes(config, tables),
+        hours=float(records["seconds"].sum()) / 3600,
+        command=command(config),
+        drawn=drawn,
+        gap=gap,
+    )
+
+
+def tables_of(config: Launch, store: Store) -> list[Typeset]:
+    """Those of the sweeps that have one, and what of the spread is noise."""
+    made = list[Typeset]()
+    for part in config.sweeps:
+        if table_of(part) is not None:
+            of, own = observed(part, store)
+            made += lines.tables(of, own, table.rows(of, own))
+            variances = spread(own)
+            made += [lines.of_spread(variances)] if len(variances) else []
+    return made
+
+
+def about(sweep: str) -> str:
+    """What the sweep's file says of it, in its first lines."""
+    path = overrides.CONF / "sweep" / f"{sweep}.yaml"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    comments = takewhile(lambda line: line.startswith("#"), (line for line in lines if "@package" not in line))
+    return " ".join(line.lstrip("# ") for line in comments)
+
+
+def outcomes(config: Launch, tables: Tables) -> dict[str, int]:
+    return dict(Counter(seeds(expand.frame(config), tables, config.headline())["outcome"]))
+
+
+def summary(config: Launch, tables: Tables, missing: int) -> list[tuple[str, str]]:
+    trials, seconds = tables.trials, float(tables.records["seconds"].sum())
+    started = tables.records["started"]
+    cost = [("cost", f"{config.budget.price * seconds / 3600:,.0f}")] if config.budget.price else []
+    return [
+        ("recorded", f"{1 - missing / len(expand.units(config)):.1%}"),
+        ("trials", f"{len(trials):,}"),
+        ("diverged", f"{len(tables.diverged):,}"),
+        ("failed attempts", f"{sum(tables.failed_attempts.values()):,}"),
+        ("lane time", duration(seconds)),
+        *cost,
+        ("when", between(str(started.min()), str(started.max()))),
+        ("nodes", f"{trials['node'].n_unique()}"),
+        ("code", ", ".join(sorted(map(str, trials["code_version"].unique())))),
+    ]
+
+
+def between(first: str, last: str) -> str:
+    """Two times of ISO 8601: `2026-11-28 00:58 to 01:37 UTC`."""
+    (day, time), (end_day, end_time) = (moment[:16].split("T") for moment in (first, last))
+    return f"{day} {time} to {end_time if day == end_day else f'{end_day} {end_time}'} UTC"
+
+
+def main(arguments: list[str]) -> None:
+    config = compose_launch(arguments)
+    path = build(config, Store(config.store))
+    terminal().print(f"open {path}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    run_command(main, __doc__, LAUNCH)
