@@ -187,6 +187,7 @@ class Tab:
 
     def open(self, path: Path, anchor: str = "") -> Any:
         self.page.goto(path.as_uri() + anchor)
+        self.page.evaluate("document.querySelector('.chart').scrollIntoView()")  # they are drawn as they come into view
         self.page.wait_for_selector(".chart[data-shows] svg.marks")
         return self.page
 
