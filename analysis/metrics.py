@@ -1,4 +1,4 @@
-"""What is recorded of training, step by step, beside the scores: loss, entropy, lengths."""
+"""What is recorded of training, step by step, beside the scores: loss, lengths."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,9 @@ import polars as pl
 from analysis.seeds import outcome
 from analysis.tables import Tables
 
-COLUMNS = {"loss": "loss", "entropy": "entropy", "output length": "mean_length", "gradient norm": "grad_norm"}
 PROMPT = "prompt length"
-UNITS = {
-    "loss": "nats",
-    "entropy": "nats",
-    "output length": "tokens",
-    PROMPT: "tokens",
-    "gradient norm": "",
-}
+COLUMNS = {"loss": "loss", "output length": "mean_length", PROMPT: PROMPT}
+UNITS = {"loss": "nats", "output length": "tokens", PROMPT: "tokens"}
 
 
 def joined(scores: pl.DataFrame, cells: pl.DataFrame, tables: Tables, names: Sequence[str], last: int) -> pl.DataFrame:
@@ -27,8 +21,8 @@ def observe(cells: pl.DataFrame, tables: Tables, names: Sequence[str], last: int
     """One row per (wanted trial, metric, step up to the last that is wanted), whether it was trained so far or not."""
     known = tables.steps
     if PROMPT in names:
-        known = known.join(tables.prompt_lengths, on=["trial_id", "step"], how="left")
-    columns = {name: pl.col(COLUMNS.get(name, name)).cast(pl.Float64) for name in names}
+        known = known.join(tables.prompt_lengths(cells["trial_id"]), on=["trial_id", "step"], how="left")
+    columns = {name: pl.col(COLUMNS[name]).cast(pl.Float64) for name in names}
     measured = known.select("trial_id", "step", **columns).unpivot(
         names, index=["trial_id", "step"], variable_name="metric", value_name="score"
     )

@@ -58,6 +58,9 @@ STEPS = {"trial_id": WORD, **schema_of(StepMetrics)}
 ATTEMPTS = {"trial_id": WORD, "unit_id": WORD, "attempts": pl.Int64()}
 
 
+DIVERGED = {True: Status.diverged.value, False: Status.done.value}
+
+
 class Tables:
     """What is recorded of some trials: `trials`, `scores`, `steps`, `attempts`."""
 
@@ -101,16 +104,15 @@ class Tables:
         ordered = with_steps.sort(pl.col("steps").list.len(), "started", "unit_id", descending=[True, False, False])
         return ordered.unique("trial_id", keep="first", maintain_order=True).sort("trial_id")
 
-    @cached_property
-    def prompt_lengths(self) -> pl.DataFrame:
-        """One row per (trial, optimiser step): `prompt length`, the mean over its samples, in tokens.
+    def prompt_lengths(self, trial_ids: Collection[str]) -> pl.DataFrame:
+        """One row per (trial, optimiser step) of these trials: `prompt length`, the mean over its samples, in tokens.
 
         Read from the records themselves, which takes a second for some hundred.
         """
-        units = self.longest["unit_id"]
-        leaves = [f"rollouts.list.element.{name}" for name in ("step", "prompt")]
+        longest = self.longest.filter(pl.col("trial_id").is_in(list(trial_ids)))
+        leaves = ["prompts", *(f"rollouts.list.element.{name}" for name in ("step", "prompt"))]
         rows = []
-        for trial, record in zip(self.longest["trial_id"], self.store.leaves(units, ["prompts", *leaves]), strict=True):
+        for trial, record in zip(longest["trial_id"], self.store.leaves(longest["unit_id"], leaves), strict=True):
             lengths = [len(prompt) for prompt in record["prompts"]]
             rows += [(trial, sample["step"], lengths[sample["prompt"]]) for sample in record["rollouts"]]
         samples = pl.DataFrame(rows, {"trial_id": WORD, "step": pl.Int64, "length": pl.Float64}, orient="row")
@@ -124,9 +126,6 @@ class Tables:
         return pl.DataFrame(rows, ATTEMPTS, orient="row")
 
 
-DIVERGED = {True: Status.diverged.value, False: Status.done.value}
-
-
 def load(store: Store | Path | str, trial_ids: Collection[str] | None = None) -> Tables:
     """The tables of a store, of all its trials or of these.
 
@@ -136,13 +135,19 @@ def load(store: Store | Path | str, trial_ids: Collection[str] | None = None) ->
     records, damaged = store.records()
     if damaged:
         raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
-    wanted = None if trial_ids is None else set(trial_ids)
-    own = of_trials(records, records["trial_id"] if wanted is None else wanted)
-    if own.is_empty():
-        of = "" if wanted is None else f" of these {len(wanted)} trials"
+    attempts = store.failed_attempts()
+    wanted = {*records["trial_id"], *map(trial_of, attempts)} if trial_ids is None else set(trial_ids)
+    tables = among(store, records, attempts, wanted)
+    if tables.records.is_empty():
+        of = "" if trial_ids is None else f" of these {len(wanted)} trials"
         raise InputError(f"store={store.root}: holds no record{of}; run the sweep first")
-    failed = store.failed_attempts().items()
-    return Tables(store, own, {unit: number for unit, number in failed if wanted is None or trial_of(unit) in wanted})
+    return tables
+
+
+def among(store: Store, records: pl.DataFrame, attempts: Mapping[str, int], trial_ids: Collection[str]) -> Tables:
+    """The tables of these trials, from what a store has of all: `Store.records`, `Store.failed_attempts`."""
+    failed = {unit: number for unit, number in attempts.items() if trial_of(unit) in trial_ids}
+    return Tables(store, of_trials(records, trial_ids), failed)
 
 
 def trial_of(unit_id: str) -> str:
@@ -217,6 +222,5 @@ def scores_of(records: pl.DataFrame) -> pl.DataFrame:
 
 def _measured(records: pl.DataFrame) -> pl.DataFrame:
     flat = _unfolded(records, "evaluations")
-    ungraded, unknown = pl.sum_horizontal("timeouts", "grader_failures"), pl.lit(None)
-    columns = {"ungraded": ungraded, "weights": unknown} | {"started": pl.col("started")}
+    columns = {"ungraded": pl.sum_horizontal("timeouts", "grader_failures"), "weights": pl.lit(None)}
     return flat.select(**{name: columns.get(name, pl.col(name)) for name in (*SCORES, "started")}).cast(SCORES)  # type: ignore[arg-type]

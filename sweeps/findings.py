@@ -3,6 +3,7 @@
 python -m sweeps.findings sweep=paper
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from analysis import findings
 from analysis.findings import Finding, Part
 from analysis.findings.written import STYLES, files, printed
 from analysis.seeds import tested
-from analysis.tables import load
+from analysis.tables import Tables, load
 from em.cli.command import run_command, terminal
 from em.cli.words import read
 from em.errors import InputError
@@ -34,13 +35,17 @@ def found(config: Launch, store: Store) -> list[Finding]:
         known = sorted({name for claim in findings.claims() for name in claim.SWEEPS})
         raise InputError(f"sweep={config.sweep.name}: no claim rests on it; take paper, or {', '.join(known)}")
     frames = [expand.frame(part) for part in asked]
-    tables = load(store, {trial for cells in frames for name in IDS for trial in cells[name].unique()})
+    return found_in(asked, load(store, {trial for cells in frames for name in IDS for trial in cells[name].unique()}))
+
+
+def found_in(asked: Sequence[Launch], tables: Tables) -> list[Finding]:
+    """The same, of sweeps that claims rest on, in tables that have all of their trials."""
     return findings.all_of(
         [
             Part(
                 name=part.sweep.name,
                 axes=part.sweep.varied,
-                cells=cells,
+                cells=expand.frame(part),
                 headline=part.headline(),
                 evaluations=tested(part.evaluations),
                 steps=part.eval.steps,
@@ -48,7 +53,7 @@ def found(config: Launch, store: Store) -> list[Finding]:
                 command=command(part),
                 tables=tables,
             )
-            for part, cells in zip(asked, frames, strict=True)
+            for part in asked
         ]
     )
 

@@ -6,10 +6,9 @@ It opens in a browser from disk, without a server or a network.  A store that is
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import TypeVar
 
 from analysis import table
 from analysis.draw import Drawn, computed
@@ -18,63 +17,52 @@ from analysis.seeds import Outcome, seeds
 from analysis.table import lines
 from analysis.table.spread import spread
 from analysis.table.typeset import Typeset
-from analysis.tables import Tables, of_trials, trial_of
+from analysis.tables import Tables, among
 from em.cli import overrides
 from em.cli.command import run_command, terminal
 from em.errors import InputError
 from em.store import Store
 from em.store.missing import missing_units
+from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.figures import command, figures_of
-from sweeps.findings import found, rested
+from sweeps.findings import found_in, rested
 from sweeps.progress import duration
-from sweeps.tables import observed, table_of
-
-T = TypeVar("T")
+from sweeps.tables import observed_in, table_of
 
 
 def build(config: Launch, store: Store) -> Path:
     """Write the report; the path of its page.  Raises InputError where nothing is recorded."""
     stored, damaged = store.records()
-    wanted = {unit.trial.id for unit in expand.units(config)}
-    records = of_trials(stored, wanted)
-    if records.is_empty():
-        raise InputError(f"store={store.root}: holds no record of sweep {config.sweep.name}; run it first")
-    failed = {unit: number for unit, number in store.failed_attempts().items() if trial_of(unit) in wanted}
-    missing = [len(missing_units(expand.units(part), stored)) for part in (*config.sweeps, config)]
+    units = expand.units(config)
+    of_parts = [expand.units(part) for part in config.parts] or [units]
+    left, *left_of_parts = (len(missing_units(wanted, stored)) for wanted in (units, *of_parts))
+    tables = among(store, stored, store.failed_attempts(), {unit.trial.id for unit in units})
     del stored  # some hundred megabytes of a large store
-    tables = Tables(store, records, failed)
-    del records
+    if tables.records.is_empty():
+        raise InputError(f"store={store.root}: holds no record of sweep {config.sweep.name}; run it first")
     notes = [f"{len(damaged)} records are damaged: the next launch makes them again"] if damaged else []
     page = Page(
         title=f"{config.sweep.name}: one-shot entropy minimisation",
-        summary=summary(config, tables, missing[-1]),
-        parts=[part_of(part, tables, left) for part, left in zip(config.sweeps, missing, strict=False)],
-        findings=tried(lambda: found(config, store) if rested(config) else [], notes),
-        tables=tried(lambda: tables_of(config, store), notes),
+        summary=summary(config, tables, 1 - left / len(units)),
+        parts=[part_of(*of, tables) for of in zip(config.sweeps, of_parts, left_of_parts, strict=True)],
+        findings=found_in(asked, tables) if (asked := rested(config)) else [],
+        tables=[made for part in config.sweeps for made in tables_of(part, tables)],
         notes=notes,
     )
     return write(Path(store.where(f"report/{config.sweep.name}")), page, tables)
 
 
-def tried(make: Callable[[], list[T]], notes: list[str]) -> list[T]:
-    """What it makes; where that cannot be, nothing, and why among the notes."""
-    try:
-        return make()
-    except InputError as error:
-        notes.append(str(error))
-        return []
-
-
-def part_of(config: Launch, tables: Tables, missing: int) -> Part:
-    cells, units = expand.frame(config), expand.units(config)
+def part_of(config: Launch, units: Sequence[Unit], missing: int, tables: Tables) -> Part:
+    cells = expand.frame(config)
     gap, drawn = "", list[Drawn]()
     for figure in figures_of(config, cells):
         try:
             drawn.append(computed(figure, cells, tables))
         except InputError as error:
             gap = str(error)
+    outcomes = seeds(cells, tables, config.headline())["outcome"]
     ids = {unit.trial.id for unit in units}
     records = tables.records.filter(tables.records["trial_id"].is_in(list(ids)))
     return Part(
@@ -82,7 +70,7 @@ def part_of(config: Launch, tables: Tables, missing: int) -> Part:
         about=about(config.sweep.name),
         wanted=len(units),
         recorded=len(units) - missing,
-        outcomes=dict.fromkeys((item.value for item in Outcome), 0) | outcomes(config, tables),
+        outcomes=dict.fromkeys((item.value for item in Outcome), 0) | Counter(outcomes),
         hours=float(records["seconds"].sum()) / 3600,
         command=command(config),
         drawn=drawn,
@@ -90,16 +78,15 @@ def part_of(config: Launch, tables: Tables, missing: int) -> Part:
     )
 
 
-def tables_of(config: Launch, store: Store) -> list[Typeset]:
-    """Those of the sweeps that have one, and what of the spread is noise."""
-    made = list[Typeset]()
-    for part in config.sweeps:
-        if table_of(part) is not None:
-            of, own = observed(part, store)
-            made += lines.tables(of, own, table.rows(of, own))
-            variances = spread(own)
-            made += [lines.of_spread(variances)] if len(variances) else []
-    return made
+def tables_of(config: Launch, tables: Tables) -> list[Typeset]:
+    """Of a sweep that has one, and what of the spread is noise."""
+    of = table_of(config)
+    if of is None:
+        return []
+    own = observed_in(of, config, tables)
+    variances = spread(own)
+    noise = [lines.of_spread(variances)] if len(variances) else []
+    return [*lines.tables(of, own, table.rows(of, own)), *noise]
 
 
 def about(sweep: str) -> str:
@@ -110,16 +97,12 @@ def about(sweep: str) -> str:
     return " ".join(line.lstrip("# ") for line in comments)
 
 
-def outcomes(config: Launch, tables: Tables) -> dict[str, int]:
-    return dict(Counter(seeds(expand.frame(config), tables, config.headline())["outcome"]))
-
-
-def summary(config: Launch, tables: Tables, missing: int) -> list[tuple[str, str]]:
+def summary(config: Launch, tables: Tables, recorded: float) -> list[tuple[str, str]]:
     trials, seconds = tables.trials, float(tables.records["seconds"].sum())
     started = tables.records["started"]
     cost = [("cost", f"{config.budget.price * seconds / 3600:,.0f}")] if config.budget.price else []
     return [
-        ("recorded", f"{1 - missing / len(expand.units(config)):.1%}"),
+        ("recorded", f"{recorded:.1%}"),
         ("trials", f"{len(trials):,}"),
         ("diverged", f"{len(tables.diverged):,}"),
         ("failed attempts", f"{sum(tables.failed_attempts.values()):,}"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from analysis.seeds import base_score, seeds
-from analysis.tables import Tables, of_trials, trial_of
+from analysis.tables import Tables, among
 from em.cli.command import terminal
 from em.errors import InputError
 from em.store import Store
@@ -61,8 +61,7 @@ class Observer:
 
     def count(self, attempts: Counter[str]) -> Standing:
         stored, damaged = self.store.records()
-        failed = {unit: number for unit, number in attempts.items() if trial_of(unit) in self.trial_ids}
-        tables = Tables(self.store, of_trials(stored, self.trial_ids), failed)
+        tables = among(self.store, stored, attempts, self.trial_ids)
         parts = [(part, part.seeds(tables)) for part in self.parts]
         common = ["trial_id", "base_id", "temperature", "base_score", "score", "outcome"]
         together = [own.select(common) for _, own in parts]
@@ -73,7 +72,7 @@ class Observer:
             seeds=own,
             base=base_score(own),
             diverged=len(tables.diverged),
-            failed=sum(failed.values()),
+            failed=sum(tables.failed_attempts.values()),
         )
 
     def seeds(self, tables: Tables) -> pl.DataFrame:

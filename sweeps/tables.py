@@ -18,7 +18,7 @@ from analysis.table import Table, typeset
 from analysis.table import lines as table_lines
 from analysis.table.spread import spread
 from analysis.table.typeset import Typeset
-from analysis.tables import load
+from analysis.tables import Tables, load
 from em.cli.command import run_command, terminal
 from em.cli.overrides import choices
 from em.cli.words import quoted, read, text
@@ -47,8 +47,14 @@ def observed(config: Launch, store: Store) -> tuple[Table, pl.DataFrame]:
     of = table_of(config)
     if of is None:
         raise InputError(f"sweep.table: sweep {config.sweep.name} has no table; sweep.table.paper=0 makes one")
-    cells = table.named(expand.frame(config), expand.trials(config), of.axes)
-    return of, table.observed(of, cells, load(store, {*cells["trial_id"], *cells["base_id"], *cells["start_id"]}))
+    cells = expand.frame(config)
+    tables = load(store, {*cells["trial_id"], *cells["base_id"], *cells["start_id"]})
+    return of, observed_in(of, config, tables)
+
+
+def observed_in(of: Table, config: Launch, tables: Tables) -> pl.DataFrame:
+    """The same, of a table of the sweep in tables that have all of its trials."""
+    return table.observed(of, table.named(expand.frame(config), expand.trials(config), of.axes), tables)
 
 
 def rows(config: Launch, store: Store) -> pl.DataFrame:

@@ -59,17 +59,17 @@ class Page:
 def write(folder: Path, page: Page, tables: Tables) -> Path:
     """Write the report of these tables into a folder; the path of its page."""
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    figures = [figure(drawn, part) for part in page.parts for drawn in part.drawn]
-    written = set()
-    for part in page.parts:
-        for drawn in part.drawn:
-            keys = keys_of(drawn)
-            if written.issuperset(keys.values()):  # of a figure of the same cells
-                continue
-            for cell, content in shards(drawn, tables):
-                text = f"report.opened({dumps(keys[cell])}, {dumps(content)})"
-                (folder / "cells" / f"{keys[cell]}.js").write_text(text)
-            written |= set(keys.values())
+    all_drawn = [(drawn, part) for part in page.parts for drawn in part.drawn]
+    figures = [figure(drawn, part) for drawn, part in all_drawn]
+    written = set[str]()
+    for (drawn, _), made in zip(all_drawn, figures, strict=True):
+        keys = made["cells"]
+        if written.issuperset(keys.values()):  # of a figure of the same cells
+            continue
+        for cell, content in shards(drawn, tables):
+            text = f"report.opened({dumps(keys[cell])}, {dumps(content)})"
+            (folder / "cells" / f"{keys[cell]}.js").write_text(text)
+        written |= set(keys.values())
     for stale in (folder / "cells").glob("*.js"):
         if stale.stem not in written:
             stale.unlink()
@@ -128,7 +128,7 @@ def figure(drawn: Drawn, part: Part) -> dict[str, Any]:
         "spec": chart,
         "columns": {name: columns_of(frame) for name, frame in frames.items() if name in draw.named(chart, frames)},
         "rows": rows.select(**named, **{name: pl.col(name) for name in columns}).to_dicts(),
-        "cells": keys_of(drawn),
+        "cells": keys_of(frames["seeds"], drawn.figure.headline.after),
     }
 
 
@@ -137,10 +137,9 @@ def columns_of(frame: pl.DataFrame) -> dict[str, list[Any]]:
     return {name: small[name].to_list() for name in small.columns}
 
 
-def keys_of(drawn: Drawn) -> dict[str, str]:
+def keys_of(seeds: pl.DataFrame, after: str) -> dict[str, str]:
     """The names of the files of a figure's cells: figures of the same trials share them."""
-    cells = draw.data(drawn)["seeds"].group_by("cell", maintain_order=True).agg(pl.col("trial_id").unique().sort())
-    after = drawn.figure.headline.after
+    cells = seeds.group_by("cell", maintain_order=True).agg(pl.col("trial_id").unique().sort())
     return {
         cell: content_id([cell, after, len(trials), *trials[:1], *trials[-1:]]) for cell, trials in cells.iter_rows()
     }

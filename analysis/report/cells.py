@@ -1,6 +1,6 @@
 """The trials of a cell, as the page opens them: every seed's score and curves, and of a few all that is recorded."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -26,7 +26,8 @@ def shards(drawn: Drawn, tables: Tables) -> Iterator[tuple[str, dict[str, Any]]]
     listed = {name: few(cell) for name, cell in cells.items()}
     chosen = {name: choices(cell) for name, cell in listed.items()}
     details = known(tables, pl.concat(listed.values())["trial_id"], drawn)
-    shown = shown_of(tables, {trial for of in chosen.values() for trial in of.values()}, drawn)
+    trials = {trial for of in chosen.values() for trial in of.values()}
+    shown = shown_of(tables, final.filter(pl.col("trial_id").is_in(list(trials))), drawn)
     for name, cell in listed.items():
         seeds = cell.select(pl.col("trial_id").cast(pl.String), "seed", "score", pl.col("outcome").cast(pl.String))
         yield (
@@ -88,26 +89,26 @@ def curve(measured: pl.DataFrame, name: str) -> dict[str, list[tuple[int, float]
     return {trial: list(zip(steps, values, strict=True)) for trial, steps, values in united.iter_rows()}
 
 
-def shown_of(tables: Tables, trial_ids: Collection[str], drawn: Drawn) -> dict[str, dict[str, Any]]:
-    """By trial, why it ended, and its first answers after the last step beside the base model's."""
+def shown_of(tables: Tables, trials: pl.DataFrame, drawn: Drawn) -> dict[str, dict[str, Any]]:
+    """By trial, why it ended, and its first answers beside the base model's: after the step that its score is of, or
+    the last one before that it was measured after."""
     base_of = dict(drawn.seeds.select("trial_id", "base_id").unique().iter_rows())
     ids = [item.id for item in drawn.figure.headline.evaluations]
-    wanted = pl.col("trial_id").is_in([*trial_ids, *base_of.values()]) & pl.col("evaluation_id").is_in(ids)
-    scores = tables.scores.filter(wanted).sort("step", maintain_order=True)
-    last = scores.unique(["trial_id", "evaluation_id"], keep="last", maintain_order=True)
-    starts = scores.filter(pl.col("step") == 0).unique(["trial_id", "evaluation_id"], maintain_order=True)
-    rows = pl.concat([last.filter(pl.col("trial_id").is_in(list(trial_ids))), starts])
-    found = firsts(tables, rows)
-    of = {trial: rows.filter(pl.col("trial_id") == trial) for trial in trial_ids}
+    scores = tables.scores.filter(pl.col("evaluation_id").is_in(ids))
+    own = scores.join(trials.select("trial_id", until="step"), on="trial_id").filter(pl.col("step") <= pl.col("until"))
+    own = own.sort("step", maintain_order=True).unique(["trial_id", "evaluation_id"], keep="last", maintain_order=True)
+    starts = scores.filter(pl.col("trial_id").is_in([*base_of.values()]), pl.col("step") == 0)
+    found = firsts(tables, pl.concat([own.drop("until"), starts]))
+    of = {trial: own.filter(pl.col("trial_id") == trial).head(ANSWERS) for trial in trials["trial_id"]}
     return {
         trial: {
             "error": error(tables, trial),
             "answers": [
-                {"benchmark": benchmark, "sides": [found.get((trial, key)), found.get((base_of[trial], key))]}
-                for benchmark, key in of[trial].select("benchmark", "evaluation_id").head(ANSWERS).iter_rows()
+                {"benchmark": name, "step": step, "sides": [found.get((trial, key)), found.get((base_of[trial], key))]}
+                for name, step, key in measured.select("benchmark", "step", "evaluation_id").iter_rows()
             ],
         }
-        for trial in trial_ids
+        for trial, measured in of.items()
     }
 
 

@@ -175,7 +175,7 @@ const report = (() => {
     const made = Object.entries(seed.made ?? {}).map(([key, value]) => `${key} ${value}`).join(", ");
     const config = Object.entries(seed.config ?? {}).map(([key, value]) => `${key}=${value}`).join("\n");
     const sides = answers.flatMap((answer) =>
-      answer.sides.map((side, at) => said(`${answer.benchmark}, ${at ? "base model" : "this model"}`, side)),
+      answer.sides.map((side, at) => said(`${answer.benchmark}, ${at ? "base model" : `after step ${answer.step}`}`, side)),
     );
     return element(
       "section",

@@ -136,7 +136,8 @@ def test_empty_tables_have_the_same_columns(store: Store, commit: Commit):
     assert tables.scores.schema == pl.Schema(SCORES)
     assert tables.steps.schema == pl.Schema(STEPS)
     assert tables.attempts.schema == pl.Schema(ATTEMPTS)
-    assert tables.prompt_lengths.schema == {"trial_id": WORD, "step": pl.Int64, "prompt length": pl.Float64}
+    lengths = tables.prompt_lengths(tables.trials["trial_id"])
+    assert lengths.schema == {"trial_id": WORD, "step": pl.Int64, "prompt length": pl.Float64}
 
 
 def test_a_trial_has_its_config_by_dotted_path(store: Store, commit: Commit):
@@ -207,7 +208,8 @@ def test_failed_attempts_by_unit(store: Store, commit: Commit):
 
 def test_the_prompts_of_a_step(store: Store):
     store.commit(record(trial(), steps=2, prompt=3))
-    assert analysis.load(store).prompt_lengths.rows() == [(trial().id, 1, 3.5), (trial().id, 2, 3.5)]
+    assert analysis.load(store).prompt_lengths([trial().id]).rows() == [(trial().id, 1, 3.5), (trial().id, 2, 3.5)]
+    assert analysis.load(store).prompt_lengths([]).is_empty()  # of no other trial is a record opened
 
 
 def test_the_variance_of_an_accuracy(store: Store):

@@ -122,6 +122,20 @@ def test_a_cell_has_its_seeds_and_the_best_the_median_and_the_worst_in_full(page
     answers = found["shown"][best["trial_id"]]["answers"]
     assert [answer["benchmark"] for answer in answers] == list(SUITES)
     assert all(set(side) == {"text", "extracted", "correct"} for answer in answers for side in answer["sides"])
+    assert {answer["step"] for answer in answers} == {10}
+
+
+def test_answers_are_of_the_step_that_the_score_is_of(page: Path, config: Launch) -> None:
+    """Though the trial was measured later too; of one that diverged before, the last that there are."""
+    words = [word for word in WORDS if "sweep.figures" not in word]
+    earlier = compose_launch(
+        [*words, f"store={config.store}", "sweep.figures=[{kind: axis, step: 5}]", "sweep.name=at5"]
+    )
+    written = build(earlier, Store(config.store))
+    cells = data(written.read_text())["figures"][0]["cells"]
+    for name, outcome, step in (("1", "best", 5), ("1.5", "diverged", 2)):
+        found = cell(written, cells[name])
+        assert {answer["step"] for answer in found["shown"][found["chosen"][outcome]]["answers"]} == {step}
 
 
 def test_what_was_lost_is_shown_with_its_reason(page: Path, text: str) -> None:
