@@ -56,6 +56,7 @@ NOT_RUN = {  # pattern: why, and what is run in its place
     r"make (bench\S*)$": ("takes minutes, and has tests of its own", "make -n {target}"),
     r"make chaos$": ("takes minutes, and has tests of its own", "make -n chaos"),
     r"make notebook": ("opens a browser", "make -n {target}"),
+    r"make (findings MODEL=paper)$": ("needs records of large models", "make -n {target}"),
     r"make calibration": ("needs answers of a model", "make -n calibration"),
     r"make wandb-sync": ("needs W&B", "make -n wandb-sync"),
     r"make wandb-dashboard": ("needs W&B", "make -n wandb-dashboard"),
