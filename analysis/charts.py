@@ -133,10 +133,17 @@ def called(chart: alt.Chart, name: str) -> alt.Chart:
     return chart.transform_calculate(called=f"'{name}'")
 
 
-def cells(names: Sequence[str]) -> alt.Color:
-    """The colour of a cell."""
-    scale = alt.Scale(domain=list(names), range=list(style.COLOURS[: len(names)]))
-    return alt.Color("cell:N", scale=scale, legend=alt.Legend() if len(names) > 1 else None)
+def cells(names: Sequence[str], axes: Sequence[str]) -> tuple[alt.Color, alt.StrokeDash]:
+    """Colour and dashes of the cells' curves; where there are several, a legend tells them apart."""
+    title = ", ".join(style.label(axis) for axis in axes if axis != "phase")  # whose values say what they are
+    legend = alt.Legend(title=title or None) if len(names) > 1 else None
+    colours, dashes = (
+        alt.Scale(domain=list(names), range=list(looks[: len(names)])) for looks in (style.COLOURS, style.DASHES)
+    )
+    return (
+        alt.Color("cell:N", scale=colours, legend=legend),
+        alt.StrokeDash("cell:N", scale=dashes, legend=legend),
+    )
 
 
 def tips(axes: Sequence[str], *more: str) -> list[alt.Tooltip]:
@@ -167,11 +174,11 @@ def curves(
 
     Lines have a gap where a score is missing.
     """
-    colour, each = cells(names), alt.Chart(alt.NamedData("seeds")).transform_filter(CHOSEN)
+    (colour, dashes), each = cells(names, axes), alt.Chart(alt.NamedData("seeds")).transform_filter(CHOSEN)
     lines = each.mark_line(strokeWidth=0.5, opacity=0.35).encode(x, y("score"), colour, alt.Detail("trial_id:N"))
     band = numbers().mark_area(opacity=0.2).encode(x, y("lower"), alt.Y2("upper:Q"), colour)
     centre = numbers().mark_line(point={"size": 18, "filled": True}, strokeWidth=1.7)
-    centre = centre.encode(x, y("centre"), colour, tooltip=tips(axes, along))
+    centre = centre.encode(x, y("centre"), colour, dashes, tooltip=tips(axes, along))
     return [*([lines] if drawn <= MOST else []), band, centre]
 
 

@@ -27,7 +27,7 @@ def improvement(x_S: NDArray, y_T: NDArray) -> tuple[float, float, float]:
     0.5 to 0.99) it held p in 94% to 98%.  Newcombe's alone fell to 88%, Brunner and Munzel's on the logit scale to 53%,
     percentiles of the bootstrap (rliable) to 15%, all towards the ends.
     """
-    from scipy.stats import norm  # takes a second to load, which a launch would wait for
+    from scipy.special import ndtri
 
     x_S, y_T = x_S[~np.isnan(x_S)], y_T[~np.isnan(y_T)]
     if min(len(x_S), len(y_T)) < 2:
@@ -41,7 +41,7 @@ def improvement(x_S: NDArray, y_T: NDArray) -> tuple[float, float, float]:
     pairs = (len(x_S) + len(y_T)) / 2 - 1
     known = (1 + pairs * ((1 - grid) / (2 - grid) + grid / (1 + grid))) / wins_ST.size
     error = np.sqrt(grid * (1 - grid) * np.maximum(known, own))
-    held = grid[np.abs(grid - p) <= norm.ppf((1 + stats.CONFIDENCE) / 2) * error + 1e-12]
+    held = grid[np.abs(grid - p) <= ndtri((1 + stats.CONFIDENCE) / 2) * error + 1e-12]
     return p, float(held.min()), float(held.max())
 
 
@@ -98,7 +98,7 @@ def no_gain(scores_CKS: NDArray, base_C: NDArray, variance_C: NDArray) -> NDArra
     `variance_C` is that of the base's score over draws of its answers.  nan where a stratum has one score, there is no
     base, or nothing varies.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     count_CK = np.isfinite(scores_CKS).sum(axis=2)
     mean_CK1 = np.nansum(scores_CKS, axis=2, keepdims=True) / np.maximum(count_CK, 1)[:, :, None]
@@ -110,4 +110,4 @@ def no_gain(scores_CKS: NDArray, base_C: NDArray, variance_C: NDArray) -> NDArra
     total_C = own_CK.sum(axis=1) + variance_C
     total_C = np.where(few_C | (total_C == 0), np.nan, total_C)
     degrees_C = total_C**2 / np.maximum((own_CK**2 / degrees_CK).sum(axis=1), np.finfo(float).tiny)
-    return 2 * t.sf(np.abs(stats.mean(scores_CKS) - base_C) / np.sqrt(total_C), degrees_C)
+    return 2 * stdtr(degrees_C, -np.abs(stats.mean(scores_CKS) - base_C) / np.sqrt(total_C))

@@ -62,13 +62,14 @@ def own_noise(correct_SPK: NDArray) -> float:
 
 
 def _variance_interval(scores_S: NDArray) -> tuple[float, float]:
-    from scipy.stats import norm, trim_mean  # take a second to load, which a launch would wait for
+    from scipy.special import ndtri
 
     n, total = len(scores_S), float(np.var(scores_S, ddof=1))
     if total == 0:
         return 0.0, 0.0
-    z = float(norm.ppf((1 + CONFIDENCE) / 2))
-    centre = trim_mean(scores_S, 1 / (2 * (n - 4) ** 0.5)) if n > 4 else np.median(scores_S)
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    cut = int(n / (2 * (n - 4) ** 0.5)) if n > 4 else 0
+    centre = np.sort(scores_S)[cut : n - cut].mean() if n > 4 else np.median(scores_S)
     kurtosis = n * np.sum((scores_S - centre) ** 4) / np.sum((scores_S - np.mean(scores_S)) ** 2) ** 2
     correction = n / (n - z)
     error = correction * (max(0.0, kurtosis - (n - 3) / n) / (n - 1)) ** 0.5
@@ -133,9 +134,9 @@ def expected_best(scores_S: NDArray, n: int) -> float:
 
 
 def _normal_half() -> float:
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    return float(norm.ppf((1 + CONFIDENCE) / 2))
+    return float(ndtri((1 + CONFIDENCE) / 2))
 
 
 def _measured(scores_S: NDArray, noise_S: NDArray) -> tuple[NDArray, NDArray]:

@@ -17,7 +17,7 @@ from analysis import figures, style
 from analysis.figures import Figure, check
 from analysis.seeds import AVERAGE, base_score
 from analysis.summary import LOST
-from analysis.tables import Tables, load
+from analysis.tables import Tables
 from em.errors import InputError
 from em.store import Store
 
@@ -37,7 +37,7 @@ class Drawn(NamedTuple):
     notes: list[str]  # what a reader should know
 
 
-def draw_figures(store: Store, figures: Sequence[Figure], cells: pl.DataFrame, console: Console) -> list[Path]:
+def draw_figures(tables: Tables, figures: Sequence[Figure], cells: pl.DataFrame, console: Console) -> list[Path]:
     """Draw the figures of a sweep, save each with its numbers, print its table; the files.
 
     `cells` is what the sweep wants, as made by `analysis.seeds.cells`; seeds that have no score (yet) are counted.
@@ -45,11 +45,10 @@ def draw_figures(store: Store, figures: Sequence[Figure], cells: pl.DataFrame, c
     """
     for figure in figures:
         check(figure, cells)
-    tables = load(store, {*cells["trial_id"], *cells["base_id"], *cells["start_id"]})
     paths = []
     for figure in figures:
         drawn = computed(figure, cells, tables)
-        files = save(store, drawn)
+        files = save(tables.store, drawn)
         console.print(printed(drawn))
         for note in drawn.notes:
             console.print(f"warning: {note} (see {files[-1].name})", style="yellow", highlight=False)

@@ -119,7 +119,7 @@ def measured(scores: pl.DataFrame, evaluations: Sequence[Evaluation], metric: st
     of = ("trial_id", "step", "temperature", "environment", "code_version", "weights", "ungraded", "grader_version")
     one = {name: pl.first(name) for name in ("environment", "code_version")}
     several = {name: pl.col(name).cast(pl.String).unique().sort().str.join("+").cast(WORD) for name in one}
-    mixed = scores.select(pl.struct(list(one)).n_unique()).item() > 1
+    mixed = any(scores[name].n_unique() > 1 for name in one)
     return (
         scores.select(*of, "evaluation_id", "accuracy", "variance")
         .join(wanted, on="evaluation_id")

@@ -62,9 +62,9 @@ def student_interval(scores_S: NDArray) -> tuple[float, float]:
     """
     if len(scores_S) < 2:
         return float("nan"), float("nan")
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(scores_S) - 1) * np.std(scores_S, ddof=1)) / len(scores_S) ** 0.5
+    half = float(stdtrit(len(scores_S) - 1, (1 + CONFIDENCE) / 2) * np.std(scores_S, ddof=1)) / len(scores_S) ** 0.5
     return float(np.mean(scores_S)) - half, float(np.mean(scores_S)) + half
 
 
@@ -83,7 +83,7 @@ def trimmed_interval(scores_CS: NDArray) -> tuple[NDArray, NDArray]:
     Of n scores h are in the middle: t with h - 1 degrees of freedom, and the winsorised variance (Yuen, 1974).  nan for
     h < 2.  It is of the population's trimmed mean, which is not its mean where scores are skewed.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     half_C = np.full(len(scores_CS), np.nan)
     for cells, sorted_CN in _by_count(scores_CS):
@@ -92,7 +92,7 @@ def trimmed_interval(scores_CS: NDArray) -> tuple[NDArray, NDArray]:
         if middle > 1:
             winsorised_CN = sorted_CN.clip(sorted_CN[:, [cut]], sorted_CN[:, [n - 1 - cut]])
             squares_C = (n - 1) * winsorised_CN.var(axis=1, ddof=1)
-            half_C[cells] = t.ppf((1 + CONFIDENCE) / 2, middle - 1) * np.sqrt(squares_C / (middle * (middle - 1)))
+            half_C[cells] = stdtrit(middle - 1, (1 + CONFIDENCE) / 2) * np.sqrt(squares_C / (middle * (middle - 1)))
     centre_C = interquartile_mean(scores_CS)
     return centre_C - half_C, centre_C + half_C
 
@@ -117,7 +117,7 @@ def _by_count(scores_CS: NDArray) -> Iterator[tuple[NDArray, NDArray]]:
 
 def _ends(root: int, sorted_CKS: NDArray, confidence: float, resamples: int) -> tuple[NDArray, NDArray]:
     """`interval` of cells whose seeds are sorted, and whose strata without scores come last."""
-    from scipy.stats import t  # takes a second to load, which a launch would wait for
+    from scipy.special import stdtrit
 
     count_CK, mean_CK = _means(sorted_CKS)
     centred_CKS = np.nan_to_num(sorted_CKS - mean_CK[:, :, None])
@@ -128,7 +128,7 @@ def _ends(root: int, sorted_CKS: NDArray, confidence: float, resamples: int) -> 
     tail, scores_C = (1 - confidence) / 2, _sum(count_CK)
     share_CK = variance_CK / unit_C[:, None] ** 2
     degrees_C = 1 / np.maximum(_sum(share_CK**2 / degrees_CK), 1 / np.maximum(scores_C, 1))
-    below_C = t.ppf(1 - tail, degrees_C)  # Satterthwaite's degrees: one stratum's are n - 1
+    below_C = stdtrit(degrees_C, 1 - tail)  # Satterthwaite's degrees: one stratum's are n - 1
     above_C = below_C.copy()
     strata_C = (count_CK > 0).sum(axis=1)
     drawn = np.flatnonzero(((strata_C > 1) | (scores_C >= FEWEST)) & (scores_C <= MOST))

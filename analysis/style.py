@@ -26,8 +26,9 @@ INK = "#222222"
 GREY = "#6E6E6E"
 PALE = "#D0D0D0"
 
-# Of cells that are told apart by colour; four and fewer by their lightness too, 5 L* and more.
+# Of cells that are told apart by colour; four and fewer by their lightness too, 5 L* and more, the others by dashes.
 COLOURS = (BLUE, VERMILION, SKY, "#CC79A7", ORANGE, "#009E73")
+DASHES = ((1, 0), (1, 0), (1, 0), (1, 0), (6, 2), (2, 2))
 
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # of one metric; the first comes with the renderer
 ROOM = 40  # characters of a value

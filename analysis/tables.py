@@ -132,9 +132,7 @@ def load(store: Store | Path | str, trial_ids: Collection[str] | None = None) ->
     Raises InputError where nothing is recorded of them, or where a record is damaged.
     """
     store = store if isinstance(store, Store) else Store(store)
-    records, damaged = store.records()
-    if damaged:
-        raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
+    records = whole(store)
     attempts = store.failed_attempts()
     wanted = {*records["trial_id"], *map(trial_of, attempts)} if trial_ids is None else set(trial_ids)
     tables = among(store, records, attempts, wanted)
@@ -142,6 +140,14 @@ def load(store: Store | Path | str, trial_ids: Collection[str] | None = None) ->
         of = "" if trial_ids is None else f" of these {len(wanted)} trials"
         raise InputError(f"store={store.root}: holds no record{of}; run the sweep first")
     return tables
+
+
+def whole(store: Store) -> pl.DataFrame:
+    """A store's records (`Store.records`); raises InputError where one is damaged."""
+    records, damaged = store.records()
+    if damaged:
+        raise InputError(f"record {damaged[0]}: damaged; the next launch of the sweep sets it aside and makes it again")
+    return records
 
 
 def among(store: Store, records: pl.DataFrame, attempts: Mapping[str, int], trial_ids: Collection[str]) -> Tables:

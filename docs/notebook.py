@@ -47,7 +47,7 @@ def _(folder):
     remedy = f"`make sweep-temperature` trains and measures {len(wanted)} models; or name another folder above."
     is_empty = not Store(folder.value).units_of(wanted["trial_id"])
     mo.stop(is_empty, mo.md(f"`{folder.value}` holds no trial of the sweep. {remedy}"))
-    tables = analysis.load(folder.value, {*wanted["trial_id"], *wanted["base_id"]})
+    tables = analysis.load(folder.value, expand.trial_ids([config]))
     return asked, headline, tables, wanted
 
 

@@ -38,7 +38,7 @@ def calibrate(config: Launch, store: Store, console: Console) -> list[Path]:
     Raises InputError where nothing of the kind is recorded.
     """
     axes, cells = config.sweep.varied, expand.frame(config)
-    tables = load(store, {*cells["trial_id"], *cells["base_id"]})
+    tables = load(store, expand.trial_ids([config]))
     seeds = observed(config, cells, tables)
     answers = pl.concat([pl.DataFrame(schema=calibration.ANSWERS), *answers_of(config, tables, seeds)])
     measured = calibration.measurements(answers)

@@ -1,11 +1,11 @@
 """From what is varied to trials: the cells of a sweep, each with its seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import reduce
+from functools import reduce, wraps
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -15,6 +15,8 @@ from em.trial.fields import parts_of, typed_value, with_value
 from em.trial.trial import Trial
 from em.trial.unit import Unit, united
 from sweeps.config import Launch, Variant
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,21 @@ class Cell:
     steps: Sequence[int]  # after which they are measured
 
 
+def kept(made: Callable[[Launch], T]) -> Callable[[Launch], T]:
+    """Keeps on a launch what is made of it: a sweep is planned, drawn and shown from the same."""
+
+    @wraps(made)
+    def of(launch: Launch) -> T:
+        name = f"_{made.__name__}"
+        if name not in launch.__dict__:
+            launch.__dict__[name] = made(launch)
+        return launch.__dict__[name]
+
+    return of
+
+
+@kept
 def cells(launch: Launch) -> list[Cell]:
-    """The cells of a sweep, kept on the launch: it is planned, drawn and shown from the same ones."""
-    if "_cells" not in launch.__dict__:
-        launch.__dict__["_cells"] = expanded(launch)
-    return launch.__dict__["_cells"]
-
-
-def expanded(launch: Launch) -> list[Cell]:
     """The cells of a sweep, each once: one variant after another, the values of the last axis next to each other.
 
     Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
@@ -103,8 +112,15 @@ def units(launch: Launch) -> list[Unit]:
     return [replace(unit, turn=turn) if (turn := turns.get(unit.trial.id, 0)) else unit for unit in made]
 
 
+@kept
 def frame(launch: Launch) -> pl.DataFrame:
     """What the sweep wants, as `analysis.seeds.cells` has it: a row for each trial, in the order of work."""
     shown = by_turn(launch)
     axes = {name: [cell.values[name] for cell, _ in shown] for name in launch.sweep.varied}
     return wanted.cells([trial for _, trial in shown], axes, [max(cell.steps) for cell, _ in shown])
+
+
+def trial_ids(launches: Sequence[Launch]) -> set[str]:
+    """Of all trials that these sweeps show: their own, the base models, those that others start from."""
+    columns = [frame(launch)[name].unique() for launch in launches for name in ("trial_id", "base_id", "start_id")]
+    return set(chain.from_iterable(columns))

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from analysis import figures
 from analysis.figures import Figure
+from analysis.tables import load
 from em.cli.command import run_command, terminal
 from em.errors import InputError, require
 from em.store import Store
@@ -30,10 +31,16 @@ def draw_all(config: Launch, store: Store, console: Console) -> dict[str, list[P
     Of several sweeps one that has nothing to show yet is said, and the others are drawn.  Raises InputError where
     none can be drawn.
     """
+    asked = [(part, shown) for part in config.sweeps if (shown := figures_of(part, expand.frame(part)))]
+    if not asked:
+        return {}
+    from analysis.draw import draw_figures
+
+    tables = load(store, expand.trial_ids([part for part, _ in asked]))
     paths, said = dict[str, list[Path]](), list[str]()
-    for part in config.sweeps:
+    for part, shown in asked:
         try:
-            paths[part.sweep.name] = draw(part, expand.frame(part), store, console)
+            paths[part.sweep.name] = draw_figures(tables, shown, expand.frame(part), console)
         except InputError as error:
             said.append(f"{part.sweep.name}: {error}")
     if said and not any(paths.values()):
@@ -71,16 +78,6 @@ def check_all(config: Launch) -> None:
     """Raise InputError where a figure that a sweep names cannot show it."""
     for part in config.sweeps:
         check(part, expand.frame(part))
-
-
-def draw(config: Launch, cells: pl.DataFrame, store: Store, console: Console) -> list[Path]:
-    """Draw the sweep's figures; the files.  Raises InputError where one cannot be drawn."""
-    shown = figures_of(config, cells)
-    if not shown:
-        return []
-    from analysis.draw import draw_figures
-
-    return draw_figures(store, shown, cells, console)
 
 
 def check(config: Launch, cells: pl.DataFrame) -> None:

@@ -21,7 +21,6 @@ from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch, with_axes
 from sweeps.figures import command
 
-IDS = ("trial_id", "base_id", "start_id")  # columns of cells
 RATE = "optimizer.lr"
 
 
@@ -34,8 +33,7 @@ def found(config: Launch, store: Store) -> list[Finding]:
     if not asked:
         known = sorted({name for claim in findings.claims() for name in claim.SWEEPS})
         raise InputError(f"sweep={config.sweep.name}: no claim rests on it; take paper, or {', '.join(known)}")
-    frames = [expand.frame(part) for part in asked]
-    return found_in(asked, load(store, {trial for cells in frames for name in IDS for trial in cells[name].unique()}))
+    return found_in(asked, load(store, expand.trial_ids(asked)))
 
 
 def found_in(asked: Sequence[Launch], tables: Tables) -> list[Finding]:

@@ -29,7 +29,7 @@ from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.figures import command, figures_of
 from sweeps.findings import found_in, rested
 from sweeps.progress import duration
-from sweeps.tables import observed_in, table_of
+from sweeps.tables import observed, table_of
 
 
 def build(config: Launch, store: Store) -> Path:
@@ -43,13 +43,14 @@ def build(config: Launch, store: Store) -> Path:
     if tables.records.is_empty():
         raise InputError(f"store={store.root}: holds no record of sweep {config.sweep.name}; run it first")
     notes = [f"{len(damaged)} records are damaged: the next launch makes them again"] if damaged else []
+    made = [tables_of(part, tables) for part in config.sweeps]
     page = Page(
         title=f"{config.sweep.name}: one-shot entropy minimisation",
         summary=summary(config, tables, 1 - left / len(units)),
         parts=[part_of(*of, tables) for of in zip(config.sweeps, of_parts, left_of_parts, strict=True)],
         findings=found_in(asked, tables) if (asked := rested(config)) else [],
-        tables=[made for part in config.sweeps for made in tables_of(part, tables)],
-        notes=notes,
+        tables=[item for items, _ in made for item in items],
+        notes=[*notes, *(note for _, said in made for note in said)],
     )
     return write(Path(store.where(f"report/{config.sweep.name}")), page, tables)
 
@@ -78,15 +79,16 @@ def part_of(config: Launch, units: Sequence[Unit], missing: int, tables: Tables)
     )
 
 
-def tables_of(config: Launch, tables: Tables) -> list[Typeset]:
-    """Of a sweep that has one, and what of the spread is noise."""
+def tables_of(config: Launch, tables: Tables) -> tuple[list[Typeset], list[str]]:
+    """Of a sweep that has one, and what of the spread is noise; and what a reader should know of them."""
     of = table_of(config)
     if of is None:
-        return []
-    own = observed_in(of, config, tables)
+        return [], []
+    own = observed(of, config, tables)
     variances = spread(own)
     noise = [lines.of_spread(variances)] if len(variances) else []
-    return [*lines.tables(of, own, table.rows(of, own)), *noise]
+    notes = [f"table of {of.name}: {note}" for note in table.notes(of, own)]
+    return [*lines.tables(of, own, table.rows(of, own)), *noise], notes
 
 
 def about(sweep: str) -> str:

@@ -6,6 +6,7 @@ python -m sweeps.tables sweep=models
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 from rich.box import SIMPLE_HEAD
@@ -18,7 +19,7 @@ from analysis.table import Table, typeset
 from analysis.table import lines as table_lines
 from analysis.table.spread import spread
 from analysis.table.typeset import Typeset
-from analysis.tables import Tables, load
+from analysis.tables import Tables, among, whole
 from em.cli.command import run_command, terminal
 from em.cli.overrides import choices
 from em.cli.words import quoted, read, text
@@ -30,6 +31,14 @@ from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.expand import Cell
 
 
+class Lacking(NamedTuple):
+    """A cell that is not recorded as it is wanted."""
+
+    name: str
+    number: int  # of units of work
+    command: str  # that makes them
+
+
 def table_of(config: Launch) -> Table | None:
     """What the sweep says of its table; None where it has none."""
     chosen = config.sweep.table
@@ -39,34 +48,21 @@ def table_of(config: Launch) -> Table | None:
     return Table(config.sweep.name, config.sweep.varied, headline, config.evaluations, chosen.paper)
 
 
-def observed(config: Launch, store: Store) -> tuple[Table, pl.DataFrame]:
-    """The sweep's table, and what is recorded of each wanted trial (`analysis.table.observed`).
-
-    Raises InputError where the sweep names no table, or nothing is recorded of it.
-    """
-    of = table_of(config)
-    if of is None:
-        raise InputError(f"sweep.table: sweep {config.sweep.name} has no table; sweep.table.paper=0 makes one")
-    cells = expand.frame(config)
-    tables = load(store, {*cells["trial_id"], *cells["base_id"], *cells["start_id"]})
-    return of, observed_in(of, config, tables)
-
-
-def observed_in(of: Table, config: Launch, tables: Tables) -> pl.DataFrame:
-    """The same, of a table of the sweep in tables that have all of its trials."""
+def observed(of: Table, config: Launch, tables: Tables) -> pl.DataFrame:
+    """What is recorded of each trial that the sweep's table wants: `analysis.table.observed`."""
     return table.observed(of, table.named(expand.frame(config), expand.trials(config), of.axes), tables)
 
 
-def rows(config: Launch, store: Store) -> pl.DataFrame:
-    """The rows of a sweep's table: `analysis.table.rows`."""
-    return table.rows(*observed(config, store))
+def make(of: Table, config: Launch, tables: Tables, lacking: Sequence[Lacking], console: Console) -> list[Path]:
+    """Write table and variance components of a sweep, and print the averages; the files.
 
-
-def make(config: Launch, store: Store, console: Console) -> list[Path]:
-    """Write table and variance components of a sweep, and print the averages; the files."""
-    of, seeds = observed(config, store)
+    Raises InputError where nothing is recorded of it.
+    """
+    if expand.trial_ids([config]).isdisjoint(tables.records["trial_id"]):
+        raise InputError(f"store={tables.store.root}: holds no record of sweep {of.name}; run it first")
+    seeds = observed(of, config, tables)
     made, variances, notes = table.rows(of, seeds), spread(seeds), table.notes(of, seeds)
-    missing = [f"{name}: {number} not recorded; `{remedy}`" for name, number, remedy in not_recorded(config, store)]
+    missing = [f"{name}: {number} not recorded; `{remedy}`" for name, number, remedy in lacking]
     contents = files(f"{of.name}-table", table_lines.tables(of, seeds, made), notes, missing)
     contents[f"{of.name}-table.csv"] = made.write_csv()
     if len(variances):
@@ -75,7 +71,7 @@ def make(config: Launch, store: Store, console: Console) -> list[Path]:
     console.print(printed(config.sweep.name, made))
     for note in notes:
         console.print(f"warning: {note}", style="yellow", highlight=False, soft_wrap=True)
-    paths = [store.save_figure(name, content.encode()) for name, content in contents.items()]
+    paths = [tables.store.save_figure(name, content.encode()) for name, content in contents.items()]
     for path in paths:
         console.print(str(path), soft_wrap=True, highlight=False)
     return paths
@@ -96,16 +92,15 @@ def files(
     }
 
 
-def not_recorded(config: Launch, store: Store) -> list[tuple[str, int, str]]:
-    """The cells that lack something: name, number of units of work, and the command that makes them."""
-    records, _ = store.records()
+def not_recorded(config: Launch, records: pl.DataFrame) -> list[Lacking]:
+    """The cells that lack something, where a store has these records (`Store.records`)."""
     missing = {unit.trial.id for unit in missing_units(expand.units(config), records)}
     lacking = []
     for cell in expand.cells(config):
         wanted = {of.id for trial in cell.trials for of in (trial, trial.base, trial.origin[0])}
         if number := len(wanted & missing):
             name = ", ".join(style.written(axis, value) for axis, value in cell.values.items())
-            lacking.append((name or config.sweep.name, number, command(config, cell)))
+            lacking.append(Lacking(name or config.sweep.name, number, command(config, cell)))
     return lacking
 
 
@@ -134,24 +129,31 @@ def make_all(config: Launch, store: Store, console: Console) -> None:
 
     Raises InputError where none can be made.
     """
-    parts = [part for part in config.sweeps if part.sweep.table.paper is not None or not config.parts]
+    parts = [(of, part) for part in config.sweeps if (of := table_of(part))]
+    if not parts:
+        raise InputError(f"sweep.table: sweep {config.sweep.name} has no table; sweep.table.paper=0 makes one")
     listing = Printed(title=f"{config.sweep.name}: tables", title_justify="left", box=SIMPLE_HEAD, padding=0)
     for heading in ("sweep", "table", "not recorded"):
         listing.add_column(heading, overflow="fold")
-    errors = list[InputError]()
-    for part in parts:
-        made = list[Path]()
+    records = whole(store)
+    tables = among(store, records, store.failed_attempts(), expand.trial_ids([part for _, part in parts]))
+    errors, commands = list[InputError](), list[str]()
+    for of, part in parts:
+        made, lacking = list[Path](), not_recorded(part, records)
         try:
-            made = make(part, store, console)
+            made = make(of, part, tables, lacking, console)
         except InputError as error:
             errors.append(error)
             console.print(f"not made: {part.sweep.name}: {error}", style="yellow", highlight=False, soft_wrap=True)
-        missing = [f"{name} ({number}): {remedy}" for name, number, remedy in not_recorded(part, store)]
         names = [path.name for path in made if path.suffix == ".md"]
-        listing.add_row(part.sweep.name, " ".join(names) or "-", "\n".join(missing) or "-")
+        cells = f"{len(lacking)} of {len(expand.cells(part))} cells" if lacking else "-"
+        listing.add_row(part.sweep.name, " ".join(names) or "-", cells)
+        commands += [f"{name} ({number}): {remedy}" for name, number, remedy in lacking]
     if len(errors) == len(parts):
-        raise errors[0] if errors else InputError(f"sweep.union: no sweep of {config.sweep.name} has a table")
+        raise errors[0]
     console.print(listing)
+    for command in commands:
+        console.print(command, soft_wrap=True, highlight=False)
 
 
 def main(arguments: list[str]) -> None:

@@ -148,10 +148,17 @@ def grid(folder: Path, trials: int = TRIALS) -> list[str]:
         f"{{kind: axis, name: grid-lr, axes: [{lr}], pool: [{temperature}, {rank}]}}",
         f"{{kind: steps, pool: [{temperature}, {lr}, {rank}]}}",
     ]
+    return ["sweep=grid", f"sweep.figures=[{', '.join(figures)}]", *_measured(folder, trials)]
+
+
+def tabled(folder: Path, trials: int = TRIALS) -> list[str]:
+    """The words of a sweep of some of these trials, one in 105, that has a table."""
+    return ["sweep=temperature", "sweep.table.paper=0", "eval.samples=1", "eval.texts=none", *_measured(folder, trials)]
+
+
+def _measured(folder: Path, trials: int) -> list[str]:
     return [
-        "sweep=grid",
         f"sweep.seeds={max(1, trials // CELLS)}",
-        f"sweep.figures=[{', '.join(figures)}]",
         f"eval.steps={list(range(1, 51))}".replace(" ", ""),
         *("~benchmarks.bit", "~benchmarks.mixed"),
         *(f"benchmarks.{name}.limit=5" for name in ("sum", "difference", "product", "max")),

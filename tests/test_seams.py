@@ -235,7 +235,7 @@ def test_a_store_in_memory():
             assert store.commit(run(runner, unit))
         assert not Store("memory", files).commit(run(runner, unit))
     assert missing_units(units, Store("memory", files).records()[0]) == []
-    figures.draw(launch, expand.frame(launch), store, Console(quiet=True))
+    figures.draw_all(launch, store, Console(quiet=True))
     assert files.list("figures") == ["smoke-seeds.csv", "smoke.csv", "smoke.pdf", "smoke.png", "smoke.svg"]
 
 
@@ -250,7 +250,7 @@ def test_a_heat_map_says_how_many_how_sure_and_what_is_missing(tmp_path):
     base, *trained = launch.units(expand.trials(launch))
     for unit in [base, *trained[:9]]:  # breadth first: of the last three cells the third seed is missing
         store.commit(run(runner, unit))
-    figures.draw(launch, expand.frame(launch), store, Console(quiet=True))
+    figures.draw_all(launch, store, Console(quiet=True))
     cells = pl.read_csv(tmp_path / "figures" / "map.csv").filter(pl.col("metric") == "average")
     assert cells.select("rollout.temperature", "optimizer.lr", "n", "missing").rows() == [
         (0.5, 1e-4, 3, 0),

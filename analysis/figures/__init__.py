@@ -13,7 +13,7 @@ import polars as pl
 from numpy.random import Generator
 
 from analysis import style
-from analysis.seeds import AVERAGE, Headline, observe
+from analysis.seeds import AVERAGE, PLACE, Headline, observe
 from analysis.summary import summarise
 from analysis.tables import Tables
 from em.errors import InputError, require, require_known
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from analysis.charts import Chart
 
 
-CURVES = "thick: mean of the seeds, with its 95% interval;  thin: a seed"  # KEY of kinds with a curve for each cell
+# KEY of kinds with a curve for each cell
+CURVES = "thick: mean of the seeds, with its 95% interval;  thin, where they are few: a seed"
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,12 @@ def check(figure: Figure, cells: pl.DataFrame) -> None:
 
 
 def observed(figure: Figure, cells: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """What a figure shows of each wanted trial, sorted by its axes, the pooled fields and the seed."""
+    """What a figure shows of each wanted trial, these sorted by its axes, the pooled fields and the seed."""
     own = getattr(kind_of(figure.kind), "observed", None)
-    headline = figure.headline
+    headline, cells = figure.headline, cells.sort(*figure.axes, *figure.pool, "seed", maintain_order=True)
     if own:
-        seeds = own(figure, cells, tables)
-    else:
-        seeds = observe(cells, tables, headline.evaluations, [headline.step], metric=figure.metric)
-    return seeds.sort(*figure.axes, "metric", "step", "temperature", *figure.pool, "seed", maintain_order=True)
+        return own(figure, cells, tables)
+    return observe(cells, tables, headline.evaluations, [headline.step], metric=figure.metric)
 
 
 def benchmarks(figure: Figure) -> list[str]:
@@ -107,10 +106,13 @@ def benchmarks(figure: Figure) -> list[str]:
 
 
 def numbers(figure: Figure, seeds: pl.DataFrame, rng: Generator) -> pl.DataFrame:
-    """The numbers of a figure, one row per cell, metric and place.  All randomness is `rng`'s: same seeds, same
-    numbers."""
+    """The numbers of a figure, one row per cell, metric and place, sorted by these.
+
+    All randomness is `rng`'s: same seeds, same numbers.
+    """
     own = getattr(kind_of(figure.kind), "numbers", None)
-    return own(figure, seeds, rng) if own else summarise(seeds, figure.axes, rng, figure.pool)
+    made = own(figure, seeds, rng) if own else summarise(seeds, figure.axes, rng, figure.pool)
+    return made.sort(*figure.axes, *PLACE, maintain_order=True)
 
 
 def require_axes(figure: Figure, number: int) -> None:

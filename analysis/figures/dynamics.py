@@ -36,7 +36,7 @@ def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
     from analysis.charts import alt
 
     names = numbers["cell"].unique(maintain_order=True).to_list()
-    colour = charts.cells(names)
+    colour, dashes = charts.cells(names, figure.axes)
 
     def panel(name: str) -> "Chart":
         own = f"datum.metric == '{name}'"
@@ -50,7 +50,7 @@ def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
         return alt.layer(
             lines.encode(x, alt.Y("score:Q", **y), colour, alt.Detail("trial_id:N")),
             band.encode(x, alt.Y("low:Q"), alt.Y2("high:Q"), colour),
-            mean.encode(x, alt.Y("mean:Q"), colour, tooltip=tips),
+            mean.encode(x, alt.Y("mean:Q"), colour, dashes, tooltip=tips),
         ).properties(height=HEIGHT)
 
     return alt.vconcat(*map(panel, SHOWN), spacing=12)

@@ -94,11 +94,11 @@ def mean(
     error = scale * variance**0.5
 
     def interval(rng: Generator, confidence: float) -> Interval:
-        from scipy.stats import norm  # takes a second to load, which a launch would wait for
+        from scipy.special import ndtri
 
         value = float(stats.mean(measured_S[None, None])[0])
         low, high = (float(end[0]) for end in stats.interval(rng, measured_S[None, None], confidence))
-        half = float(norm.ppf((1 + confidence) / 2)) * error
+        half = float(ndtri((1 + confidence) / 2)) * error
         return Interval(value, value - np.hypot(value - low, half), value + np.hypot(high - value, half))
 
     return Contrast(name, unit, claimed, len(measured_S), interval)
@@ -141,13 +141,13 @@ def ratio(name: str, scores_S: NDArray, noise_S: NDArray, claimed: tuple[float, 
     measured = np.isfinite(scores_S + noise_S)
 
     def interval(rng: Generator, confidence: float) -> Interval:
-        from scipy.stats import norm
+        from scipy.special import ndtri
 
         if measured.sum() < 2 or not noise_S[measured].any():
             return Interval(NAN, NAN, NAN)
         best, worst = best_of(scores_S, noise_S), best_of(-scores_S, noise_S)
         top, bottom = best.corrected, -worst.corrected
-        z = float(norm.ppf((3 + confidence) / 4))
+        z = float(ndtri((3 + confidence) / 4))
         top_half, bottom_half = (z * noise_S[seed] ** 0.5 for seed in (best.seed, worst.seed))
         ratios = [
             above / max(below, LEAST)

@@ -78,7 +78,7 @@ def rows(
     for part in filter(lambda part: part.startswith(PREFIX), parts):
         with suppress(DamagedError, FileNotFoundError):  # or united meanwhile: its records are read again
             frames.append(read(files.read(part), SCHEMA, files.where(part)))
-    known = pl.concat([pl.DataFrame(schema=SCHEMA), *frames]).unique("unit_id", keep="any")
+    known = pl.concat([pl.DataFrame(schema=SCHEMA), *frames]).filter(pl.col("unit_id").is_first_distinct())
     new, damaged = [], []
     for unit in sorted(set(recorded) - set(known["unit_id"])):
         try:

@@ -12,6 +12,7 @@ from rich.console import Console
 from analysis.draw import UNSAVED, draw_figures
 from analysis.figures import Figure
 from analysis.seeds import Headline
+from analysis.tables import load
 from em.errors import InputError
 from em.evaluation.graders import GRADERS
 from em.store import Store
@@ -27,7 +28,9 @@ FIGURE = Figure("temperature", "axis", [AXIS], Headline(10, EVALUATIONS))
 
 def draw(store: Store, trials: list[Trial] = TRIALS, output: StringIO | None = None, axis: str = AXIS) -> list[Path]:
     console = Console(file=output or StringIO(), width=100)
-    return draw_figures(store, [replace(FIGURE, axes=[axis])], cells(trials, axis), console)
+    wanted = cells(trials, axis)
+    tables = load(store, {*wanted["trial_id"], *wanted["base_id"]})
+    return draw_figures(tables, [replace(FIGURE, axes=[axis])], wanted, console)
 
 
 @pytest.fixture

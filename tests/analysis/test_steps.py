@@ -127,3 +127,15 @@ def test_too_many_cells_and_several_models_are_refused() -> None:
     two = cells([trial(0.5), trial(1.0)]).with_columns(base_id=pl.Series(["a", "b"]))
     with pytest.raises(InputError, match=r"several base models"):
         check(FIGURE, two)
+
+
+def test_curves_beyond_four_are_dashed_and_the_legend_names_the_axis(store: Store, commit: Commit) -> None:
+    wanted = [trial(temperature / 10) for temperature in range(1, 7)]
+    commit(wanted[0].base, [0.1, 0.3], step=0)
+    for of in wanted:
+        commit(of, [0.2, 0.4], step=2)
+        commit(of, [0.4, 0.6], step=10)
+    picture = svg(drawn(store, FIGURE, cells(wanted)))
+    lines = [path for path in picture.iter("{http://www.w3.org/2000/svg}path") if path.get("stroke-width") == "1.7"]
+    assert [line.get("stroke-dasharray") for line in lines] == ["1,0"] * 4 + ["6,2", "2,2"]
+    assert "training temperature" in texts(picture)

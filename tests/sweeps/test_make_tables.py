@@ -7,11 +7,13 @@ import shlex
 from io import StringIO
 from pathlib import Path
 
+import polars as pl
 import pytest
 from rich.console import Console
 
 from analysis import table
 from analysis.seeds import AVERAGE
+from analysis.tables import load
 from em.errors import InputError
 from em.evaluation.graders import GRADERS
 from em.store import Store
@@ -19,7 +21,7 @@ from em.trial.evaluation import Evaluation
 from em.trial.trial import Trial
 from sweeps import expand, tables
 from sweeps.config import Launch, compose_launch
-from sweeps.tables import make, make_all, not_recorded, rows
+from sweeps.tables import make_all, not_recorded, observed, table_of
 from tests.memory import MemoryFiles
 from tests.sweeps.test_paper import ROWS
 from tests.synthetic import fill
@@ -47,8 +49,13 @@ def made(config: Launch, options: Options | None = None) -> Store:
 
 def written(config: Launch, store: Store) -> dict[str, str]:
     """The files of its tables, by name."""
-    names = [path.name for path in make(config, store, Console(quiet=True))]
-    return {name: store.files.read(f"figures/{name}").decode() for name in names}
+    make_all(config, store, Console(quiet=True))
+    return {name: store.files.read(f"figures/{name}").decode() for name in store.files.list("figures")}
+
+
+def rows(config: Launch, store: Store) -> pl.DataFrame:
+    of = table_of(config) or pytest.fail("no table")
+    return table.rows(of, observed(of, config, load(store)))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,7 @@ def test_scores_are_the_truth_and_validation_problems_choose(baselines):
 
 def test_what_is_missing_is_listed_with_the_command_that_makes_it(baselines):
     store = made(baselines, Options(is_missing=is_third_grpo))
-    [(name, number, command)] = not_recorded(baselines, store)
+    [(name, number, command)] = not_recorded(baselines, store.records()[0])
     assert (name, number) == ("tiny, GRPO", 1)
     python, *words = shlex.split(command)
     assert (python, words[:2]) == (".venv/bin/python", ["-m", "sweeps"])
