@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
     step: int
     phase: str
-    evaluation: str = ""  # its id, of answers
+    of: str = ""  # an evaluation's id, of answers; what is hashed, of weights: two kinds cannot be compared
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def trajectory(record: Record) -> dict[Place, dict[str, Fields]]:
         known = {name: value for name, value in vars(metrics).items() if value is not None}
         places[Place(metrics.step, "metrics")][""] = known
     for digest in record.digests:
-        places[Place(digest.step, "weights")][""] = vars(digest)
+        places[Place(digest.step, "weights", digest.kind or "")][""] = vars(digest)
     for result in record.evaluations:
         places[Place(result.step, "answers", result.evaluation_id)] = answers(result)
     return dict(sorted(places.items(), key=lambda item: (item[0].step, PHASES.index(item[0].phase))))

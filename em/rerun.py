@@ -47,14 +47,14 @@ def unequal(a: Record, b: Record) -> list[str]:
 def happened(record: Record, other: Record) -> dict[str, object]:
     """What of a record the other should hold too, by name; without timings and where it was made."""
     last = min(len(record.steps), len(other.steps))
-    digested = {digest.step for digest in other.digests}
+    digested = {(digest.step, digest.kind) for digest in other.digests}
     versions = [result.grader_version for result in by_key(record)] == [it.grader_version for it in by_key(other)]
     return {
         "outcome": (record.status, record.error),
         "prompts": record.prompts,
         "samples": [sample for sample in record.rollouts if sample.step <= last],
         "metrics": [metric for metric in (*record.steps, *record.metrics) if metric.step <= last],
-        "weights": [digest for digest in record.digests if digest.step in digested],
+        "weights": [digest for digest in record.digests if (digest.step, digest.kind) in digested],
         "answers": [(it.step, it.evaluation_id, *(getattr(it, name) for name in SAID)) for it in by_key(record)],
         "grades": [[getattr(it, name) for name in GRADED] for it in by_key(record)] if versions else [],
     }
@@ -66,15 +66,17 @@ def by_key(record: Record) -> list[EvaluationResult]:
 
 def compared(now: Record, store: Store, target: Store) -> str:
     """Whether a record is that of the other store again; ends the process with status 1 where it is not."""
-    differing = unequal(now, store.record(now.unit_id))
+    recorded = store.record(now.unit_id)
+    differing = unequal(now, recorded)
     before, after = (at.where(f"records/{now.unit_id}.parquet") for at in (store, target))
     if differing:
         sys.exit(
             f"{now.unit_id}: recorded in {target.where('records')}; differs from {before} in {', '.join(differing)}; "
             f"where they part: make why A={before} B={after}"
         )
-    digests = ", ".join(str(digest.step) for digest in now.digests)
-    return f"equal, bit by bit, to {before}: weights after step {digests}, samples, metrics, answers"
+    digests = ", ".join(str(digest.step) for digest in now.digests if digest in recorded.digests)
+    weights = f"weights after step {digests}, " if digests else ""
+    return f"equal, bit by bit, to {before}: {weights}samples, metrics, answers"
 
 
 def main(arguments: list[str]) -> None:

@@ -22,8 +22,10 @@ from em.rollout import Completion, Request
 from em.store import Store
 from em.store.missing import missing_units
 from em.store.record import Record
-from em.train.policy import LocalPolicy, Policy, Update
+from em.train.local import LocalPolicy
+from em.train.policy import Policy, Update
 from em.train.trainer import Trainer
+from em.train.weights import LATEST
 from em.trial import method, stabiliser
 from em.trial.config import Config
 from em.trial.method import Method, Need, Tokens
@@ -181,8 +183,8 @@ class TwoRanks(Policy):
         assert first == second
         return first
 
-    def digest(self) -> str:
-        [digest] = {rank.digest() for rank in self.ranks}
+    def digest(self, kind: str | None = LATEST) -> str:
+        [digest] = {rank.digest(kind) for rank in self.ranks}
         return digest
 
     def are_finite(self) -> bool:

@@ -64,8 +64,11 @@ class StepSeconds:
 
 @dataclass(kw_only=True)
 class WeightDigest:
+    """Two are of the same weights exactly if they are equal, kind and all; of two kinds nothing can be said."""
+
     step: int
     sha256: str
+    kind: str | None = added(default=None)  # what is hashed: em.train.weights.DIGESTS; null: of all weights in one
 
 
 @dataclass(kw_only=True)

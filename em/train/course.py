@@ -17,6 +17,7 @@ from em.train.replay import Replay
 from em.train.sampling import Sampling
 from em.train.selection import Selector
 from em.train.trajectory import OnStep, Trajectory
+from em.train.weights import LATEST
 from em.trial.evaluation import Texts
 from em.trial.method import Need
 from em.trial.trial import Phase, Trial
@@ -127,9 +128,11 @@ class Training:
 
     def digest(self, step: int) -> None:
         """Record the digest of the weights, which a replay compares."""
-        digest = self.policy.digest()
-        self.replay.check(digest, self.replay.digests.get(step, digest))
-        self.trajectory.digests.append(WeightDigest(step=step, sha256=digest))
+        recorded = self.replay.digests.get(step)
+        kind = recorded.kind if recorded else LATEST
+        digest = WeightDigest(step=step, sha256=self.policy.digest(kind), kind=kind)
+        self.replay.check(digest, recorded or digest)
+        self.trajectory.digests.append(digest)
 
 
 def encoded(reader: Reader, phase: Phase) -> list[list[int]]:
@@ -223,7 +226,7 @@ class Course:
         """Whether the weights are those that were measured there; where nothing is recorded, they are taken as they
         are."""
         recorded = Replay.of(self.recorded.get(trial.id)).digests.get(steps)
-        return recorded is None or recorded == self.policy.digest()
+        return recorded is None or recorded.sha256 == self.policy.digest(recorded.kind)
 
     def _arrive(self, training: Training, step: int) -> None:
         """Measure what is to be measured of the weights after a step, and keep them where others start from them."""

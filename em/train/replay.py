@@ -7,7 +7,7 @@ now belongs to what was recorded: every number that both hold is compared.
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from em.store.record import Record, StepMetrics
+from em.store.record import Record, StepMetrics, WeightDigest
 from em.trial.sample import Sample
 
 
@@ -19,7 +19,9 @@ class DriftedError(Exception):
 class Replay:
     rollouts: dict[int, list[Sample]] = field(default_factory=dict)  # by step, from 1
     steps: dict[int, StepMetrics] = field(default_factory=dict)
-    digests: dict[int, str] = field(default_factory=dict)  # of the weights after a step; 0: of those it starts from
+    digests: dict[int, WeightDigest] = field(
+        default_factory=dict
+    )  # of the weights after a step; 0: of those it starts from
     prompts: list[list[int]] = field(default_factory=list)  # token ids
 
     @classmethod
@@ -33,7 +35,7 @@ class Replay:
         return cls(
             rollouts=dict(rollouts),
             steps={metrics.step: metrics for metrics in record.steps},
-            digests={digest.step: digest.sha256 for digest in record.digests},
+            digests={digest.step: digest for digest in record.digests},
             prompts=record.prompts,
         )
 

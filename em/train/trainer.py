@@ -16,7 +16,8 @@ from em.rollout.reader import Reader
 from em.store.record import Record, Status
 from em.store.states import States
 from em.train.course import Course, DivergedError
-from em.train.policy import LocalPolicy, Policy
+from em.train.local import LocalPolicy
+from em.train.policy import Policy
 from em.train.replay import DriftedError
 from em.train.selection import Selector
 from em.train.trajectory import Finished, OnStep

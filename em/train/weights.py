@@ -1,7 +1,9 @@
 """A model's weights as a whole: their digest, whether they are finite, copies to go back to, states in files."""
 
 import hashlib
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -9,17 +11,54 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from em.errors import InputError
+
+THREADS = min(16, len(os.sched_getaffinity(0)))  # that hash; 16 are as fast as the copies from a GPU
 MOMENTS = "optimizer."  # with this begins the name of a group of what an optimiser remembers
 
 
-def digest(model: nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all parameters, tied ones once."""
+def digest_of_all(model: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and bytes of all parameters, tied ones once: what records held at first."""
     sha = hashlib.sha256()
     for name, tensor in sorted(model.named_parameters()):
-        data = tensor.detach().cpu().contiguous()
-        sha.update(f"{name}\0{data.dtype}\0{tuple(data.shape)}\0".encode())
-        sha.update(data.view(torch.uint8).numpy().tobytes())
+        data = on_cpu(tensor)
+        sha.update(heading(name, data))
+        sha.update(data.view(torch.uint8).numpy().data)
     return sha.hexdigest()
+
+
+def digest_of_tensors(model: nn.Module) -> str:
+    """SHA-256 over names, types, shapes and SHA-256 digests of all parameters, tied ones once: several at a time."""
+
+    def one(named: tuple[str, Tensor]) -> bytes:
+        name, tensor = named[0], on_cpu(named[1])
+        return heading(name, tensor) + hashlib.sha256(tensor.view(torch.uint8).numpy().data).digest()
+
+    with ThreadPoolExecutor(THREADS) as pool:  # hashing and copying hold no lock of the interpreter
+        return hashlib.sha256(b"".join(pool.map(one, sorted(model.named_parameters())))).hexdigest()
+
+
+def heading(name: str, tensor: Tensor) -> bytes:
+    return f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode()
+
+
+def on_cpu(tensor: Tensor) -> Tensor:
+    """Its data in memory that is read in place; from a GPU by way of pinned memory, which is faster."""
+    data = tensor.detach().contiguous()
+    if data.is_cuda:
+        return torch.empty(data.shape, dtype=data.dtype, pin_memory=True).copy_(data)
+    return data
+
+
+DIGESTS = {None: digest_of_all, "tensors": digest_of_tensors}  # by kind, as records name it
+LATEST = "tensors"
+
+
+def digest(model: nn.Module, kind: str | None = LATEST) -> str:
+    """What equals that of other weights exactly where all bits do; InputError where this version knows no such kind."""
+    if kind not in DIGESTS:
+        raise InputError(f"digests of kind {kind!r}: made by a newer version; check it out")
+    return DIGESTS[kind](model)
 
 
 def copy_of(model: nn.Module) -> dict[str, Tensor]:

@@ -223,6 +223,16 @@ def test_weights_come_before_the_answers_of_their_step(index, step):
     assert first.changes == [Change("sha256", f"{step:064x}", "f" * 64)]
 
 
+def test_digests_of_two_kinds_say_nothing():
+    def change(record: Record) -> None:
+        for digest in record.digests:
+            digest.sha256, digest.kind = "f" * 64, "tensors"
+
+    found = compare(row(), changed(change))
+    assert found.parting is None
+    assert Place(2, "weights", "tensors") in found.only["B"]
+
+
 def test_step_0_is_measured_before_anything_is_sampled():
     def change(record: Record) -> None:
         result(record, 0, "max").texts[5] = "1=2"

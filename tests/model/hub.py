@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 GATED = ".gated"  # a file of this name: the repository is shown, and its files are not given
 ASK = """
 import sys
+from base64 import b64decode
 from em.errors import InputError
 from em.model import checkpoint
 from em.trial.model import Model
@@ -36,12 +38,16 @@ class Handler(BaseHTTPRequestHandler):
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_HEAD(self) -> None:
-        self.answer(body=False)
+        self.answer()
 
     def do_GET(self) -> None:
-        self.answer(body=True)
+        if self.path.startswith("/api/whoami"):
+            known = bool(self.headers.get("Authorization"))
+            self.send(200 if known else 401, json.dumps({"name": "me", "type": "user"}).encode())
+        else:
+            self.answer()
 
-    def answer(self, body: bool) -> None:
+    def answer(self) -> None:
         path = self.path.split("?")[0].strip("/")
         self.asked.append(f"{self.command} {path}")
         api = path.startswith("api/")
@@ -63,11 +69,37 @@ class Handler(BaseHTTPRequestHandler):
         else:
             content = (folder / words[-1]).read_bytes()
             headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        self.send(status, content, **headers)
+
+    def do_POST(self) -> None:
+        """A new repository; whether a card is sound; which files go into a commit as they are: all; the commit."""
+        path, content = self.path.split("?")[0].strip("/"), self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.append(f"POST {path}")
+        host = f"http://{self.headers['Host']}"
+        name = "/".join(path.removeprefix("api/models/").split("/")[:2])
+        if path == "api/repos/create":
+            about = json.loads(content)
+            name = "/".join(filter(None, [about.get("organization"), about["name"]]))
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+            made = {"url": f"{host}/{name}", "name": name, "id": name, "private": about.get("private")}
+        elif path == "api/validate-yaml":  # of a model card
+            made = {"errors": [], "warnings": []}
+        elif "/preupload/" in path:
+            files = [item["path"] for item in json.loads(content)["files"]]
+            made = {"files": [{"path": file, "uploadMode": "regular", "shouldIgnore": False} for file in files]}
+        else:
+            for line in map(json.loads, content.splitlines()):
+                if line["key"] == "file":
+                    (self.root / name / line["value"]["path"]).write_bytes(b64decode(line["value"]["content"]))
+            made = {"success": True, "commitOid": COMMIT, "commitUrl": f"{host}/{name}/commit/{COMMIT}"}
+        self.send(200, json.dumps(made).encode())
+
+    def send(self, status: int, content: bytes, **headers: str) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if body:
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def log_message(self, format: str, *_: object) -> None:

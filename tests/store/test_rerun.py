@@ -90,6 +90,13 @@ def test_only_what_both_recorded_is_compared():
     assert unequal(made(), continued) == []
 
 
+def test_digests_of_another_kind_are_not_compared():
+    other = copy.deepcopy(made())
+    for digest in other.digests:
+        digest.sha256, digest.kind = "f" * 64, "tensors"
+    assert unequal(made(), other) == []
+
+
 def test_grades_of_another_version_of_the_grader_are_not_compared():
     other = copy.deepcopy(made())
     for result in other.evaluations:

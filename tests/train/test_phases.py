@@ -18,7 +18,7 @@ from em.store.record import Record, Status
 from em.train import weights
 from em.train.entropy import EntropyMinimisation
 from em.train.grpo import Grpo
-from em.train.policy import LocalPolicy
+from em.train.local import LocalPolicy
 from em.train.sampling import Sampling, turns
 from em.train.stabilisers.averaging import Averaging
 from em.train.stabilisers.entropy_stop import EntropyStop

@@ -16,7 +16,7 @@ from em.evaluation.statistics import TOP
 from em.store import Store
 from em.store.record import EvaluationResult, Record
 from em.store.recorded import evaluations_of
-from em.train import policy
+from em.train import learner
 from em.train.trainer import Trainer
 from em.trial.evaluation import Benchmark, Evaluation, Statistics
 from em.trial.model import Model
@@ -108,8 +108,8 @@ def test_each_answer_and_each_position(recorded, trainer, random_model):
 
 
 def test_chunks_change_nothing_but_rounding(recorded, trainer, trial, monkeypatch):
-    monkeypatch.setattr(policy, "LOGITS_BYTES", 4 * 320 * 3)
-    monkeypatch.setattr(policy, "LOOK_TOKENS", 40)
+    monkeypatch.setattr(learner, "LOGITS_BYTES", 4 * 320 * 3)
+    monkeypatch.setattr(learner, "LOOK_TOKENS", 40)
     again = run(trainer, Unit(trial.base, (Measurement(0, LOGITS),)))
     [one], [two] = recorded.evaluations, again.evaluations
     assert two.entropies == pytest.approx(one.entropies, rel=1e-4)

@@ -19,8 +19,8 @@ from em.tiny.tasks import POOL_PROBLEMS
 from em.train import course, weights
 from em.train.course import paced
 from em.train.entropy import EntropyMinimisation
+from em.train.local import LocalPolicy
 from em.train.objective import Objective
-from em.train.policy import LocalPolicy
 from em.train.sampling import Sampling
 from em.train.selection import Selector
 from em.train.trainer import EngineCorruptError, Trainer
@@ -433,6 +433,17 @@ def test_a_replay_is_trained_on_to_the_next_recorded_digest(trainer, trial, monk
     assert [digest.step for digest in made.digests] == [1, 4]
     assert made.digests[1] == recorded.digests[0]
     assert [result.step for result in made.evaluations] == [1]
+
+
+def test_a_record_of_before_is_replayed_by_its_own_kind_of_digest(trainer, trial, monkeypatch):
+    """Of all weights in one; steps that it has no digest of get today's kind."""
+    with monkeypatch.context() as before:
+        before.setattr(course, "LATEST", None)
+        recorded = run(trainer, unit(trial, 2))
+    made = run(trainer, extension(trial, unit(trial, 2), unit(trial, 5)), recorded=recorded)
+    assert made.provenance.replayed == recorded.provenance.attempt_id
+    assert made.digests[0] == recorded.digests[0]
+    assert [(digest.step, digest.kind) for digest in made.digests] == [(2, None), (5, "tensors")]
 
 
 @pytest.mark.parametrize("changed", ["token", "digest", "metric"])

@@ -1,0 +1,143 @@
+"""The weights of a recorded trial, as a checkpoint folder that transformers and vLLM load.
+
+    python -m em.rebuild TRIAL step=10 out=FOLDER                 store=results unless said otherwise
+    python -m em.rebuild TRIAL step=10 out=FOLDER push=ORG/NAME   to the hub too, as a private model
+
+No weights are stored: the trial is trained again on the tokens that its record holds.  On the kind of machine that
+recorded it this gives the same weights, bit for bit; elsewhere they may differ, which is measured, said, and refused
+beyond a tolerance.  dtype=bf16 halves the folder; model.path=FOLDER names a local base model that has moved.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from em.cli.command import read_words, run_command, terminal
+from em.cli.inputs import with_weights
+from em.errors import InputError, require, require_known
+from em.model.checkpoint import checkpoint_folder
+from em.model.hub import SMALL
+from em.paths import expanded
+from em.quiet import quiet_libraries
+from em.store import Store
+from em.store.recorded import trial_of
+from em.trial.model import Precision
+from em.trial.unit import Unit
+
+OPTIONS = ("store", "step", "out", "push", "dtype", "model.path")
+OWN = ("config.json", "recipe.json")  # written with the weights; what the tiny model was pretrained by
+PYTHON = ".venv/bin/python"
+
+
+def as_words(arguments: Sequence[str]) -> list[str]:
+    """`--step 10` and `--step=10` are `step=10`."""
+    words, left = list[str](), list(arguments)
+    while left:
+        word = left.pop(0)
+        name, equals, _ = word.removeprefix("--").partition("=")
+        if word.startswith("--") and name in OPTIONS:
+            word = word.removeprefix("--") if equals else f"{name}={left.pop(0) if left else ''}"
+        words.append(word)
+    return words
+
+
+def trial_id_of(store: Store, given: str) -> str:
+    """The id of the recorded trial, or unit of work, whose id begins so."""
+    found = sorted(trial for trial in store.recorded_trials() if trial.startswith(given.partition("-")[0]))
+    require(bool(given) and bool(found), "trial", given, f"store={store.root} has none; `make show` finds them")
+    require(
+        len(found) == 1, "trial", given, f"begins {len(found)} ids, such as {', '.join(found[:2])}; give more of it"
+    )
+    return found[0]
+
+
+def main(arguments: list[str]) -> None:
+    names, options = read_words(arguments, OPTIONS)
+    for name in ("step", "out"):
+        require(
+            bool(options.get(name)), name, options.get(name, ""), "say which step, and a folder: step=10 out=FOLDER"
+        )
+    require(len(names) == 1, "trial", " ".join(names), "give the id of one trial")
+    require(options["step"].isdecimal(), "step", options["step"], "must be a whole number")
+    dtype = options.get("dtype", Precision.fp32.value)
+    require_known("dtype", dtype, [item.value for item in Precision])
+    store, step, out = Store(options.get("store", "results")), int(options["step"]), expanded(options["out"])
+    taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    require(not taken, "out", out, "is there and not empty; name a new folder")
+    if "push" in options:
+        require_push(options["push"])
+    rebuild(store, trial_id_of(store, names[0]), step, out, Precision(dtype), options.get("model.path", ""))
+    if "push" in options:
+        push(out, options["push"])
+
+
+def rebuild(store: Store, trial_id: str, step: int, out: Path, dtype: Precision, base: str = "") -> None:
+    """Write the folder; ends the process with status 1, and writes nothing, where the weights are not the trial's."""
+    quiet_libraries()
+    from em.rebuild.card import card, said, table
+    from em.rebuild.retrace import TOLERANCE, record_of, retrace
+    from em.train.learner import Learner
+
+    record = record_of(store, trial_id, step)
+    trial = with_weights(trial_of(record), base)
+    recorded = store.replayable(Unit(trial, (), source=record.unit_id))
+
+    folder, console = checkpoint_folder(trial.model, show_progress=True), terminal()
+    with console.status(f"trial {trial.id}: to step {step}"):
+        learner = Learner(folder, trial.model)
+        drift = retrace(learner, trial, step, recorded)
+    if not drift.is_tolerable:
+        sys.exit(
+            f"trial {trial.id}: not its weights, a step's mean log-probability is {drift.logprob:.3g} nats off (at "
+            f"most {TOLERANCE:g}); rebuild it where it was recorded: {record.provenance.environment}"
+        )
+    digest = learner.digest()
+    out.mkdir(parents=True, exist_ok=True)
+    learner.export(out, dtype)
+    copy_small(folder, out)
+    own, of_base = (store.evaluations(of.id, first=record.unit_id) for of in (trial, trial.base))
+    command = f"{PYTHON} -m em.rebuild {trial.id} step={step} out=FOLDER"
+    scores = table(own, of_base, step)
+    (out / "README.md").write_text(card(trial, step, record, drift, digest, scores, command))
+    console.print(f"{out}: {trial.model.label} after step {step}, {dtype.value}", soft_wrap=True, highlight=False)
+    console.print(said(drift), soft_wrap=True, highlight=False)
+
+
+def copy_small(folder: Path, out: Path) -> None:
+    """What else a checkpoint folder holds: its tokenizer, how it generates."""
+    for path in {path for pattern in SMALL for path in folder.glob(pattern)}:
+        if path.name not in OWN and not path.name.endswith(".index.json"):
+            shutil.copyfile(path, out / path.name)
+    for path in out.glob("*.safetensors"):
+        path.chmod((out / "config.json").stat().st_mode)  # safetensors lets nobody else read it
+
+
+def require_push(name: str) -> None:
+    """Raise InputError where the hub does not know who is asking, before anything is trained."""
+    from huggingface_hub import HfApi
+
+    require(name.count("/") == 1, "push", name, "must be ORG/NAME")
+    try:
+        HfApi().whoami()
+    except Exception as error:  # also of its HTTP library
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"push={name}: the hub does not say who you are ({lines[0]}); set HF_TOKEN") from None
+
+
+def push(folder: Path, name: str) -> None:
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi()
+        url = api.create_repo(name, private=True, exist_ok=True)
+        api.upload_folder(folder_path=folder, repo_id=name, commit_message="Rebuilt from its record")
+    except Exception as error:  # also of its HTTP library
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"push={name}: {lines[0]}; the checkpoint is in {folder}") from None
+    print(url)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = as_words(sys.argv[1:])
+    run_command(main, __doc__)

@@ -1,0 +1,200 @@
+"""The model under training, in this process: its weights, their optimiser, and all that is done to them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch.func import functional_call
+
+from em.evaluation.statistics import AnswerStatistics
+from em.model.head import Head
+from em.model.loading import load
+from em.rollout import Completion, Request
+from em.rollout.engine import own_context
+from em.train import weights
+from em.train.batching import MicroBatch, micro_batches
+from em.train.objective import LOGITS_BYTES, Objective, Probe, Seen
+from em.train.policy import Policy, Update
+from em.trial.method import Method, Need
+from em.trial.model import Model, Precision
+from em.trial.optimizer import Optimizer
+from em.trial.sample import Sample
+
+LOOK_TOKENS = 16_384  # padded, of one forward pass that only looks
+DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
+MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
+
+
+class Learner(Policy):
+    """The half of a policy that trains, on one GPU or on the CPU.  Alone it has no engine: it trains on samples that
+    are recorded, and a push goes nowhere."""
+
+    can_save = True
+
+    def __init__(self, folder: Path, model: Model) -> None:
+        on_cpu = not torch.cuda.is_available()
+        if on_cpu:
+            torch.set_num_threads(model.cpu_threads)
+        self.context = own_context(folder)
+        self.model = load(folder, torch.float32)
+        self.base, self.marked = weights.copy_of(self.model), dict[str, dict[str, torch.Tensor]]()
+        self.mean, self.in_mean = dict[str, torch.Tensor](), 0  # of the weights after the last steps
+        self.accumulate, self.accumulated = 1, 0
+        AcceleratorState._reset_state()  # the process may have served a model of another precision
+        self.accelerator = Accelerator(cpu=on_cpu, mixed_precision=MIXED_PRECISION[model.precision])
+        self.device = f"cpu {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name()
+        optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)
+        self.objective, self.optimizer = self.accelerator.prepare(Objective(self.model), optimizer)
+
+    def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
+        raise NotImplementedError("a learner has no engine")
+
+    def push(self) -> None:
+        """Nothing samples from the weights."""
+
+    def clear_cache(self) -> None:
+        """There is none."""
+
+    def export(self, folder: Path, dtype: Precision) -> None:
+        """Write the weights as transformers has them; in another type than fp32 they are rounded, here too."""
+        torch.nn.Module.to(self.model, DTYPES[dtype])
+        self.model.save_pretrained(folder)
+
+    def begin(self, optimizer: Optimizer) -> None:
+        self.optimizer.optimizer.state.clear()
+        self.optimizer.zero_grad()
+        self.optimizer.param_groups[0].update(
+            lr=optimizer.lr,
+            weight_decay=optimizer.weight_decay,
+            betas=(optimizer.beta1, optimizer.beta2),
+            eps=optimizer.eps,
+        )
+        self.accumulate, self.accumulated = optimizer.accumulate, 0
+        self.mean, self.in_mean = {}, 0
+
+    def step(self, prompts: Sequence[list[int]], samples: Sequence[Sample], method: Method, max_norm: float) -> Update:
+        given = {"weight": method.weights(samples), "advantage": method.advantages(samples)}
+        batches = [
+            batch.to(self.model.device)
+            for batch in micro_batches(prompts, samples, given, method.micro_batch_tokens, method.skipped)
+        ]
+        if Need.base_logprobs in method.needs:
+            for batch in batches:
+                batch.given["base_logprob"] = batch.spread(self._seen_by_base(method, batch).own_logprob_N)
+        updates = list[Update]()
+        for _ in range(method.updates):
+            updates.append(self._update(batches, max(1, method.counted(samples)), method, max_norm))
+            if not updates[-1].is_finite:
+                return updates[-1]
+        observed = {name: fmean(update.observed[name] for update in updates) for name in updates[0].observed}
+        return replace(updates[0], observed=observed)
+
+    def _update(self, batches: Sequence[MicroBatch], tokens: int, method: Method, max_norm: float) -> Update:
+        """One update, or the part of one whose gradients are accumulated."""
+        sums = torch.zeros(3, dtype=torch.float64)  # of loss, entropies, log-probabilities
+        observed = dict[str, float]()
+        for batch in batches:
+            loss, seen = self.objective(method, batch)
+            self.accelerator.backward(loss / self.accumulate if self.accumulate > 1 else loss)
+            batch.given.setdefault("old_logprob", batch.spread(seen.own_logprob_N))
+            means = seen.entropy_N.sum() / tokens, seen.logprob_N.sum() / tokens
+            sums += torch.stack([loss.detach(), *means]).double().cpu()
+            for name, total in seen.observed.items():
+                observed[name] = observed.get(name, 0.0) + float(total) / tokens
+        self.accumulated = (self.accumulated + 1) % self.accumulate
+        limit = math.inf if self.accumulated else max_norm
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
+        norm = float(norm if norm is not None else math.nan)
+        update = Update(*sums.tolist(), tokens=tokens, grad_norm=norm, observed=observed)
+        if update.is_finite and not self.accumulated:
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return update
+
+    @torch.no_grad()
+    def _seen_by_base(self, method: Method, batch: MicroBatch) -> Seen:
+        named = {f"model.{name}": tensor for name, tensor in self.base.items()}
+        _, seen = functional_call(self.objective, named, (Probe(at=method.temperature), batch))
+        return seen
+
+    @torch.no_grad()
+    def look(self, prompts: Sequence[list[int]], samples: Sequence[Sample], statistics: AnswerStatistics) -> None:
+        given, model = {"answer": [float(k) for k in range(len(samples))]}, self.model
+        for batch in (batch.to(model.device) for batch in micro_batches(prompts, samples, given, LOOK_TOKENS)):
+            with self.accelerator.autocast():
+                hidden_BTH = model.base_model(batch.input_BT, use_cache=False).last_hidden_state
+                for chunk in batch.chunks(hidden_BTH, LOGITS_BYTES // (4 * model.config.get_text_config().vocab_size)):
+                    hidden_NH, *of_tokens = chunk
+                    statistics.update(Head.of(model).logits(hidden_NH), *of_tokens)
+
+    def are_finite(self) -> bool:
+        return weights.are_finite(self.model)
+
+    def digest(self, kind: str | None = weights.LATEST) -> str:
+        return weights.digest(self.model, kind)
+
+    def restore(self) -> None:
+        weights.restore(self.model, self.base)
+        self.mean, self.in_mean = {}, 0
+
+    @torch.no_grad()
+    def average(self, steps: int) -> None:
+        self.in_mean = min(self.in_mean + 1, steps)
+        for name, tensor in self.model.named_parameters():
+            if self.in_mean == 1:
+                self.mean[name] = tensor.detach().clone()
+            else:
+                self.mean[name].lerp_(tensor.detach(), 1 / self.in_mean)
+
+    @contextmanager
+    def averaged(self) -> Iterator[bool]:
+        if not self.mean:
+            yield False
+            return
+        own = weights.copy_of(self.model)
+        weights.restore(self.model, self.mean)
+        try:
+            yield True
+        finally:
+            weights.restore(self.model, own)
+
+    def mark(self, name: str) -> None:
+        self.marked = {name: {key: tensor.cpu() for key, tensor in weights.copy_of(self.model).items()}}
+
+    def recall(self, name: str) -> bool:
+        if name not in self.marked:
+            return False
+        weights.restore(self.model, self.marked[name])
+        return True
+
+    @property
+    def between_updates(self) -> bool:
+        return not self.accumulated
+
+    def save(self, path: Path, resumable: bool) -> None:
+        groups: dict[str, dict[str, torch.Tensor]] = {"weights": dict(self.model.named_parameters())}
+        if resumable:
+            groups["mean"], groups["in_mean"] = self.mean, {"": torch.tensor(self.in_mean)}
+            groups |= weights.optimizer_groups(self.model, self.optimizer.optimizer)
+        weights.save(path, groups, self.digest())
+
+    def load(self, path: Path) -> bool:
+        try:
+            groups, digest = weights.load(path)
+            weights.restore(self.model, groups["weights"])
+        except (weights.StateError, LookupError, RuntimeError):  # damaged, or of another model
+            return False
+        self.mean = {name: tensor.to(self.model.device) for name, tensor in groups.get("mean", {}).items()}
+        self.in_mean = int(groups["in_mean"][""]) if "in_mean" in groups else 0
+        weights.set_optimizer(self.model, self.optimizer.optimizer, groups)
+        return self.digest() == digest
+
+    def close(self) -> None:
+        del self.model, self.objective, self.optimizer, self.base, self.marked, self.mean
+        self.accelerator.free_memory()
