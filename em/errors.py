@@ -23,6 +23,11 @@ class UnavailableError(InputError):
     """Something that was asked for is not to be had here and now; elsewhere, or later, it may be."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line: its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name that is most like it, whatever its capitals."""
     small = {item.lower(): item for item in valid}

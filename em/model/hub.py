@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from em.errors import UnavailableError
+from em.errors import UnavailableError, first_line
 from em.model.cache import Tell, one_at_a_time, watched
 from em.model.files import Checkpoint
 from em.trial.model import Model
@@ -100,7 +100,7 @@ def reason(model: Model, error: Exception) -> str:
     if isinstance(error, RepositoryNotFoundError):
         unknown = "no such folder, and the hub has no such model, or a private one"
         return f"{given}: {unknown}; check the spelling, set HF_TOKEN, {ELSEWHERE}"
-    said = next(iter(str(error).splitlines()), "") or type(error).__name__
+    said = first_line(error)
     if isinstance(error, ConnectionError | LocalEntryNotFoundError) or not isinstance(error, OSError | ValueError):
         return f"{given}: not on this node, and the hub is out of reach ({said}); go online, {ELSEWHERE}"
     if isinstance(error, HFValidationError):

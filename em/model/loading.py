@@ -14,8 +14,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from em.errors import InputError
+from em.errors import InputError, first_line
+from em.trial.model import Precision
 
+DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
 CONSTANTS = ("rotary_emb.inv_freq", "attn.bias", "masked_bias")  # tables that old versions of transformers saved
 
 
@@ -30,8 +32,7 @@ def refused(said: str) -> Iterator[None]:
         passing = isinstance(error, MemoryError | torch.OutOfMemoryError | torch.AcceleratorError)
         if passing or any(word in str(error) for word in ("memory", "CUDA", "No space left")):
             raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{said} ({lines[0][:200]})") from error
+        raise InputError(f"{said} ({first_line(error)[:200]})") from error
 
 
 def load(folder: Path, dtype: torch.dtype) -> PreTrainedModel:

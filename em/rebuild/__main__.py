@@ -15,7 +15,7 @@ from pathlib import Path
 
 from em.cli.command import read_words, run_command, terminal
 from em.cli.inputs import with_weights
-from em.errors import InputError, require, require_known
+from em.errors import InputError, first_line, require, require_known
 from em.model.checkpoint import checkpoint_folder
 from em.model.hub import SMALL
 from em.paths import expanded
@@ -121,8 +121,8 @@ def require_push(name: str) -> None:
     try:
         HfApi().whoami()
     except Exception as error:  # also of its HTTP library
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"push={name}: the hub does not say who you are ({lines[0]}); set HF_TOKEN") from None
+        said = first_line(error)
+        raise InputError(f"push={name}: the hub does not say who you are ({said}); set HF_TOKEN") from None
 
 
 def push(folder: Path, name: str) -> None:
@@ -133,8 +133,7 @@ def push(folder: Path, name: str) -> None:
         url = api.create_repo(name, private=True, exist_ok=True)
         api.upload_folder(folder_path=folder, repo_id=name, commit_message="Rebuilt from its record")
     except Exception as error:  # also of its HTTP library
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"push={name}: {lines[0]}; the checkpoint is in {folder}") from None
+        raise InputError(f"push={name}: {first_line(error)}; the checkpoint is in {folder}") from None
     print(url)
 
 

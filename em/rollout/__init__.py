@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
-from em.model.loading import refused
+from em.model.loading import DTYPES, refused
 from em.rollout.engine import FINGERPRINT_PROMPT, Completion, Engine, Request, Sampler
 from em.trial.model import Precision
 from em.trial.rollout import EngineConfig, EngineName
@@ -17,7 +15,7 @@ def open_engine(folder: Path, engine: EngineConfig, precision: Precision) -> Eng
 
     Raises InputError where the engine has no use for such a model.
     """
-    dtype = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}[precision]
+    dtype = DTYPES[precision]
     if engine.engine is EngineName.transformers:
         from em.rollout.transformers import TransformersEngine
 

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from em.evaluation.statistics import AnswerStatistics
 from em.model.head import Head
-from em.model.loading import load
+from em.model.loading import DTYPES, load
 from em.rollout import Completion, Request
 from em.rollout.engine import own_context
 from em.train import weights
@@ -27,7 +27,6 @@ from em.trial.optimizer import Optimizer
 from em.trial.sample import Sample
 
 LOOK_TOKENS = 16_384  # padded, of one forward pass that only looks
-DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16}
 MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
 
 
