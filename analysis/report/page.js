@@ -37,7 +37,7 @@ const report = (() => {
       config: config[theme()],
       tooltip: { theme: theme() },
     };
-    const result = await vegaEmbed(into, { ...spec, datasets: data }, options);
+    const result = await vegaEmbed(into, { ...spec, datasets: { ...spec.datasets, ...data } }, options);
     into.querySelector("svg.marks").setAttribute("aria-hidden", "true"); // the numbers below say it in words
     into.querySelector("summary").setAttribute("aria-label", `Save ${name} as a picture`);
     return result;

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from analysis import style
 from em.errors import InputError
 from em.store import Store
 from em.trial.trial import Trial
@@ -239,6 +240,16 @@ class TestInABrowser:
         tab.page.select_option(f"select[name={choice}]", value)
         tab.page.wait_for_selector(f'.chart[data-shows~="{value}"]')
         assert self.paths(tab) != before
+
+    def test_a_chart_keeps_data_of_its_own(self, browser: Any, tmp_path: Path) -> None:
+        """The intervals of the figure of gains, which are in no table of the page."""
+        words = ["sweep=gain", "model.pretrain.seed=40,41,42", "sweep.seeds=2", f"store={tmp_path}"]
+        config, store = compose_launch(words), Store(tmp_path)
+        fill(store, config, Peak())
+        tab = Tab(browser)
+        rules = tab.open(build(config, store)).locator(".chart svg.marks g.mark-rule.role-mark line")
+        assert [rule.get_attribute("stroke") for rule in rules.all()] == [style.BLUE] * 2
+        tab.page.close()
 
     def test_hovering_over_a_seed_says_what_it_is(self, tab: Tab) -> None:
         tab.page.locator(".chart").first.locator(".mark-symbol path").first.hover()
