@@ -58,8 +58,9 @@ def watched(work: Callable[[], T], folder: Path, doing: str, tell: Tell | None) 
     if tell is None:
         return work()
     tell(doing)
+    before = bytes_in(folder)
     with ThreadPoolExecutor(1) as pool:
-        made, before = pool.submit(work), bytes_in(folder)
+        made = pool.submit(work)
         while not wait([made], BEAT_SECONDS).done:
             if (now := bytes_in(folder)) > before:
                 tell(f"{doing}: {now / 1e9:.1f} GB")

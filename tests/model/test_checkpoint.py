@@ -1,12 +1,14 @@
 """Checkpoints from the hub, and from where a cluster keeps its own."""
 
 import json
+import os
 import shutil
 import socket
 import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from threading import Semaphore
 
 import pytest
 import torch
@@ -169,7 +171,7 @@ def test_what_a_bucket_refuses_is_one_line():
     assert Cluster(models="models").models_place == str(Path("models").resolve())
 
 
-def test_who_waits_and_who_downloads_give_signs_of_life(tmp_path, monkeypatch):
+def test_who_waits_gives_signs_of_life(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(cache, "BEAT_SECONDS", 0.02)
     (tmp_path / "one-shot-em" / "locks").mkdir(parents=True)
@@ -183,17 +185,36 @@ def test_who_waits_and_who_downloads_give_signs_of_life(tmp_path, monkeypatch):
     held.acquire()
     with cache.one_at_a_time("a/b", "downloading b", tell):
         assert said == ["waiting for another process that is downloading b"] * 3
-    said.clear()
+
+
+def test_who_downloads_gives_a_sign_of_life_as_often_as_something_came(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "BEAT_SECONDS", 0.02)
+    folder, said, looks = tmp_path / "filled", [], Semaphore(0)
+    folder.mkdir()
+    look = cache.bytes_in
+
+    def counted(path):
+        total = look(path)
+        looks.release()
+        return total
+
+    monkeypatch.setattr(cache, "bytes_in", counted)
+
+    def wait_for_looks(number: int) -> None:
+        for _ in range(number):
+            assert looks.acquire(timeout=30)
 
     def work() -> str:
-        (tmp_path / "file").write_bytes(bytes(2**20))
-        time.sleep(0.2)
+        wait_for_looks(1)  # the one before work began
+        for name in ("first", "second"):
+            (tmp_path / name).touch()
+            os.truncate(tmp_path / name, 6 * 10**7)
+            (tmp_path / name).rename(folder / name)
+            wait_for_looks(5)  # all but the first or second of them find nothing new
         return "done"
 
-    assert cache.watched(work, tmp_path, "downloading b", tell) == "done"
-    assert said[0] == "downloading b"
-    assert set(said[1:]) == {"downloading b: 0.0 GB"}
-    assert len(said) < 4  # nothing grew any more
+    assert cache.watched(work, folder, "downloading b", said.append) == "done"
+    assert said == ["downloading b", "downloading b: 0.1 GB", "downloading b: 0.1 GB"]
 
 
 def test_a_launch_looks_at_every_model_before_it_starts(llama, tmp_path):
