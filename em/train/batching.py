@@ -15,31 +15,31 @@ from em.trial.sample import Sample
 @dataclass(frozen=True)
 class MicroBatch:
     input_BT: Tensor  # token ids, padded on the right
-    predicts_BT: Tensor  # bool: positions whose next token was generated and counts in the loss
-    given: dict[str, Tensor]  # [B, T], by name: what is known of the token that a position predicts
-
-    def spread(self, value_N: Tensor) -> Tensor:
-        """[B, T]: what is known of the tokens that count, put to their positions."""
-        value_BT = value_N.new_zeros(self.predicts_BT.shape)
-        value_BT[self.predicts_BT] = value_N
-        return value_BT
+    predicts_N: Tensor  # places in the flattened input whose next token was generated and counts in the loss
+    given: dict[str, Tensor]  # [N], by name: what is known of the token that a place predicts
 
     def targets(self) -> Tensor:
-        """[N]: the tokens that the positions that count predict, in row-major order."""
-        return self.input_BT.roll(-1, dims=1)[self.predicts_BT]
+        """[N]: the tokens that are predicted."""
+        return self.input_BT.flatten().roll(-1)[self.predicts_N]
+
+    def predicting(self, hidden_BTH: Tensor) -> Tensor:
+        """[N, H]: the hidden states that predict."""
+        return hidden_BTH.flatten(0, 1)[self.predicts_N]
 
     def chunks(self, hidden_BTH: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Of the positions that count, so many at a time: hidden states [N, H], targets, samples, places in these [N].
+        """So many places at a time: hidden states [N, H], targets, samples, places in these [N].
 
         The samples are those that are given as `answer`; their first tokens count as well.
         """
-        place_N = (self.predicts_BT.cumsum(1) - 1)[self.predicts_BT]
-        of_tokens = hidden_BTH[self.predicts_BT], self.targets(), self.given["answer"][self.predicts_BT].long(), place_N
+        row_N = self.predicts_N // self.input_BT.shape[1]
+        tokens_B = row_N.bincount(minlength=len(self.input_BT))
+        place_N = torch.arange(len(row_N), device=row_N.device) - (tokens_B.cumsum(0) - tokens_B)[row_N]
+        of_tokens = self.predicting(hidden_BTH), self.targets(), self.given["answer"].long(), place_N
         yield from zip(*(tensor.split(max(1, size)) for tensor in of_tokens), strict=True)
 
     def to(self, device: torch.device) -> "MicroBatch":
-        given = {name: value_BT.to(device) for name, value_BT in self.given.items()}
-        return MicroBatch(self.input_BT.to(device), self.predicts_BT.to(device), given)
+        given = {name: value_N.to(device) for name, value_N in self.given.items()}
+        return MicroBatch(self.input_BT.to(device), self.predicts_N.to(device), given)
 
 
 def micro_batches(
@@ -67,15 +67,14 @@ def micro_batches(
 def micro_batch(
     rows: Sequence[tuple[list[int], Sample]], given: Mapping[str, list[float]], longest: int, skipped: int
 ) -> MicroBatch:
-    shape = len(rows), longest
-    input_BT, predicts_BT = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
-    of_tokens = {name: torch.tensor(numbers)[:, None].expand(shape) for name, numbers in given.items()}
+    input_BT, places = torch.zeros(len(rows), longest, dtype=torch.long), []
+    of_tokens: dict[str, list[Tensor]] = {name: [] for name in given}
     if all(sample.logprobs is not None for _, sample in rows):
-        of_tokens["sampled_logprob"] = torch.zeros(shape)
+        of_tokens["sampled_logprob"] = [torch.tensor((sample.logprobs or [])[skipped:]) for _, sample in rows]
     for row, (prompt, sample) in enumerate(rows):
-        ids, first = prompt + sample.token_ids, len(prompt) - 1
+        ids, first = prompt + sample.token_ids, row * longest + len(prompt) - 1 + skipped
         input_BT[row, : len(ids)] = torch.tensor(ids)
-        predicts_BT[row, first + skipped : len(ids) - 1] = True
-        if sample.logprobs is not None and "sampled_logprob" in of_tokens:
-            of_tokens["sampled_logprob"][row, first : len(ids) - 1] = torch.tensor(sample.logprobs)
-    return MicroBatch(input_BT, predicts_BT, of_tokens)
+        places.append(torch.arange(first, first + max(0, len(sample.token_ids) - skipped)))
+        for name, numbers in given.items():
+            of_tokens[name].append(torch.full((len(places[-1]),), numbers[row]))
+    return MicroBatch(input_BT, torch.cat(places), {name: torch.cat(parts) for name, parts in of_tokens.items()})

@@ -85,7 +85,7 @@ class Learner(Policy):
         ]
         if Need.base_logprobs in method.needs:
             for batch in batches:
-                batch.given["base_logprob"] = batch.spread(self._seen_by_base(method, batch).own_logprob_N)
+                batch.given["base_logprob"] = self._seen_by_base(method, batch).own_logprob_N
         updates = list[Update]()
         for _ in range(method.updates):
             updates.append(self._update(batches, max(1, method.counted(samples)), method, max_norm))
@@ -101,7 +101,7 @@ class Learner(Policy):
         for batch in batches:
             loss, seen = self.objective(method, batch)
             self.accelerator.backward(loss / self.accumulate if self.accumulate > 1 else loss)
-            batch.given.setdefault("old_logprob", batch.spread(seen.own_logprob_N))
+            batch.given.setdefault("old_logprob", seen.own_logprob_N)
             means = seen.entropy_N.sum() / tokens, seen.logprob_N.sum() / tokens
             sums += torch.stack([loss.detach(), *means]).double().cpu()
             for name, total in seen.observed.items():

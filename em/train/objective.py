@@ -144,7 +144,7 @@ class Objective(nn.Module):
         Sequences are padded on the right, so that causal attention needs no mask.
         """
         hidden_BTH = self.model.base_model(batch.input_BT, use_cache=False).last_hidden_state
-        given = {f"{name}_N": value_BT[batch.predicts_BT] for name, value_BT in batch.given.items()}
+        given = {f"{name}_N": value_N for name, value_N in batch.given.items()}
         own, observed = list[Tensor](), dict[str, Tensor]()
 
         def terms(entropy: Tensor, logprob: Tensor, span: slice) -> Tensor:
@@ -157,7 +157,7 @@ class Objective(nn.Module):
             return method.terms(tokens)
 
         loss, entropy_N, logprob_N = token_loss(
-            hidden_BTH[batch.predicts_BT],
+            batch.predicting(hidden_BTH),
             Head.of(self.model),
             batch.targets(),
             terms,

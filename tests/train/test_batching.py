@@ -26,6 +26,12 @@ def micro_batches(prompts: list[list[int]], answers: list[list[int]], *arguments
     return list(batches_of(prompts, rollouts(answers), {"weight": [float(k) for k in range(len(answers))]}, *arguments))
 
 
+def places_in(batch: MicroBatch, row: int) -> list[int]:
+    """The positions of a row that predict."""
+    width = batch.input_BT.shape[1]
+    return [place % width for place in batch.predicts_N.tolist() if place // width == row]
+
+
 @settings(deadline=None, derandomize=True)
 @given(samples=SAMPLES, max_tokens=st.integers(1, 100), first_token=st.booleans())
 def test_every_sample_once_and_exactly_its_own_predictions(samples, max_tokens, first_token):
@@ -36,13 +42,13 @@ def test_every_sample_once_and_exactly_its_own_predictions(samples, max_tokens, 
         for prompt, answer in samples
     )
     packed = []
-    rows = [row for batch in batches for row in zip(batch.input_BT.tolist(), batch.predicts_BT.tolist(), strict=True)]
+    rows = [(ids, places_in(batch, row)) for batch in batches for row, ids in enumerate(batch.input_BT.tolist())]
     by_length = sorted((prompt + answer for prompt, answer in samples), key=len, reverse=True)
     for (ids, predicts), sample in zip(rows, by_length, strict=True):
         assert not any(ids[len(sample) :])
-        packed.append((ids[: len(sample)], [position for position, counts in enumerate(predicts) if counts]))
+        packed.append((ids[: len(sample)], predicts))
     assert sorted(packed) == expected
-    assert sum(int(batch.predicts_BT.sum()) for batch in batches) == EntropyMinimisation(
+    assert sum(len(batch.predicts_N) for batch in batches) == EntropyMinimisation(
         first_token=first_token
     ).counted(rollouts(answers))
 
@@ -53,7 +59,6 @@ def test_batches_keep_to_the_budget_and_waste_little(samples, max_tokens):
     batches = list(micro_batches([prompt for prompt, _ in samples], [answer for _, answer in samples], max_tokens))
     for batch in batches:
         rows, width = batch.input_BT.shape
-        assert batch.predicts_BT.shape == (rows, width)
         assert rows * width <= max_tokens or rows == 1
     for batch, after in pairwise(batches):
         rows, width = batch.input_BT.shape
@@ -64,9 +69,10 @@ def test_batches_keep_to_the_budget_and_waste_little(samples, max_tokens):
 def test_positions_of_one_sample():
     [batch] = micro_batches([[5, 6, 7]], [[8, 9]], 100)
     assert batch.input_BT.tolist() == [[5, 6, 7, 8, 9]]
-    assert batch.predicts_BT.tolist() == [[False, False, True, True, False]]
+    assert places_in(batch, 0) == [2, 3]
+    assert batch.targets().tolist() == [8, 9]
     [batch] = micro_batches([[5, 6, 7]], [[8, 9]], 100, 1)
-    assert batch.predicts_BT.tolist() == [[False, False, False, True, False]]
+    assert places_in(batch, 0) == [3]
 
 
 def test_no_samples_no_batches():
@@ -79,5 +85,5 @@ def test_each_position_has_the_weight_and_the_log_probability_of_its_sample():
         Sample(step=1, prompt=0, token_ids=[6, 7, 8], truncated=False, logprobs=[-3.0, -4.0, -5.0]),
     ]
     [batch] = batches_of([[1, 2]], samples, {"weight": [0.25, 0.5]}, 100)
-    assert batch.given["weight"][batch.predicts_BT].tolist() == [0.5, 0.5, 0.5, 0.25, 0.25]
-    assert batch.given["sampled_logprob"][batch.predicts_BT].tolist() == [-3.0, -4.0, -5.0, -1.0, -2.0]
+    assert batch.given["weight"].tolist() == [0.5, 0.5, 0.5, 0.25, 0.25]
+    assert batch.given["sampled_logprob"].tolist() == [-3.0, -4.0, -5.0, -1.0, -2.0]

@@ -171,7 +171,7 @@ def test_loss_and_every_gradient_are_those_of_trl(name, max_tokens):
             values = case[known] or (case["logprobs"] if known == "base_logprobs" else None)
             if values:
                 flat = torch.tensor([value for k in members for value in values[k]], dtype=torch.float64)
-                batch.given[known.removesuffix("s")] = batch.spread(flat)
+                batch.given[known.removesuffix("s")] = flat
         part, seen = loss_of(method, batch)
         part.backward()
         loss += part.item()
