@@ -3,6 +3,8 @@ PROFILE ?= auto
 SWEEP ?= temperature
 MODEL ?= tiny
 SEEDS ?= 1
+GPU ?=
+GPUS ?= 1
 PY := .venv/bin/python
 READY := .venv/ready-$(PROFILE)
 # MODEL=tiny is a laptop's size, MODEL=paper the paper's; any other is a file of conf/model/, a large one at the paper's.
@@ -11,8 +13,8 @@ SIZE := $(if $(LARGE),scale=paper) $(if $(filter-out tiny paper,$(MODEL)),model=
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny paper smoke plan select figures tables findings report notebook calibration status watch pause resume stop add first failures show why doctor \
-	check test test-slow bench bench-sweep bench-eval bench-quote bench-wandb bench-analysis chaos clean wandb wandb-sync wandb-dashboard
+.PHONY: help setup tiny paper smoke plan select figures tables findings report notebook calibration status watch pause resume stop add first failures show why doctor memory \
+	check test test-slow test-triton bench bench-sweep bench-eval bench-quote bench-wandb bench-analysis bench-trainer gpu-check chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -91,6 +93,9 @@ why: $(READY) ## how two trials or attempts differ: A=id B=id
 doctor: $(READY) ## check every node before a big launch of SWEEP
 	$(PY) -m sweeps.doctor sweep=$(SWEEP) $(SIZE) $(ARGS)
 
+memory: $(READY) ## what training MODEL takes of a GPU, phase by phase, and how it would be trained: GPU=h100 GPUS=1
+	$(PY) -m em.memory model=$(if $(filter paper,$(MODEL)),qwen2.5-math-7b,$(MODEL)) gpu=$(GPU) gpus=$(GPUS) $(ARGS)
+
 check: $(READY) ## lint, format, types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -101,6 +106,10 @@ test: check ## check, then the tests (without those of a minute: test-slow)
 
 test-slow: $(READY) ## accidents, whole sweeps and whole data sets: some minutes
 	$(PY) -m pytest -m slow $(ARGS)
+
+test-triton: $(READY) ## the GPU kernels of the loss, by Triton's interpreter and compiler: downloads 0.2 GB once
+	[ -d .venv/triton ] || $(PY) -m pip install -q --no-deps --target .venv/triton "$$(grep ^triton== cluster/constraints-gpu.txt)"
+	PYTHONPATH=.venv/triton $(PY) -m pytest tests/train/test_fused.py -n 0 $(ARGS)
 
 bench: $(READY) ## measure what README and log claim (ARGS=speed, gain or memory for a part)
 	$(PY) -m bench $(ARGS)
@@ -119,6 +128,12 @@ bench-wandb: $(READY) ## what 13,440 trials cost as W&B runs, offline
 
 bench-analysis: $(READY) ## what figures and report of 13,440 trials cost, and how often intervals hold
 	$(PY) -m bench analysis coverage $(ARGS)
+
+bench-trainer: $(READY) ## what a training step and its loss cost on a CPU, beside loops of transformers
+	$(PY) -m bench trainer $(ARGS)
+
+gpu-check: $(READY) ## what a GPU of 80 GB or more has to reach, in some 8 minutes
+	$(PY) -m bench gpu $(ARGS)
 
 chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records
 	$(PY) -m tests.chaos $(ARGS)

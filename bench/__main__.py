@@ -2,11 +2,13 @@
 
     python -m bench [speed] [gain] [memory]      all three where none is named
     python -m bench sweep|wandb [TRIALS]         of 13,440 near-empty trials, unless said otherwise
+    python -m bench trainer                      a step, its loss and its memory, on a CPU
+    python -m bench gpu                          the same on a GPU, of 1.5 and 7 billion weights
     python -m bench analysis [TRIALS]            of 13,440 synthetic trials; 840 for each seed
     EM_BENCHMARK_DATA=FOLDER python -m bench evaluation
     python -m bench coverage                     how often intervals hold the true mean
     python -m bench quote                        whether sweeps take what their quotes said
-    EM_BENCHMARK_STORE=FOLDER python -m bench gain|grpo|selection|stabilisers
+    EM_BENCHMARK_STORE=FOLDER python -m bench gain|grpo|selection|stabilisers|states
 
 Everything lies in a temporary folder, caches too, unless a folder is named.
 """
@@ -22,7 +24,8 @@ from bench.rows import report
 SIZED = {"analysis", "sweep", "wandb"}
 CLAIMS = ["speed", "gain", "memory"]
 # Modules of this package.
-PARTS = {*CLAIMS, *SIZED, "coverage", "evaluation", "grpo", "quote", "selection", "stabilisers"}
+OTHERS = {"coverage", "evaluation", "gpu", "grpo", "quote", "selection", "stabilisers", "states", "trainer"}
+PARTS = {*CLAIMS, *SIZED, *OTHERS}
 
 
 def main(arguments: list[str]) -> int:

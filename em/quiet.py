@@ -12,6 +12,7 @@ SETTINGS = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "TQDM_DISABLE": "1",
+    "TORCHAO_FORCE_SKIP_LOADING_SO_FILES": "1",  # we use its optimiser, which is Python; kernels want their own torch
 }
 
 
@@ -19,5 +20,6 @@ def quiet_libraries() -> None:
     """For this process, before it imports torch, transformers or vLLM; child processes take the SETTINGS."""
     os.environ.update(SETTINGS)
     warnings.simplefilter("ignore")
-    for name in ("vllm", "torch._library.triton"):  # the latter warns on every machine without Triton
+    # torch warns on every machine without Triton, and of how torchao registers its types.
+    for name in ("vllm", "torch._library.triton", "torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -23,7 +23,6 @@ from typing import Any
 import ray
 from ray import tune
 
-from em.model.checkpoint import MODELS
 from em.quiet import SETTINGS
 from em.store import Store
 from em.store.provenance import ROOT, provenance
@@ -59,7 +58,7 @@ class Process:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "sweeps.worker", str(theirs.fileno())],
                 cwd=ROOT,
-                env=os.environ | SETTINGS | ({MODELS: setup.models} if setup.models else {}),
+                env=os.environ | SETTINGS | setup.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -92,7 +92,7 @@ def launch(
                 trainer=trainer,
                 lease_seconds=cluster.lease_seconds,
                 stall_seconds=cluster.stall_seconds,
-                own_device=float(bundle.get("GPU", 0)).is_integer(),
+                gpus=float(bundle.get("GPU", 0)),
                 models=cluster.models_place,
             )
             tune = TuneThread(lambda: run_lanes(config, bundle, lanes, queue, setup, store, board.folder))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from em.memory.device import GPUS_OF_LANE
+from em.model.checkpoint import MODELS
 from em.store.record import Status
 
 T = TypeVar("T")
@@ -26,8 +28,18 @@ class Setup:
     trainer: str  # "module:class", TRAINER outside of tests
     lease_seconds: float
     stall_seconds: float
-    own_device: bool  # no other lane shares the GPUs that it sees
+    gpus: float  # of the lane; a part of one is shared with other lanes
     models: str = ""  # cluster.models
+
+    @property
+    def own_device(self) -> bool:
+        """Whether no other lane shares the GPUs that it sees."""
+        return self.gpus.is_integer()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a worker is told beside this: variables that serve programs without a launch too."""
+        return {GPUS_OF_LANE: f"{self.gpus:g}"} | ({MODELS: self.models} if self.models else {})
 
 
 @dataclass(frozen=True)

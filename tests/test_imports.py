@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ LIGHT = [
 BY_LIBRARIES = {"_RJEM_MALLOC_CONF"}  # what others set when they are imported: Polars its allocator
 
 PROBE = """
-import importlib, json, os, sys
+import importlib, json, logging, os, sys
+logging.disable(logging.WARNING)  # what torchao says of itself; programs have em.quiet for that
 before = dict(os.environ)
 for name in sys.argv[1:]:
     importlib.import_module(name)
@@ -83,6 +85,8 @@ def test_planning_and_status_load_nothing_heavy():
 def test_importing_a_module_sets_no_environment_variable_and_loads_no_engine():
     """The engines' settings are set, and vLLM is imported, where an engine is opened."""
     names = [name for name in modules("em") if not name.endswith("__main__")]
+    if find_spec("triton") is None:
+        names.remove("em.train.fused")  # imported where tensors are on a GPU
     assert {"em.train.trainer", "em.rollout.vllm", "em.quiet"} <= set(names)
     loaded, changed = probe(names)
     assert not tops(loaded) & {"vllm", "ray", "wandb", "altair"}

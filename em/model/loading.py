@@ -10,6 +10,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -35,17 +36,24 @@ def refused(said: str) -> Iterator[None]:
         raise InputError(f"{said} ({first_line(error)[:200]})") from error
 
 
-def load(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The model of a checkpoint folder, in eval mode: dropout would add noise to the loss.
+def attention(config: PretrainedConfig) -> str | None:
+    """Which way of transformers computes it: torch's kernels leave out the cap that Gemma 2 was trained with."""
+    return "eager" if getattr(config.get_text_config(), "attn_logit_softcapping", None) else None
+
+
+def load(folder: Path, dtype: torch.dtype, device: torch.device | None = None) -> PreTrainedModel:
+    """The model of a checkpoint folder, in eval mode: dropout would add noise to the loss.  Straight to the device.
 
     Raises InputError where the files are not exactly its tensors, all of them finite: transformers would make up what
     is missing and leave out what it does not know.
     """
     with refused(f"model.path={folder}: transformers cannot load it"):
-        # The kernels of torch leave out the cap on attention scores that Gemma 2 was trained with.
-        capped = getattr(AutoConfig.from_pretrained(folder).get_text_config(), "attn_logit_softcapping", None)
         model, found = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
-            folder, dtype=dtype, attn_implementation="eager" if capped else None, output_loading_info=True
+            folder,
+            dtype=dtype,
+            attn_implementation=attention(AutoConfig.from_pretrained(folder)),
+            output_loading_info=True,
+            device_map={"": device} if device else None,
         )
     unknown = [name for name in found["unexpected_keys"] if not name.endswith(CONSTANTS)]
     for names, where in ((found["missing_keys"], "not in its files"), (unknown, "in its files but not in it")):

@@ -10,8 +10,10 @@ from em.trial.rollout import EngineConfig, EngineName
 __all__ = ["FINGERPRINT_PROMPT", "Completion", "Engine", "Request", "Sampler", "open_engine", "prepare"]
 
 
-def open_engine(folder: Path, engine: EngineConfig, precision: Precision) -> Engine:
+def open_engine(folder: Path, engine: EngineConfig, precision: Precision, sleeps: bool = False) -> Engine:
     """The engine that `rollout.engine` names, for the checkpoint in `folder`; its weights have to be pushed.
+
+    `sleeps`: whether `sleep` frees its memory.
 
     Raises InputError where the engine has no use for such a model.
     """
@@ -23,7 +25,7 @@ def open_engine(folder: Path, engine: EngineConfig, precision: Precision) -> Eng
     from em.rollout.vllm import VllmEngine
 
     with refused(f"rollout.engine=vllm: cannot run {folder.name} here; take rollout=transformers"):
-        return VllmEngine(folder, engine, dtype)
+        return VllmEngine(folder, engine, dtype, sleeps)
 
 
 def prepare(engine: EngineConfig) -> None:

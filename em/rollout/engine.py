@@ -69,6 +69,9 @@ class Engine(Sampler):
         Raises ValueError where names are missing or unknown: a partial push would leave wrong weights, silently.
         """
 
+    def sleep(self) -> None:
+        """Give memory back until the next push, where it can; nothing is sampled before that."""
+
     @abstractmethod
     def clear_cache(self) -> None:
         """Forget all cached keys and values and overwrite them with zeros: non-finite ones outlive their weights."""

@@ -38,8 +38,9 @@ def vllm_class() -> type["LLM"]:
 
 
 class VllmEngine(Engine):
-    def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype) -> None:
+    def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype, sleeps: bool = False) -> None:
         self.on_cpu = on_cpu = not torch.cuda.is_available()
+        self.sleeps, self.is_asleep = sleeps and not on_cpu, False
         self.context = context(folder, engine)
         limits: dict[str, Any] = {
             "max_num_seqs": engine.max_num_seqs,
@@ -62,6 +63,7 @@ class VllmEngine(Engine):
             max_model_len=self.context,
             generation_config="vllm",  # not the checkpoint's: sampling is what the trial says and nothing else
             enforce_eager=on_cpu,
+            enable_sleep_mode=self.sleeps,
             disable_log_stats=True,
             use_tqdm_on_load=False,
             seed=0,
@@ -77,6 +79,7 @@ class VllmEngine(Engine):
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         from vllm import SamplingParams
 
+        assert not self.is_asleep, "push before anything is sampled"
         sampling = [
             SamplingParams(
                 n=request.samples if request.temperature > 0 else 1,  # vLLM refuses several greedy samples
@@ -107,11 +110,13 @@ class VllmEngine(Engine):
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
         check_names(weights, self.names)
-        # By the names of files, in which a mixture's experts lie apart.
-        named = revert_weight_conversion(
-            self.skeleton, {name: tensor for name, tensor in weights.items() if name not in self.without}
-        )
-        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": iter(named.items())})
+        if self.is_asleep:
+            torch.cuda.empty_cache()  # what training has freed is the engine's now
+            self.llm.wake_up(tags=["weights"])
+        # By the names of files, in which a mixture's experts lie apart; of other models nothing is looked up yet.
+        named: Mapping[str, Tensor] = revert_weight_conversion(self.skeleton, weights)  # type: ignore[arg-type]
+        pushed = ((name, named[name]) for name in named if name not in self.without)
+        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": pushed})
         if self.on_cpu:
             self.llm.collective_rpc(pack_experts)
         if self.is_empty:
@@ -121,7 +126,15 @@ class VllmEngine(Engine):
                     f"push: vLLM found no weights for {', '.join(kept[:3])}; it names this model otherwise"
                 )
             self.is_empty = False
+        if self.is_asleep:
+            self.llm.wake_up(tags=["kv_cache"])
+            self.is_asleep = False
         self._forget_prefixes()
+
+    def sleep(self) -> None:
+        if self.sleeps and not self.is_asleep:
+            self.llm.sleep(level=2)  # weights and cache are dropped: a push brings new ones
+            self.is_asleep = True
 
     def clear_cache(self) -> None:
         self._forget_prefixes()

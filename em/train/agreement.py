@@ -17,6 +17,7 @@ from em.model.loading import load_tokenizer, vocabulary
 from em.rollout import Engine, Request
 from em.train.batching import micro_batches
 from em.train.objective import Objective
+from em.train.shards import unsharded
 from em.trial.method import default_method
 from em.trial.model import Model, Precision
 from em.trial.sample import Sample
@@ -52,15 +53,16 @@ def check(
     apart = []
     for prompt, answer in [(prompts[k], answer) for k, of_prompt in enumerate(answers) for answer in of_prompt]:
         assert answer.logprobs is not None
-        entropy_N, logprob_N = with_trainer(Objective(trained), prompt, answer.token_ids, trained.device)
-        own_entropy_N, own_logprob_N = with_own_logits(trained, prompt, answer.token_ids)
+        _, trainers_N = with_trainer(objective, prompt, answer.token_ids, trained.device)
+        with unsharded(objective):
+            entropy_N, logprob_N = with_trainer(Objective(trained), prompt, answer.token_ids, trained.device)
+            own_entropy_N, own_logprob_N = with_own_logits(trained, prompt, answer.token_ids)
         off = float(torch.cat([entropy_N - own_entropy_N, logprob_N - own_logprob_N]).abs().max())
         if not off < OWN_NATS * (1 + float(own_logprob_N.abs().max())):
             raise InputError(
                 f"model={model.label}: the loss would be {off:.2g} nats from that of the model's own logits; "
                 "they are more than em/model/head.py knows of, which is not supported"
             )
-        _, trainers_N = with_trainer(objective, prompt, answer.token_ids, trained.device)
         apart.append((trainers_N - torch.tensor(answer.logprobs)).abs())
     mean, slack = float(torch.cat(apart).mean()), GPU_SLACK if trained.device.type == "cuda" else 1
     if not mean < ENGINE_NATS[model.precision] * slack:

@@ -3,7 +3,7 @@
 B sequences, T positions, K samples.  What predicts generated token t stands one position before it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,14 +48,16 @@ def micro_batches(
     given: Mapping[str, Sequence[float]],
     max_tokens: int,
     skipped: int = 0,
+    share: slice = slice(None),
 ) -> Iterator[MicroBatch]:
     """All K samples, sorted by length, in batches of at most `max_tokens` padded tokens (one sample at the least).
 
-    `prompts` are those that Sample.prompt counts; the first `skipped` tokens of each answer do not count.  `given` has
-    for each name a number for each sample.  Where all samples have their logprobs, these are `sampled_logprob`.
+    `share`: which of them, of those sorted.  `prompts` are those that Sample.prompt counts; the first `skipped` tokens
+    of each answer do not count.  `given` has for each name a number for each sample.  Where all samples have their
+    logprobs, these are `sampled_logprob`.
     """
     lengths = [len(prompts[sample.prompt]) + len(sample.token_ids) for sample in samples]
-    order = sorted(range(len(samples)), key=lengths.__getitem__, reverse=True)
+    order = sorted(range(len(samples)), key=lengths.__getitem__, reverse=True)[share]
     while order:
         longest = lengths[order[0]]
         size = max(1, max_tokens // longest)
@@ -78,3 +80,9 @@ def micro_batch(
         for name, numbers in given.items():
             of_tokens[name].append(torch.full((len(places[-1]),), numbers[row]))
     return MicroBatch(input_BT, torch.cat(places), {name: torch.cat(parts) for name, parts in of_tokens.items()})
+
+
+def empty(given: Iterable[str]) -> MicroBatch:
+    """A batch of one token that does not count."""
+    nothing = Sample(step=0, prompt=0, token_ids=[], truncated=False, logprobs=[])
+    return micro_batch([([0], nothing)], {name: [0.0] for name in given}, 1, 0)

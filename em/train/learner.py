@@ -13,20 +13,25 @@ from accelerate.state import AcceleratorState
 from torch.func import functional_call
 
 from em.evaluation.statistics import AnswerStatistics
+from em.memory.device import here
+from em.memory.plan import HELD, Plan, plan_of
+from em.memory.recompute import recompute
 from em.model.head import Head
 from em.model.loading import DTYPES, load
 from em.rollout import Completion, Request
 from em.rollout.engine import own_context
-from em.train import weights
+from em.train import shards, weights
 from em.train.batching import MicroBatch, micro_batches
-from em.train.objective import LOGITS_BYTES, Objective, Probe, Seen
+from em.train.objective import Objective, Probe, Seen
 from em.train.policy import Policy, Update
+from em.train.states import adamw_of
 from em.trial.method import Method, Need
-from em.trial.model import Model, Precision
+from em.trial.model import Model, Precision, States
 from em.trial.optimizer import Optimizer
 from em.trial.sample import Sample
 
 LOOK_TOKENS = 16_384  # padded, of one forward pass that only looks
+LOOK_BYTES = 256 << 20  # of its logits in fp32, of one chunk
 MIXED_PRECISION = {Precision.fp32: "no", Precision.bf16: "bf16"}
 
 
@@ -34,22 +39,28 @@ class Learner(Policy):
     """The half of a policy that trains, on one GPU or on the CPU.  Alone it has no engine: it trains on samples that
     are recorded, and a push goes nowhere."""
 
-    can_save = True
-
-    def __init__(self, folder: Path, model: Model) -> None:
+    def __init__(self, folder: Path, model: Model, plan: Plan | None = None) -> None:
         on_cpu = not torch.cuda.is_available()
         if on_cpu:
             torch.set_num_threads(model.cpu_threads)
         self.context = own_context(folder)
-        self.model = load(folder, torch.float32)
-        self.base, self.marked = weights.copy_of(self.model), dict[str, dict[str, torch.Tensor]]()
-        self.mean, self.in_mean = dict[str, torch.Tensor](), 0  # of the weights after the last steps
+        self.plan = plan or plan_of(folder, model, None, here(), shards.ranks())
+        held = self.plan.choice
+        self.can_save = shards.ranks() == 1 or held.states is not States.eight_bit  # sharded, these are in no file yet
+        self.model = load(folder, HELD[held.states], None if on_cpu else torch.device("cuda"))
+        self.base = weights.base_of(self.model, folder)
+        self.marked = dict[str, dict[str, torch.Tensor]]()
+        self.mean, self.in_mean = dict[str, torch.Tensor](), 0  # of the weights after the last steps, in fp32
+        recompute(self.model, held.recomputed)
         self.accumulate, self.accumulated = 1, 0
         AcceleratorState._reset_state()  # the process may have served a model of another precision
         self.accelerator = Accelerator(cpu=on_cpu, mixed_precision=MIXED_PRECISION[model.precision])
         self.device = f"cpu {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name()
-        optimizer = torch.optim.AdamW(self.model.parameters(), fused=True)
-        self.objective, self.optimizer = self.accelerator.prepare(Objective(self.model), optimizer)
+        if held.states is not States.fp32:
+            self.device += f", states {held.states.value}"
+        objective = shards.sharded(Objective(self.model), self.model, self.accelerator.device.type)
+        optimizer = adamw_of(self.model, held.states)
+        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
 
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         raise NotImplementedError("a learner has no engine")
@@ -79,13 +90,14 @@ class Learner(Policy):
 
     def step(self, prompts: Sequence[list[int]], samples: Sequence[Sample], method: Method, max_norm: float) -> Update:
         given = {"weight": method.weights(samples), "advantage": method.advantages(samples)}
+        budget = method.micro_batch_tokens or self.plan.choice.micro_batch_tokens
         batches = [
-            batch.to(self.model.device)
-            for batch in micro_batches(prompts, samples, given, method.micro_batch_tokens, method.skipped)
+            batch.to(self.model.device) for batch in shards.dealt(prompts, samples, given, budget, method.skipped)
         ]
         if Need.base_logprobs in method.needs:
-            for batch in batches:
-                batch.given["base_logprob"] = self._seen_by_base(method, batch).own_logprob_N
+            with self._base_weights():
+                for batch in batches:
+                    batch.given["base_logprob"] = self._seen_by_base(method, batch).own_logprob_N
         updates = list[Update]()
         for _ in range(method.updates):
             updates.append(self._update(batches, max(1, method.counted(samples)), method, max_norm))
@@ -109,16 +121,29 @@ class Learner(Policy):
         self.accumulated = (self.accumulated + 1) % self.accumulate
         limit = math.inf if self.accumulated else max_norm
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), limit)
-        norm = float(norm if norm is not None else math.nan)
-        update = Update(*sums.tolist(), tokens=tokens, grad_norm=norm, observed=observed)
+        norm = float(shards.whole(norm) if norm is not None else math.nan)
+        numbers = shards.summed([*sums.tolist(), *observed.values()])
+        observed = dict(zip(observed, numbers[3:], strict=True))
+        update = Update(*numbers[:3], tokens=tokens, grad_norm=norm, observed=observed)
         if update.is_finite and not self.accumulated:
             self.optimizer.step()
             self.optimizer.zero_grad()
         return update
 
+    @contextmanager
+    def _base_weights(self) -> Iterator[None]:
+        """Inside, what is sharded has the base weights, since a forward pass gathers it itself."""
+        own = weights.copy_of(self.model) if shards.ranks() > 1 else None
+        if own is not None:
+            weights.restore(self.model, self.base)
+        yield
+        if own is not None:
+            weights.restore(self.model, own)
+
     @torch.no_grad()
     def _seen_by_base(self, method: Method, batch: MicroBatch) -> Seen:
-        named = {f"model.{name}": tensor for name, tensor in self.base.items()}
+        own = dict(self.model.named_parameters()) if shards.ranks() == 1 else {}
+        named = {f"model.{name}": self.base[name].to(weight) for name, weight in own.items()}
         _, seen = functional_call(self.objective, named, (Probe(at=method.temperature), batch))
         return seen
 
@@ -126,9 +151,9 @@ class Learner(Policy):
     def look(self, prompts: Sequence[list[int]], samples: Sequence[Sample], statistics: AnswerStatistics) -> None:
         given, model = {"answer": [float(k) for k in range(len(samples))]}, self.model
         for batch in (batch.to(model.device) for batch in micro_batches(prompts, samples, given, LOOK_TOKENS)):
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), shards.unsharded(self.objective):
                 hidden_BTH = model.base_model(batch.input_BT, use_cache=False).last_hidden_state
-                for chunk in batch.chunks(hidden_BTH, LOGITS_BYTES // (4 * model.config.get_text_config().vocab_size)):
+                for chunk in batch.chunks(hidden_BTH, LOOK_BYTES // (4 * model.config.get_text_config().vocab_size)):
                     hidden_NH, *of_tokens = chunk
                     statistics.update(Head.of(model).logits(hidden_NH), *of_tokens)
 
@@ -147,9 +172,9 @@ class Learner(Policy):
         self.in_mean = min(self.in_mean + 1, steps)
         for name, tensor in self.model.named_parameters():
             if self.in_mean == 1:
-                self.mean[name] = tensor.detach().clone()
+                self.mean[name] = tensor.detach().to(torch.float32, copy=True)
             else:
-                self.mean[name].lerp_(tensor.detach(), 1 / self.in_mean)
+                self.mean[name].lerp_(tensor.detach().float(), 1 / self.in_mean)
 
     @contextmanager
     def averaged(self) -> Iterator[bool]:
@@ -189,7 +214,9 @@ class Learner(Policy):
             weights.restore(self.model, groups["weights"])
         except (weights.StateError, LookupError, RuntimeError):  # damaged, or of another model
             return False
-        self.mean = {name: tensor.to(self.model.device) for name, tensor in groups.get("mean", {}).items()}
+        named = dict(self.model.named_parameters())
+        mean = groups.get("mean", {}).items()
+        self.mean = {name: shards.as_sharded(tensor, named[name]).to(self.model.device) for name, tensor in mean}
         self.in_mean = int(groups["in_mean"][""]) if "in_mean" in groups else 0
         weights.set_optimizer(self.model, self.optimizer.optimizer, groups)
         return self.digest() == digest

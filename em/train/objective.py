@@ -8,8 +8,8 @@ prediction counts, also where a model pads with that token (the text's `y_t != P
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,16 +19,71 @@ from em.model.head import Head, entropy_terms
 from em.train.batching import MicroBatch
 from em.trial.method import Method, Tokens
 
-LOGITS_BYTES = 256 << 20  # fp32 logits of one chunk: 1,700 tokens at V = 152k; backward takes a few times as much
+LOGITS_BYTES = 24 << 20  # fp32 logits of a chunk: 200 tokens at V = 32k; what is made of them is a few times as much
+FUSED_BYTES = 1 << 30  # of one on a GPU: 3,530 tokens at V = 152k in bf16, enough for matmuls at full speed
 
 Terms = Callable[[Tensor, Tensor, slice], Tensor]  # entropies and log-probabilities of a chunk, and which tokens it has
+
+
+class Chunk(Protocol):
+    """Some tokens' way from hidden states to the gradient by `hidden @ weight.T`, while their logits exist."""
+
+    entropy_N: Tensor  # nats, at temperature 1
+    logprob_N: Tensor  # of the targets, nats, at temperature 1
+    own: tuple[Tensor, Tensor]  # both at the temperature
+
+    def __init__(self, hidden_NH: Tensor, head: Head, target_N: Tensor, temperature: float) -> None: ...
+
+    def slope(self, by_entropy_N: Tensor, by_logprob_N: Tensor | None) -> Tensor:
+        """[N, V], given the loss's derivatives by both of `own`.  Ends the chunk: it may overwrite the logits."""
+        ...
+
+
+class PlainChunk:
+    """In torch's operations, on any device.
+
+    For logits z / temperature and p = softmax(z / temperature):  dH/dz_v = -p_v (log p_v + H) / temperature  and, of
+    the target t,  d log p_t/dz_v = ([v = t] - p_v) / temperature.
+    """
+
+    def __init__(self, hidden_NH: Tensor, head: Head, target_N: Tensor, temperature: float) -> None:
+        self.head, self.target_N1, self.temperature = head, target_N[:, None], temperature
+        self.logits_NV = head.logits(hidden_NH)
+        self.entropy_N, self.logprob_N = self.own = self._look(1)
+        if temperature != 1:
+            self.own = self._look(temperature)
+
+    def _look(self, temperature: float) -> tuple[Tensor, Tensor]:
+        logp_NV = (self.logits_NV if temperature == 1 else self.logits_NV / temperature).log_softmax(-1)
+        self.p_NV, self.plogp_NV, entropy_N = entropy_terms(logp_NV)
+        return entropy_N, logp_NV.gather(-1, self.target_N1)[:, 0]
+
+    def slope(self, by_entropy_N: Tensor, by_logprob_N: Tensor | None) -> Tensor:
+        grad_NV = self.plogp_NV + self.p_NV * self.own[0][:, None]
+        grad_NV = grad_NV * (-by_entropy_N / self.temperature)[:, None]
+        if by_logprob_N is not None:
+            slope_N1 = (by_logprob_N / self.temperature)[:, None]
+            grad_NV = (grad_NV - self.p_NV * slope_N1).scatter_add_(-1, self.target_N1, slope_N1)
+        return self.head.slope(grad_NV, self.logits_NV)
+
+
+def is_fused(hidden_NH: Tensor) -> bool:
+    """Whether Triton's kernels do the chunks; they compute in fp32."""
+    return hidden_NH.is_cuda and hidden_NH.dtype != torch.float64
+
+
+def chunks_for(hidden_NH: Tensor, vocabulary: int) -> tuple[type[Chunk], int]:
+    """How a chunk is computed, and of how many tokens."""
+    if not is_fused(hidden_NH):
+        return PlainChunk, max(1, LOGITS_BYTES // (4 * vocabulary))
+    from em.train import fused
+
+    return fused.FusedChunk, max(1, FUSED_BYTES // (hidden_NH.element_size() * vocabulary))
 
 
 class _TokenLoss(torch.autograd.Function):
     """The sum of terms f(H_n, log p_n), its gradient computed in the forward pass, while each chunk's logits exist.
 
-    For logits z / temperature and p = softmax(z / temperature):  dH/dz_v = -p_v (log p_v + H) / temperature  and, of
-    the target t,  d log p_t/dz_v = ([v = t] - p_v) / temperature.
     Recomputing the logits in backward instead was measured at 1.55 times the time.
     """
 
@@ -43,37 +98,28 @@ class _TokenLoss(torch.autograd.Function):
         terms: Terms,
         temperature: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        chunk = max(1, LOGITS_BYTES // (4 * len(head_VH)))
         exact = torch.promote_types(head_VH.dtype, torch.float32)
         total = hidden_NH.new_zeros((), dtype=exact)
         entropies, logprobs, grad_hidden = [], [], []
         grad_head_VH = torch.zeros_like(head_VH, dtype=exact)
         grad_bias_V = None if bias_V is None else torch.zeros_like(bias_V, dtype=exact)
-        for start in range(0, max(1, len(hidden_NH)), chunk):  # also where no token counts
-            span = slice(start, start + chunk)
-            hidden, target = hidden_NH[span], target_N[span, None]
-            logits = head.logits(hidden)
-            logp = logits.log_softmax(-1)
-            logprob = logp.gather(-1, target)[:, 0]
-            p, plogp, entropy = entropy_terms(logp)
-            entropies.append(entropy)
-            logprobs.append(logprob)
-            if temperature != 1:
-                logp = (logits / temperature).log_softmax(-1)
-                logprob = logp.gather(-1, target)[:, 0]
-                p, plogp, entropy = entropy_terms(logp)
-            loss, by_entropy, by_logprob = slopes(terms, entropy, logprob, span)
+        hidden_NH, weight_VH = as_multiplied(hidden_NH), as_multiplied(head_VH)
+        head = replace(head, weight_VH=weight_VH)
+        chunk_of, size = chunks_for(hidden_NH, len(head_VH))
+        for start in range(0, max(1, len(hidden_NH)), size):  # also where no token counts
+            span = slice(start, start + size)
+            chunk = chunk_of(hidden_NH[span], head, target_N[span], temperature)
+            entropies.append(chunk.entropy_N)
+            logprobs.append(chunk.logprob_N)
+            loss, by_entropy, by_logprob = slopes(terms, *chunk.own, span)
             total += loss
-            grad = (plogp + p * entropy[:, None]) * (-by_entropy / temperature)[:, None]
-            if by_logprob is not None:
-                slope = (by_logprob / temperature)[:, None]
-                grad = (grad - p * slope).scatter_add_(-1, target, slope)
-            grad = head.slope(grad, logits)
+            grad = chunk.slope(by_entropy, by_logprob)
             if grad_bias_V is not None:
-                grad_bias_V += grad.sum(0)
-            grad = grad.to(hidden.dtype)
-            grad_hidden.append(grad @ head_VH)
-            grad_head_VH += (grad.T @ hidden).to(exact)
+                grad_bias_V += grad.sum(0, dtype=exact)
+            grad = grad.to(hidden_NH.dtype)
+            grad_hidden.append(grad @ weight_VH)
+            add_product(grad_head_VH, grad.T, hidden_NH[span])
+            del chunk, grad  # before the next chunk has logits
         ctx.save_for_backward(torch.cat(grad_hidden), grad_head_VH.to(head_VH.dtype), grad_bias_V)
         entropy_N, logprob_N = torch.cat(entropies), torch.cat(logprobs)
         ctx.mark_non_differentiable(entropy_N, logprob_N)
@@ -95,6 +141,21 @@ def slopes(terms: Terms, entropy: Tensor, logprob: Tensor, span: slice) -> tuple
     return loss.detach(), torch.zeros_like(entropy) if by_entropy is None else by_entropy, by_logprob
 
 
+def as_multiplied(tensor: Tensor) -> Tensor:
+    """What matmuls make of a tensor under the autocast in force: done once, it is not done for each chunk."""
+    device = tensor.device.type
+    casts = torch.is_autocast_enabled(device) and tensor.dtype != torch.float64
+    return tensor.to(torch.get_autocast_dtype(device)) if casts else tensor
+
+
+def add_product(sum_VH: Tensor, grad_VN: Tensor, hidden_NH: Tensor) -> None:
+    """sum += grad @ hidden, in the sum's dtype.  A GPU adds while it multiplies, without a product of its own."""
+    if sum_VH.is_cuda:
+        torch.addmm(sum_VH, grad_VN, hidden_NH, out_dtype=sum_VH.dtype, out=sum_VH)
+    else:
+        sum_VH += (grad_VN @ hidden_NH).to(sum_VH.dtype)
+
+
 def token_loss(
     hidden_NH: Tensor, head: Head, target_N: Tensor, terms: Terms, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,7 +163,7 @@ def token_loss(
 
     `terms` gets those of softmax(logits / temperature), chunk by chunk; what is detached is of softmax(logits).
     Entropies weighted by 1 / (tokens in the WHOLE step) give eq. 3 under any micro-batching.  Never holds more than
-    LOGITS_BYTES of logits.
+    LOGITS_BYTES of logits; on a GPU, that of `em.train.fused`.
     """
     weight_VH, bias_V = head.weight_VH, head.bias_V
     return _TokenLoss.apply(hidden_NH, weight_VH, bias_V, head, target_N, terms, temperature)  # type: ignore[return-value]

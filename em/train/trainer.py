@@ -16,7 +16,7 @@ from em.rollout.reader import Reader
 from em.store.record import Record, Status
 from em.store.states import States
 from em.train.course import Course, DivergedError
-from em.train.local import LocalPolicy
+from em.train.group import open_policy
 from em.train.policy import Policy
 from em.train.replay import DriftedError
 from em.train.selection import Selector
@@ -37,7 +37,7 @@ class Trainer:
     def __init__(self, model: Model, engine: EngineConfig, policy: Policy | None = None) -> None:
         folder = checkpoint_folder(model)
         with refused(f"model.path={folder}: cannot be trained as it is"):
-            self.policy = policy or LocalPolicy(folder, model, engine)
+            self.policy = policy or open_policy(folder, model, engine)
             self.reader = Reader(folder, model, self.policy.context)
             self.fingerprint = self.policy.fingerprint()
         self.device = self.policy.device

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
-from em.errors import require_known, require_positive
+from em.errors import require, require_known
 from em.trial.identity import fields_off_default, not_identity
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Method:
     here keeps state, reads files or knows how many processes hold the model.
     """
 
-    micro_batch_tokens: int = not_identity(default=16_384)  # padded, of one forward pass: changes nothing but rounding
+    micro_batch_tokens: int = not_identity(default=0)  # padded, of one forward pass; 0: as memory allows
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
@@ -76,7 +76,8 @@ class Method:
     group: ClassVar[int] = 1  # fewest answers to a prompt that it learns something from
 
     def __post_init__(self) -> None:
-        require_positive("objective", micro_batch_tokens=self.micro_batch_tokens)
+        tokens = self.micro_batch_tokens
+        require(tokens >= 0, "objective.micro_batch_tokens", tokens, "must be a number, or 0 (as memory allows)")
 
     def of(self, rollout: Rollout) -> Method:
         """The method as it is for such samples, where its config leaves that open."""

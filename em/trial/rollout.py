@@ -18,14 +18,14 @@ class EngineConfig:
     """The engine beside the model: it samples what is trained on and answers what is measured."""
 
     engine: EngineName = EngineName.vllm
-    gpu_memory_utilization: float = not_identity(default=0.4)  # vLLM's share of a GPU that training shares
+    gpu_memory_utilization: float = not_identity(default=0.0)  # vLLM's share of a GPU; 0: what training leaves
     max_num_seqs: int = not_identity(default=256)  # sequences that the engine decodes together
     max_model_len: int = not_identity(default=4096)  # prompt and answer, in tokens; at most what the model reads
 
     def __post_init__(self) -> None:
         require_positive("rollout", max_num_seqs=self.max_num_seqs, max_model_len=self.max_model_len)
-        share = self.gpu_memory_utilization
-        require(0 < share < 1, "rollout.gpu_memory_utilization", share, "must be between 0 and 1")
+        share, remedy = self.gpu_memory_utilization, "must be between 0 and 1, or 0 (what training leaves)"
+        require(0 <= share < 1, "rollout.gpu_memory_utilization", share, remedy)
 
 
 @dataclass(kw_only=True)

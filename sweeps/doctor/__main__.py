@@ -22,6 +22,7 @@ from rich.text import Text
 
 from em.cli.command import run_command, terminal
 from em.errors import InputError, require
+from em.quiet import quiet_libraries
 from em.store import Store
 from em.trial.unit import Unit
 from sweeps import checkpoints
@@ -62,10 +63,8 @@ def ask_nodes(cluster: Cluster, units: int, folder: Path, unit: Unit) -> list[No
     for node, said in zip(nodes, ask(nodes, bundle, FACTS_SECONDS, look, folder, unit.trial.model), strict=True):
         node.facts = said
     able = [node for node in nodes if isinstance(node.facts, Facts) and not node.facts.store]
-    own_device = float(bundle.get("GPU", 0)).is_integer()
-    for node, said in zip(
-        able, ask(able, bundle, CANARY_SECONDS, fly, unit, own_device, cluster.models_place), strict=True
-    ):
+    gpus = float(bundle.get("GPU", 0))
+    for node, said in zip(able, ask(able, bundle, CANARY_SECONDS, fly, unit, gpus, cluster.models_place), strict=True):
         node.canary = Canary(said) if isinstance(said, str) else said
     return nodes
 
@@ -120,6 +119,7 @@ def named(names: Sequence[str], of: int, verdict: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
+    quiet_libraries()
     config = compose_launch(arguments)
     store, console = Store(config.store), terminal()
     planned = plan(config, store)

@@ -42,7 +42,7 @@ def few_problems(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, benchmark=benchmark, texts=Texts.all)
 
 
-def fly(unit: Unit, own_device: bool, models: str = "", trainer: str = TRAINER) -> Canary:
+def fly(unit: Unit, gpus: float, models: str = "", trainer: str = TRAINER) -> Canary:
     model = unit.trial.model
     if model.digest and not Path(model.path).is_dir():
         return Canary(f"model.path={model.path}: this node does not see it")
@@ -54,7 +54,7 @@ def fly(unit: Unit, own_device: bool, models: str = "", trainer: str = TRAINER) 
             trainer=trainer,
             lease_seconds=60.0,
             stall_seconds=SILENT_SECONDS,
-            own_device=own_device,
+            gpus=gpus,
             models=models,
         )
         process = Process.start(setup, unit.trial.base.id)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from em.memory.device import memory_limit
 from em.store.files import PosixFiles
 from em.store.provenance import code_version, environment
 from em.trial.model import Model
@@ -74,15 +75,6 @@ def missing_model(model: Model) -> str:
 
     cached = try_to_load_from_cache(model.path, "config.json", revision=model.revision)
     return "" if isinstance(cached, str) or get_token() else model.path
-
-
-def memory_limit() -> int:
-    """Bytes of this machine, or of the container."""
-    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # no such kind of container; "max"
-            sizes.append(int(Path("/sys/fs/cgroup", name).read_text()))
-    return min(sizes)
 
 
 def gpus() -> list[str]:

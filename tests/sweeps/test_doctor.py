@@ -177,7 +177,7 @@ def test_a_hub_model_wants_a_cached_copy_or_a_token(monkeypatch: pytest.MonkeyPa
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Canary:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     unit = canary_of(expand.units(compose_launch(["sweep=smoke"])))
-    flown = fly(replace(unit, trial=replace(unit.trial, **changes)), own_device=True, trainer="no_such_module:Trainer")
+    flown = fly(replace(unit, trial=replace(unit.trial, **changes)), gpus=0.0, trainer="no_such_module:Trainer")
     assert list(tmp_path.iterdir()) == []
     return flown
 

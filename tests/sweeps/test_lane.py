@@ -89,7 +89,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
         trainer="tests.late_grades:Trainer",
         lease_seconds=60,
         stall_seconds=60,
-        own_device=True,
+        gpus=1.0,
     )
 
 
@@ -97,8 +97,8 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
 def run(setup: Setup) -> Iterator[Callable[..., Running]]:
     begun: list[Running] = []
 
-    def begin(*units: Unit, own_device: bool = True) -> Running:
-        begun.append(Running(replace(setup, own_device=own_device), [*units]))
+    def begin(*units: Unit, gpus: float = 1.0) -> Running:
+        begun.append(Running(replace(setup, gpus=gpus), [*units]))
         return begun[-1]
 
     yield begin
@@ -208,7 +208,7 @@ def test_on_a_gpu_the_new_worker_waits_until_the_old_one_has_left(
 
 def test_lanes_that_share_a_gpu_do_not_look_ahead(run: Callable[..., Running]) -> None:
     first, second = units_of(0)[0], units_of(1)[0]
-    running = run(first, second, own_device=False)
+    running = run(first, second, gpus=0.5)
     running.at(first)
     running.grade(0, 1)
     running.end()

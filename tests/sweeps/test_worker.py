@@ -35,7 +35,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
         trainer="tests.poison:Trainer",
         lease_seconds=60,
         stall_seconds=60,
-        own_device=True,
+        gpus=0.0,
     )
 
 

@@ -21,9 +21,13 @@ def rollouts(answers: Sequence[list[int]]) -> list[Sample]:
     return [Sample(step=1, prompt=k, token_ids=answer, truncated=False) for k, answer in enumerate(answers)]
 
 
-def micro_batches(prompts: list[list[int]], answers: list[list[int]], *arguments: int) -> list[MicroBatch]:
+def micro_batches(
+    prompts: list[list[int]], answers: list[list[int]], max_tokens: int, skipped: int = 0
+) -> list[MicroBatch]:
     """Sample k, an answer to prompt k, has the weight k."""
-    return list(batches_of(prompts, rollouts(answers), {"weight": [float(k) for k in range(len(answers))]}, *arguments))
+    return list(
+        batches_of(prompts, rollouts(answers), {"weight": [float(k) for k in range(len(answers))]}, max_tokens, skipped)
+    )
 
 
 def places_in(batch: MicroBatch, row: int) -> list[int]:
@@ -48,9 +52,9 @@ def test_every_sample_once_and_exactly_its_own_predictions(samples, max_tokens, 
         assert not any(ids[len(sample) :])
         packed.append((ids[: len(sample)], predicts))
     assert sorted(packed) == expected
-    assert sum(len(batch.predicts_N) for batch in batches) == EntropyMinimisation(
-        first_token=first_token
-    ).counted(rollouts(answers))
+    assert sum(len(batch.predicts_N) for batch in batches) == EntropyMinimisation(first_token=first_token).counted(
+        rollouts(answers)
+    )
 
 
 @settings(deadline=None, derandomize=True)

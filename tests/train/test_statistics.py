@@ -108,7 +108,7 @@ def test_each_answer_and_each_position(recorded, trainer, random_model):
 
 
 def test_chunks_change_nothing_but_rounding(recorded, trainer, trial, monkeypatch):
-    monkeypatch.setattr(learner, "LOGITS_BYTES", 4 * 320 * 3)
+    monkeypatch.setattr(learner, "LOOK_BYTES", 4 * 320 * 3)
     monkeypatch.setattr(learner, "LOOK_TOKENS", 40)
     again = run(trainer, Unit(trial.base, (Measurement(0, LOGITS),)))
     [one], [two] = recorded.evaluations, again.evaluations

@@ -84,7 +84,7 @@ def test_what_was_added_later_is_not_written_until_it_says_something():
     assert sorted(written["prompts"]) == ["path", "rows", "template", "text_field", "texts"]
     assert sorted(written["objective"]) == ["first_token", "loss_temperature", "micro_batch_tokens"]
     sampling = {name: value for name, value in vars(Rollout()).items() if name != "samples_per_prompt"}
-    engine = {"engine": "vllm", "gpu_memory_utilization": 0.4, "max_num_seqs": 256, "max_model_len": 4096}
+    engine = {"engine": "vllm", "gpu_memory_utilization": 0.0, "max_num_seqs": 256, "max_model_len": 4096}
     assert written["rollout"] == sampling | engine
     base = json.loads(record_of(Unit(trial.base, ())).trial)
     assert base == written | {"prompts": written["prompts"] | {"texts": []}}
