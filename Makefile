@@ -132,7 +132,7 @@ bench-analysis: $(READY) ## what figures and report of 13,440 trials cost, and h
 bench-trainer: $(READY) ## what a training step and its loss cost on a CPU, beside loops of transformers
 	$(PY) -m bench trainer $(ARGS)
 
-gpu-check: $(READY) ## what a GPU of 80 GB or more has to reach, in some 8 minutes
+gpu-check: $(READY) ## what a GPU of 80 GB or more has to reach
 	$(PY) -m bench gpu $(ARGS)
 
 chaos: $(READY) ## kill lanes, workers, drivers and nodes for minutes, and count the records

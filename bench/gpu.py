@@ -1,6 +1,6 @@
 """What a GPU of 80 GB or more has to reach: the loss, a step of 1.5 and of 7 billion weights, engine and digest.
 
-Weights are random, of Qwen2.5's shapes; a step trains on 64 answers of 512 tokens to a prompt of 110.  Some 8 minutes.
+Weights are random, of Qwen2.5's shapes; a step trains on 64 answers of 512 tokens to a prompt of 110.
 Where there is no GPU, it says so and measures nothing.
 """
 

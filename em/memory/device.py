@@ -1,11 +1,12 @@
 """What memory there is: of the device that a lane has, or of one that is named."""
 
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from em.errors import require_known
+from em.errors import require, require_known
 
 GIB = 1 << 30
 GPUS_OF_LANE = "EM_GPUS"  # environment variable: how many GPUs the lane has that this process works for, or which part
@@ -36,10 +37,12 @@ class Device:
 def named(name: str) -> Device:
     """The GPU of a name (`h100`), or one of so many GiB (`48`)."""
     try:
-        return Device(f"a GPU of {float(name):g} GiB", int(float(name) * GIB), is_gpu=True)
+        size, of = float(name), ""
     except ValueError:
         require_known("gpu", name.lower(), GPUS)
-    return Device(f"a GPU of {GPUS[name.lower()]:g} GiB ({name.lower()})", int(GPUS[name.lower()] * GIB), is_gpu=True)
+        size, of = GPUS[name.lower()], f" ({name.lower()})"
+    require(0 < size < math.inf, "gpu", name, f"must be a number of GiB, or one of {', '.join(GPUS)}")
+    return Device(f"a GPU of {size:g} GiB{of}", int(size * GIB), is_gpu=True)
 
 
 def here() -> Device:

@@ -86,7 +86,10 @@ class Planner:
         self.sizes = [weight.numel() for weight in skeleton.parameters()]
         self.layers = [sum(weight.numel() for weight in layer.parameters()) for layer in layers_of(skeleton)]
         self.weights = sum(self.sizes)
-        self.passed: dict[tuple[object, ...], float] = {}  # what was simulated
+        self.configs = {  # of what is simulated, by its number of layers
+            layers: shortened(config, layers).to_json_string(use_diff=False)
+            for layers in (FEW if self.alike else [len(self.layers)])
+        }
 
     def states_bytes(self, states: States) -> int:
         if states is States.fp32:
@@ -112,15 +115,12 @@ class Planner:
     def passing(self, dtype: torch.dtype, recomputed: int, tokens: int, device: Device) -> float:
         """With none or all of the layers recomputed; of many that are alike few are simulated, each adds the same."""
         autocast = torch.bfloat16 if self.model.precision is Precision.bf16 else None
-        key = dtype, autocast, recomputed, tokens, device.is_gpu
 
         def of(layers: int) -> float:
-            config = shortened(self.config, layers).to_json_string(use_diff=False)
+            config = self.configs[layers]
             return simulated(type(self.config), config, dtype, autocast, tokens, min(recomputed, layers), device.is_gpu)
 
-        if key not in self.passed:
-            self.passed[key] = between(len(self.layers), *FEW, of) if self.alike else of(len(self.layers))
-        return self.passed[key]
+        return between(len(self.layers), *FEW, of) if self.alike else of(len(self.layers))
 
     @property
     def alike(self) -> bool:
@@ -155,7 +155,6 @@ class Planner:
             Phase("sample", resident | {"engine": engine}),
             Phase("train", training | {"activations": passing} | beside),
             Phase("update", training | {"temporary": rounded} | beside),
-            Phase("evaluate", resident | {"engine": engine}),
         )
         return Plan(choice, engine if device.is_gpu else 0, phases, self.on_host(choice) // self.ranks)
 
@@ -214,7 +213,7 @@ class Planner:
 
     def remedies(self, device: Device) -> Iterator[str]:
         def fits(device: Device, **changed: Any) -> bool:
-            other = copy(self)  # which shares what was simulated
+            other = copy(self)
             vars(other).update(changed)
             return other.best(device) is not None
 

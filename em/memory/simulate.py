@@ -99,10 +99,10 @@ class Shape:
     length: int
     counted: int
 
-    def batch(self, given: tuple[str, ...] = ("weight", "advantage")) -> MicroBatch:
+    def batch(self) -> MicroBatch:
         places = torch.arange(self.sequences * self.length).view(self.sequences, self.length)
         predicts_N = places[:, -1 - self.counted : -1].flatten()
-        known = {name: torch.ones(len(predicts_N)) for name in given}
+        known = {name: torch.ones(len(predicts_N)) for name in ("weight", "advantage")}
         return MicroBatch(torch.zeros(self.sequences, self.length, dtype=torch.long), predicts_N, known)
 
 

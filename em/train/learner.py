@@ -1,7 +1,7 @@
 """The model under training, in this process: its weights, their optimiser, and all that is done to them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,6 @@ from statistics import fmean
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch.func import functional_call
 
 from em.evaluation.statistics import AnswerStatistics
 from em.memory.device import here
@@ -22,7 +21,7 @@ from em.rollout import Completion, Request
 from em.rollout.engine import own_context
 from em.train import shards, weights
 from em.train.batching import MicroBatch, micro_batches
-from em.train.objective import Objective, Probe, Seen
+from em.train.objective import Objective, Probe
 from em.train.policy import Policy, Update
 from em.train.states import adamw_of
 from em.trial.method import Method, Need
@@ -95,9 +94,10 @@ class Learner(Policy):
             batch.to(self.model.device) for batch in shards.dealt(prompts, samples, given, budget, method.skipped)
         ]
         if Need.base_logprobs in method.needs:
-            with self._base_weights():
+            with torch.no_grad(), self._with(self.base):
                 for batch in batches:
-                    batch.given["base_logprob"] = self._seen_by_base(method, batch).own_logprob_N
+                    _, seen = self.objective(Probe(at=method.temperature), batch)
+                    batch.given["base_logprob"] = seen.own_logprob_N
         updates = list[Update]()
         for _ in range(method.updates):
             updates.append(self._update(batches, max(1, method.counted(samples)), method, max_norm))
@@ -131,21 +131,14 @@ class Learner(Policy):
         return update
 
     @contextmanager
-    def _base_weights(self) -> Iterator[None]:
-        """Inside, what is sharded has the base weights, since a forward pass gathers it itself."""
-        own = weights.copy_of(self.model) if shards.ranks() > 1 else None
-        if own is not None:
-            weights.restore(self.model, self.base)
-        yield
-        if own is not None:
+    def _with(self, other: Mapping[str, torch.Tensor]) -> Iterator[None]:
+        """Inside, the model has other weights."""
+        own = weights.copy_of(self.model)
+        weights.restore(self.model, other)
+        try:
+            yield
+        finally:
             weights.restore(self.model, own)
-
-    @torch.no_grad()
-    def _seen_by_base(self, method: Method, batch: MicroBatch) -> Seen:
-        own = dict(self.model.named_parameters()) if shards.ranks() == 1 else {}
-        named = {f"model.{name}": self.base[name].to(weight) for name, weight in own.items()}
-        _, seen = functional_call(self.objective, named, (Probe(at=method.temperature), batch))
-        return seen
 
     @torch.no_grad()
     def look(self, prompts: Sequence[list[int]], samples: Sequence[Sample], statistics: AnswerStatistics) -> None:
@@ -181,12 +174,8 @@ class Learner(Policy):
         if not self.mean:
             yield False
             return
-        own = weights.copy_of(self.model)
-        weights.restore(self.model, self.mean)
-        try:
+        with self._with(self.mean):
             yield True
-        finally:
-            weights.restore(self.model, own)
 
     def mark(self, name: str) -> None:
         self.marked = {name: {key: tensor.cpu() for key, tensor in weights.copy_of(self.model).items()}}

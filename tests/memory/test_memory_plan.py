@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from transformers import Qwen2Config
 
+from bench.gpu import SIZES
 from em.errors import InputError
 from em.memory import __main__ as command
 from em.memory.device import GIB, Device, named
@@ -14,24 +15,11 @@ from em.trial.model import Model, Precision, States
 from em.trial.rollout import EngineConfig, EngineName
 from tests.model.architectures import random_model, save
 
-SHAPES = {  # Qwen2.5 of 1.5 and 7 billion weights
-    "1.5b": {"hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12, "num_key_value_heads": 2},
-    "7b": {"hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4},
-}
-WEIGHTS = {"1.5b": 1_543_714_304, "7b": 7_615_616_512}
-VOCABULARY = {"1.5b": 151_936, "7b": 152_064}
+WEIGHTS = {"1.5B": 1_543_714_304, "7B": 7_615_616_512}
 
 
 def checkpoint(folder: Path, size: str) -> Path:
-    tied = size == "1.5b"
-    config = Qwen2Config(
-        architectures=["Qwen2ForCausalLM"],
-        num_hidden_layers=28,
-        vocab_size=VOCABULARY[size],
-        tie_word_embeddings=tied,
-        max_position_embeddings=4096,
-        **SHAPES[size],  # type: ignore[arg-type]
-    )
+    config = Qwen2Config(num_hidden_layers=28, max_position_embeddings=4096, **SIZES[size])
     config.save_pretrained(folder / size)
     return folder / size
 
@@ -44,17 +32,17 @@ def phases(plan: Plan) -> dict[str, dict[str, float]]:
     return {phase.name: {part: held / GIB for part, held in phase.parts.items()} for phase in plan.phases}
 
 
-@pytest.mark.parametrize("size", SHAPES)
+@pytest.mark.parametrize("size", SIZES)
 def test_weights_are_counted_once(tmp_path, size):
     config = Qwen2Config.from_pretrained(checkpoint(tmp_path, size))
     assert Planner(config, a_model(), None, 1).weights == WEIGHTS[size]
 
 
 def test_7b_on_80_gb_has_states_in_8_bits_and_the_engine_sleeps(tmp_path):
-    plan = plan_of(checkpoint(tmp_path, "7b"), a_model(), EngineConfig(), named("h100"))
+    plan = plan_of(checkpoint(tmp_path, "7B"), a_model(), EngineConfig(), named("h100"))
     assert (plan.choice.states, plan.choice.asleep) == (States.eight_bit, True)
     held = phases(plan)["train"]
-    gib = WEIGHTS["7b"] / GIB
+    gib = WEIGHTS["7B"] / GIB
     assert held["weights"] == pytest.approx(2 * gib)
     assert held["states"] == pytest.approx(2 * gib * (1 + 4 / 256), rel=1e-3)
     assert held["gradients"] == pytest.approx(2 * gib)
@@ -63,13 +51,13 @@ def test_7b_on_80_gb_has_states_in_8_bits_and_the_engine_sleeps(tmp_path):
 
 
 def test_what_is_large_enough_keeps_fp32_and_recomputes_nothing(tmp_path):
-    plan = plan_of(checkpoint(tmp_path, "1.5b"), a_model(), EngineConfig(), named("h200"))
+    plan = plan_of(checkpoint(tmp_path, "1.5B"), a_model(), EngineConfig(), named("h200"))
     assert (plan.choice.states, plan.choice.recomputed, plan.choice.asleep) == (States.fp32, 0, False)
-    assert phases(plan)["update"]["states"] == pytest.approx(8 * WEIGHTS["1.5b"] / GIB)
+    assert phases(plan)["update"]["states"] == pytest.approx(8 * WEIGHTS["1.5B"] / GIB)
 
 
 def test_a_smaller_gpu_recomputes_more(tmp_path):
-    folder, model = checkpoint(tmp_path, "1.5b"), a_model(states=States.eight_bit)
+    folder, model = checkpoint(tmp_path, "1.5B"), a_model(states=States.eight_bit)
     plans = [plan_of(folder, model, EngineConfig(), named(gib)) for gib in ("60", "30", "20")]
     layers = [plan.choice.recomputed for plan in plans]
     assert layers == sorted(layers)
@@ -77,23 +65,22 @@ def test_a_smaller_gpu_recomputes_more(tmp_path):
 
 
 def test_more_gpus_share_weights_states_and_gradients(tmp_path):
-    folder = checkpoint(tmp_path, "7b")
+    folder = checkpoint(tmp_path, "7B")
     with pytest.raises(InputError, match=r"does not fit a GPU of 30 GiB: needs .* GiB for .* at the least") as refused:
         plan_of(folder, a_model(), EngineConfig(), named("30"))
     assert "GPUs for each lane (cluster.gpus_per_lane=" in str(refused.value)
     assert "or take a GPU of 44.4 GiB (l40s)" in str(refused.value)
-    one, two = (plan_of(folder, a_model(), EngineConfig(), named("h200"), ranks) for ranks in (1, 2))
-    if one.choice.states is two.choice.states:
-        assert phases(two)["update"]["states"] == pytest.approx(phases(one)["update"]["states"] / 2)
-    else:
-        assert two.choice.states is States.fp32
+    model = a_model(states=States.eight_bit)
+    one, two = (phases(plan_of(folder, model, EngineConfig(), named("h200"), ranks))["update"] for ranks in (1, 2))
+    for part in ("weights", "states", "gradients"):
+        assert two[part] == pytest.approx(one[part] / 2)
 
 
 def test_what_the_user_fixed_is_kept_and_named_where_it_does_not_fit(tmp_path):
-    folder = checkpoint(tmp_path, "7b")
+    folder = checkpoint(tmp_path, "7B")
     plan = plan_of(folder, a_model(states=States.on_cpu, recomputed_layers=28), EngineConfig(), named("h100"))
     assert (plan.choice.states, plan.choice.recomputed) == (States.on_cpu, 28)
-    assert plan.on_host == 12 * WEIGHTS["7b"]
+    assert plan.on_host == 12 * WEIGHTS["7B"]
     with pytest.raises(InputError, match=r"leave model\.states and model\.recomputed_layers to the plan"):
         plan_of(folder, a_model(states=States.fp32), EngineConfig(), named("h100"))
     with pytest.raises(InputError, match=r"take model\.precision=bf16"):
@@ -102,7 +89,7 @@ def test_what_the_user_fixed_is_kept_and_named_where_it_does_not_fit(tmp_path):
 
 def test_an_engine_that_cannot_sleep_stays_awake(tmp_path):
     engine = EngineConfig(engine=EngineName.transformers)
-    assert not plan_of(checkpoint(tmp_path, "1.5b"), a_model(), engine, named("h100")).choice.asleep
+    assert not plan_of(checkpoint(tmp_path, "1.5B"), a_model(), engine, named("h100")).choice.asleep
 
 
 def test_on_a_cpu_nothing_is_chosen_and_what_does_not_fit_is_refused(tmp_path):
@@ -117,15 +104,20 @@ def test_on_a_cpu_nothing_is_chosen_and_what_does_not_fit_is_refused(tmp_path):
 def test_gpus_by_name_or_size():
     assert named("H100") == named("h100")
     assert named("48").total == 48 * GIB
-    with pytest.raises(InputError, match="unknown gpu 'h10'"):
-        named("h10")
+    for wrong, said in (
+        ("h10", "unknown gpu 'h10'"),
+        ("0", "gpu=0: must be a number of GiB"),
+        ("inf", "gpu=inf: must"),
+    ):
+        with pytest.raises(InputError, match=said):
+            named(wrong)
 
 
 def test_the_command_prints_the_plan(tmp_path, monkeypatch, capsys):
     folder = save(random_model("Qwen3ForCausalLM"), tmp_path)
     command.main(["model=checkpoint", f"model.path={folder}", "gpu=h100", "gpus=2", "prompts=tiny"])
     printed = capsys.readouterr().out
-    assert re.search(r"activations +│ +- │ +\d+\.\d\d │ +- │ +- │", printed)
+    assert re.search(r"activations +│ +- │ +\d+\.\d\d │ +- │", printed)
     assert "each of 2 times a GPU of 79.2 GiB (h100)" in " ".join(printed.split())
     assert "Plan: states fp32, no layer recomputed, micro-batches of 16,384 tokens." in printed
     with pytest.raises(InputError, match="gpus=0: must be a whole number"):
