@@ -20,6 +20,8 @@ from bench.rows import Row, at_least, at_most
 from em.memory.device import GIB
 from em.model.head import Head
 from em.rollout import Request
+from em.rollout.vllm import VllmEngine
+from em.store import Store
 from em.tiny.tokenizer import tokenizer
 from em.train.agreement import prompts, with_trainer
 from em.train.local import LocalPolicy
@@ -68,8 +70,25 @@ def rows(folder: Path) -> Iterator[Row]:
         ("tests of engines and trainer", ["-m", "pytest", "-q", "-m", "not slow", "-n", "4", *TESTS]),
         ("a sweep of the tiny model", ["-m", "sweeps", "sweep=smoke", f"store={folder / 'store'}"]),
     ):
-        status = subprocess.run([sys.executable, *command], check=False).returncode
-        yield Row(f"{name}: exit status", status, "", at_most(0))
+        yield Row(f"{name}: exit status", run(*command), "", at_most(0))
+    yield from deterministic_rows(folder)
+
+
+def run(*words: str) -> int:
+    """Exit status of a program."""
+    return subprocess.run([sys.executable, *words], check=False).returncode
+
+
+def deterministic_rows(folder: Path) -> Iterator[Row]:
+    """A trial of the tiny model in two processes each, with and without model.deterministic."""
+    for wanted in ("false", "true"):
+        store = Store(folder / f"deterministic-{wanted}")
+        run("-m", "em", "model=tiny", f"model.deterministic={wanted}", f"store={store.root}")
+        [record] = [record for record in map(store.record, store.recorded_units()) if record.steps]
+        again = run("-m", "em.rerun", record.unit_id, f"store={store.root}", f"to={store.root}-again")
+        seconds = f"{record.provenance.seconds:.2f} s, again {'the same' if again == 0 else 'other'} bits"
+        print(f"tiny trial, model.deterministic={wanted}: {seconds}", flush=True)
+    yield Row("model.deterministic: two processes differ", again, "", at_most(0))
 
 
 def loss_rows(shape: tuple[int, int, int], ms: float | None, gib: float | None) -> Iterator[Row]:
@@ -120,6 +139,13 @@ def model_rows(size: str, folder: Path) -> Iterator[Row]:
             f"({held:.1f} GiB, planned {policy.plan.peak.total / GIB:.1f}), wake and push {pushing:.2f} s",
             flush=True,
         )
+    engine = policy.engine
+    assert isinstance(engine, VllmEngine)
+    if engine.in_place:
+        engine.in_place = False
+        reloading, _ = timed(policy.push)
+        engine.in_place = True
+        print(f"{size}: vLLM's own reload in place of copies takes {reloading:.2f} s", flush=True)
     yield Row(f"{size}: a step's training", training, "s", at_most(STEP[size]))
     yield Row(f"{size}: held while it trains", held, "GiB", at_most(HELD[size]))
     planned = next(phase for phase in policy.plan.phases if phase.name == "train")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.loops import Loop, Ours
 
 SAMPLES, TEMPERATURE, PUBLISHED_ROWS = 64, 0.5, 2
-BUDGET = 4_096  # padded tokens of a micro-batch, ours and the competent loop's
+BUDGET = 16_384  # padded tokens of a micro-batch, ours (what a plan takes on a CPU) and the competent loop's
 WARM_TOKENS = 4  # of the answers of a step that is not timed
 
 

@@ -48,7 +48,7 @@ class Worker:
         with suppress(EOFError, ConnectionResetError):
             unit, attempt = self.receive()
             with suppress(Exception):  # it is raised again, and recorded, when the unit is begun
-                pkgutil.resolve_name(self.setup.trainer).prepare(unit.trial.engine)
+                pkgutil.resolve_name(self.setup.trainer).prepare(unit.trial.model, unit.trial.engine)
             with own_device(self):
                 while True:
                     outcome = self.work(unit, attempt)

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from em.cli.inputs import resolve_benchmark, resolve_model
 from em.errors import InputError
 from em.rebuild.__main__ import as_words, main
+from em.rebuild.best import best
 from em.store import Store, schema
 from em.store.record import Record, Status
 from em.train import weights
@@ -103,6 +104,64 @@ def test_the_checkpoint_has_the_weights_that_were_measured(
     assert "bit for bit" in (folder / "README.md").read_text()
     same = AutoTokenizer.from_pretrained(folder)("3+8?")["input_ids"]
     assert same == AutoTokenizer.from_pretrained(trials[name].model.path)("3+8?")["input_ids"]
+
+
+def test_every_so_many_steps_in_one_pass(
+    store: Store, trials: dict[str, Trial], keep: Callable[[Trainer], Trainer]
+) -> None:
+    """Of averaged weights too, rounded copies of which must not be what training goes on from."""
+    fresh = keep(Trainer(trials["averaged"].model, trials["averaged"].engine))
+    expected = {digest.step: digest.sha256 for digest in run(fresh, unit(trials["averaged"], 1, 2, 3)).digests}
+    whole, half = store.root.parent / "whole", store.root.parent / "half"
+    for out, dtype in (whole, "fp32"), (half, "bf16"):
+        main([trials["averaged"].id, "every=1", f"out={out}", f"store={store.root}", f"dtype={dtype}"])
+        assert sorted(path.name for path in out.iterdir()) == ["step-1", "step-2", "step-3"]
+    for step in (1, 2, 3):
+        folder = whole / f"step-{step}"
+        assert digest_of(folder) == expected[step]
+        text = (folder / "README.md").read_text()
+        assert f"step={step} out=FOLDER" in text
+        assert expected[step] in text
+        exact, rounded = (
+            AutoModelForCausalLM.from_pretrained(of / f"step-{step}", dtype="auto").state_dict() for of in (whole, half)
+        )
+        assert all(torch.equal(tensor, exact[name].bfloat16()) for name, tensor in rounded.items())
+
+
+def test_the_best_of_each_base_model(
+    store: Store, trials: dict[str, Trial], records: dict[str, Record], checkpoint: Callable[..., Path]
+) -> None:
+    """By the mean over what most trials of the base model were measured by; a trial that lacks some is no candidate."""
+    accuracies = {3: (0.5, 0.5), 4: (0.9, 0.3), 5: (0.1, 0.2), 6: (0.4, None)}  # by seed: sampled, greedy
+    elsewhere = resolve_model(Model(path=str(checkpoint(tied=True, seed=1))))
+    made = dict[str, tuple[float | None, ...]]()
+    whole = records["plain"]
+    for model in (trials["plain"].model, elsewhere):
+        for seed, values in accuracies.items():
+            trial = dataclasses.replace(trials["plain"], model=model, seed=seed + 10)
+            done = sorted((of for of in whole.evaluations if of.step == 5), key=lambda of: -of.temperature)
+            kept = [
+                dataclasses.replace(of, accuracy=value)
+                for of, value in zip(done, values, strict=True)
+                if value is not None
+            ]
+            store.commit(Record.of(unit(trial, 5), whole.provenance, status=Status.done, evaluations=kept))
+            made[trial.id] = values
+    chosen = best(store, 2, 5)
+    [ours, theirs] = ([of for of in chosen if of.among == among] for among in (4, 3))  # ours: with the recorded trial
+    assert len(ours) == len(theirs) == 2
+    assert [(made[of.trial_id], of.rank) for of in theirs] == [((0.9, 0.3), 1), ((0.5, 0.5), 2)]
+    assert [of.accuracy for of in theirs] == pytest.approx([0.6, 0.5])
+
+
+def test_the_best_becomes_a_folder_that_says_so(store: Store, trials: dict[str, Trial]) -> None:
+    out = store.root.parent / "best"
+    main(["best=1", "step=5", f"out={out}", f"store={store.root}"])
+    [folder] = out.iterdir()
+    assert folder.name == trials["plain"].id  # of which alone the weights after step 5 were measured
+    text = (folder / "README.md").read_text()
+    assert "Chosen from 1 trials of its base model for its accuracy" in text
+    assert "bit for bit" in text
 
 
 def test_a_step_that_nothing_was_measured_after_is_confirmed_by_a_later_digest(
@@ -201,10 +260,17 @@ def test_what_cannot_be_rebuilt_is_one_line(store: Store, trials: dict[str, Tria
         (trial, "step=0", out, at): "step=0: trial .* is recorded after steps 1 to 5",
         (trial, "step=two", out, at): "step=two: must be a whole number",
         (trial, out, at): "step=: say which",
-        (trial, "step=5", at): "out=: say which",
+        (trial, "step=5", at): "out=: say where to",
         (trial, "step=5", f"out={tmp_path / 'full'}", at): "out=.*full: is there and not empty",
         ("feedfeed", "step=5", out, at): "trial=feedfeed: store=.* has none",
         (trial, "step=5", out, at, "dtype=fp8"): "unknown dtype 'fp8'",
+        (trial, "step=5", "every=2", out, at): "step=5: say which, or every=10",
+        (trial, "every=0", out, at): "every=0: must be greater than 0",
+        (trial, "every=6", out, at): "every=6: trial .* is recorded after steps 1 to 5; give a smaller one",
+        (trial, "best=2", "step=5", out, at): "trial=.*: give the id of one trial, or best=3",
+        ("best=2", "every=2", out, at): "best=2: say after which step",
+        ("best=2", "step=4", out, at): "step=4: store=.* has no trial that was measured then",
+        ("best=2", "step=5", out, at, "push=a/b"): "push=a/b: takes one trial",
         (trials["plain"].base.id, "step=1", out, at): "step=1: trial .* is recorded after steps 1 to 0",
     }.items():
         with pytest.raises(InputError, match=said):

@@ -83,7 +83,8 @@ def attempts(of: OneTrial, everything: bool) -> Group | None:
 
 
 def again(of: OneTrial, store: Store) -> Text:
-    """The command that trains and measures exactly this unit of work again, or why there is none."""
+    """The commands that train and measure exactly this unit of work again, and that give its weights, or why there is
+    none."""
     record, code = of.record, of.record.provenance.code_version
     try:
         unit = unit_of(record)
@@ -94,12 +95,15 @@ def again(of: OneTrial, store: Store) -> Text:
     notes = ["its other records: with their ids in place of this one"] if len(of.records) > 1 else []
     if code != (now := code_version()):
         notes.append(f"the code was {code} and is {now}: numbers may differ")
-    return Text("\n").join([Text(command(store, unit.id, record.status)), *(Text(note, style="dim") for note in notes)])
+    lines = [Text(line) for line in commands(record, unit.id, store)]
+    return Text("\n").join([*lines, *(Text(note, style="dim") for note in notes)])
 
 
-def command(store: Store, unit_id: str, status: Status) -> str:
-    """What is recorded is made anew into a store beside this one."""
-    root = str(store.root)
+def commands(record: Record, unit_id: str, store: Store) -> Iterator[str]:
+    """What is recorded is made anew into a store beside this one; weights are those of the last recorded digest."""
+    root, failed = str(store.root), record.status is Status.failed
     words = [f"store={root}"] if root != "results" else []
-    words += [f"to={root}-again"] if status is not Status.failed else []
-    return f"{PYTHON} -m em.rerun {shlex.join([unit_id, *words])}"
+    yield f"{PYTHON} -m em.rerun {shlex.join([unit_id, *words, *([] if failed else [f'to={root}-again'])])}"
+    last = max((digest.step for digest in record.digests), default=0)
+    if last and not failed:
+        yield f"{PYTHON} -m em.rebuild {shlex.join([record.trial_id, f'step={last}', 'out=model', *words])}"

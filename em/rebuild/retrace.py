@@ -1,6 +1,7 @@
 """From the base weights to those after a step of a recorded trial, along the tokens that its records hold."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from em.errors import InputError
@@ -48,15 +49,24 @@ def record_of(store: Store, trial_id: str, step: int) -> Record:
 
     Raises InputError where there is none.
     """
+    records = records_of(store, trial_id)
+    last = max(map(end_of, records))
+    if not 0 < step <= last:
+        raise InputError(f"step={step}: trial {trial_id} is recorded after steps 1 to {last}; name one of these")
+    reaching = [record for record in records if end_of(record) >= step]
+    return max(reaching, key=lambda of: (has_digest(of, step), len(of.steps), of.unit_id))
+
+
+def records_of(store: Store, trial_id: str) -> list[Record]:
     records = [store.record(unit) for unit in store.units_of([trial_id])]
     if not records:
         raise InputError(f"trial {trial_id}: store={store.root} has no record of it; `make show` finds trials")
-    ends = {record.unit_id: end_of(record) for record in records}
-    furthest = max(ends.values())
-    if not 0 < step <= furthest:
-        raise InputError(f"step={step}: trial {trial_id} is recorded after steps 1 to {furthest}; name one of these")
-    reaching = [record for record in records if ends[record.unit_id] >= step]
-    return max(reaching, key=lambda of: (has_digest(of, step), len(of.steps), of.unit_id))
+    return records
+
+
+def furthest(store: Store, trial_id: str) -> int:
+    """The last step of a trial that can be rebuilt."""
+    return max(map(end_of, records_of(store, trial_id)))
 
 
 def has_digest(record: Record, step: int) -> bool:
@@ -68,31 +78,47 @@ def end_of(record: Record) -> int:
     return max((digest.step for digest in record.digests), default=len(record.steps) - 1)
 
 
-def retrace(policy: Policy, trial: Trial, step: int, recorded: Mapping[str, Record]) -> Drift:
-    """Take a policy with the base weights to those after a step; `recorded` are records by trial id, also of the
-    phases before.
+def retrace(
+    policy: Policy, trial: Trial, steps: Iterable[int], recorded: Mapping[str, Record], reached: Callable[[int], None]
+) -> Drift:
+    """Take a policy with the base weights along a trial, and call `reached(step)` where it has those after each step.
 
-    What a stabiliser averages is averaged, as it was measured.  Where no digest of this step is recorded, training goes
-    on to the next one that is, and then back.
+    `recorded` are records by trial id, also of the phases before.  What a stabiliser averages is averaged there, as it
+    was measured.  Where no digest of the last step is recorded, training goes on to the next one that is.
     """
     drift = Drift()
-    for of, steps in (*trial.path, (trial, step)):
-        if of.id not in recorded or of.phase is None:
-            raise InputError(f"trial {of.id}: the phase before is not recorded as far as step {steps}")
-        replay = Replay.of(recorded[of.id])
-        policy.begin(of.phase.optimizer)
-        follow(policy, of.phase, replay, range(1, steps + 1), drift)
-        compare(policy, replay, steps, drift, f"{of.id}-{steps}")
-        last = replay.checked_after(steps)
-        if of is trial and last > steps and last in replay.digests:
-            follow(policy, of.phase, replay, range(steps + 1, last + 1), drift)
-            compare(policy, replay, last, drift)
-        policy.recall(f"{of.id}-{steps}")
+    for of, last in trial.path:
+        replay = begun(policy, of, recorded, last)
+        follow(policy, of.phase, replay, range(1, last + 1), drift)
+        with compared(policy, replay, last, drift):
+            policy.mark(of.id)
+        policy.recall(of.id)
+    steps = sorted(steps)
+    replay, at = begun(policy, trial, recorded, steps[-1]), 0
+    for step in steps:
+        follow(policy, trial.phase, replay, range(at + 1, step + 1), drift)
+        with compared(policy, replay, step, drift):
+            reached(step)
+        at = step
+    last = replay.checked_after(at)
+    if last > at and last in replay.digests:
+        follow(policy, trial.phase, replay, range(at + 1, last + 1), drift)
+        with compared(policy, replay, last, drift):
+            pass
     return drift
 
 
-def follow(policy: Policy, phase: Phase, replay: Replay, steps: Iterable[int], drift: Drift) -> None:
+def begun(policy: Policy, trial: Trial, recorded: Mapping[str, Record], last: int) -> Replay:
+    """A phase starts: what it is to follow."""
+    if trial.id not in recorded or trial.phase is None:
+        raise InputError(f"trial {trial.id}: the phase before is not recorded as far as step {last}")
+    policy.begin(trial.phase.optimizer)
+    return Replay.of(recorded[trial.id])
+
+
+def follow(policy: Policy, phase: Phase | None, replay: Replay, steps: Iterable[int], drift: Drift) -> None:
     """Train on the recorded tokens of these steps; those after a stabiliser's end have none."""
+    assert phase is not None
     for step in steps:
         if step not in replay.rollouts:
             return
@@ -105,10 +131,10 @@ def follow(policy: Policy, phase: Phase, replay: Replay, steps: Iterable[int], d
             policy.average(phase.averaged)
 
 
-def compare(policy: Policy, replay: Replay, step: int, drift: Drift, mark: str = "") -> None:
-    """The digest of the weights as they are measured, where one is recorded; and mark these."""
+@contextmanager
+def compared(policy: Policy, replay: Replay, step: int, drift: Drift) -> Iterator[None]:
+    """Inside, weights are as they are measured; their digest is compared, where one is recorded."""
     with policy.averaged():
         if recorded := replay.digests.get(step):
             drift.digest(policy.digest(recorded.kind), recorded.sha256)
-        if mark:
-            policy.mark(mark)
+        yield

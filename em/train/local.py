@@ -28,7 +28,7 @@ class LocalPolicy(Learner):
         super().__init__(folder, model, plan)
         if plan.engine:
             engine = replace(engine, gpu_memory_utilization=plan.engine / device.total)
-        self.engine = open_engine(folder, engine, model.precision, plan.choice.asleep)
+        self.engine = open_engine(folder, engine, model, plan.choice.asleep)
         self.context = self.engine.context
         self.push()
         with torch.no_grad():

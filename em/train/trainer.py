@@ -47,9 +47,9 @@ class Trainer:
         self.is_base = True
 
     @staticmethod
-    def prepare(engine: EngineConfig) -> None:
+    def prepare(model: Model, engine: EngineConfig) -> None:
         """As Runner says."""
-        prepare(engine)
+        prepare(model, engine)
 
     def run(
         self, unit: Unit, on_step: OnStep, recorded: Mapping[str, Record], states: States | None = None

@@ -57,7 +57,7 @@ class Runner(Protocol):
     device: str  # what it runs on, for the record's provenance
 
     @staticmethod
-    def prepare(engine: EngineConfig) -> None:
+    def prepare(model: Model, engine: EngineConfig) -> None:
         """Load libraries, and touch no device: another process may still be at it."""
 
     def __init__(self, model: Model, engine: EngineConfig) -> None: ...

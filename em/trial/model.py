@@ -33,6 +33,7 @@ class Model:
     precision: Precision = Precision.fp32  # of rollouts and forward passes (fp32: no TF32)
     states: States = absent(default=States.auto)  # how weights and optimiser states are held
     recomputed_layers: int = absent(default=-1)  # keep their input alone; -1: as many as memory asks for
+    deterministic: bool = absent(default=False)  # on a GPU: the same bits each time, for some of its speed
     chat_template: bool = False  # prompts and problems go through the tokenizer's chat template
     cpu_threads: int = not_identity(default=1)  # torch threads of one trial on a CPU
     ranks: int = absent(default=0)  # processes that hold the model together; 0: one for each GPU of a lane

@@ -272,7 +272,8 @@ def test_several_records_are_one_trial(store, capsys):
         ["resumed", "went on from the state after step 3"],
         ["model", "commit c0ffee"],
     ]
-    assert lines[-3].startswith(f".venv/bin/python -m em.rerun {units[1]} store={store.root} to={store.root}-again")
+    assert lines[-4].startswith(f".venv/bin/python -m em.rerun {units[1]} store={store.root} to={store.root}-again")
+    assert lines[-3] == f".venv/bin/python -m em.rebuild {TRIAL.id} step=5 out=model store={store.root}"
     assert lines[-2] == "its other records: with their ids in place of this one"
     assert gather(store, units[0]).record.unit_id == units[0]
 
@@ -371,7 +372,8 @@ def test_a_path_names_a_record_of_its_own_store(store, capsys, monkeypatch, tmp_
     show.main([f"results/records/{unit}.parquet", "store=elsewhere"])
     out = capsys.readouterr().out
     assert "16.7" in out
-    assert out.splitlines()[-2] == f".venv/bin/python -m em.rerun {unit} to=results-again"
+    assert out.splitlines()[-3] == f".venv/bin/python -m em.rerun {unit} to=results-again"
+    assert out.splitlines()[-2] == f".venv/bin/python -m em.rebuild {TRIAL.id} step=2 out=model"
     Path("alone.parquet").write_bytes(Path(f"results/records/{unit}.parquet").read_bytes())
     show.main(["alone.parquet", "store=elsewhere"])
     assert capsys.readouterr().out.splitlines()[-1] == "its file lies in no store; put it into records/ of one"
@@ -428,7 +430,9 @@ def test_the_printed_command_makes_the_same_record(
     em.__main__.main([*words, "eval.samples=1", f"store={store.root}"])
     [unit] = [unit for unit in store.recorded_units() if store.record(unit).steps]
     capsys.readouterr()
-    command = printed(capsys, store, unit)[-1]
+    command, weights = printed(capsys, store, unit)[-2:]
+    trial = unit.partition("-")[0]
+    assert weights == f".venv/bin/python -m em.rebuild {trial} step=2 out=model store={store.root}"
     assert command == f".venv/bin/python -m em.rerun {unit} store={store.root} to={store.root}-again"
     done = subprocess.run(
         [sys.executable, *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=False

@@ -17,7 +17,7 @@ from em.tiny.corpus import EOS, PAD
 from em.train.batching import micro_batches
 from em.train.entropy import EntropyMinimisation
 from em.train.objective import Objective
-from em.trial.model import Precision
+from em.trial.model import Model, Precision
 from em.trial.rollout import EngineConfig, EngineName
 from em.trial.sample import Sample
 
@@ -46,7 +46,8 @@ def start(request: pytest.FixtureRequest, keep: Callable[[Engine], Engine]) -> C
         pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
 
     def open_(folder: Path, precision: Precision = Precision.fp32) -> Engine:
-        engine = keep(open_engine(folder, EngineConfig(engine=EngineName(request.param), max_num_seqs=64), precision))
+        rollout = EngineConfig(engine=EngineName(request.param), max_num_seqs=64)
+        engine = keep(open_engine(folder, rollout, Model(path=str(folder), precision=precision)))
         engine.push(load(folder, torch.float32).state_dict())
         return engine
 

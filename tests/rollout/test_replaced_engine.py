@@ -7,7 +7,7 @@ import torch
 
 from em.model.loading import load
 from em.rollout import open_engine
-from em.trial.model import Precision
+from em.trial.model import Model
 from em.trial.rollout import EngineConfig, EngineName
 
 
@@ -17,7 +17,7 @@ def test_an_engine_may_follow_a_closed_one(checkpoint):
     rollout = EngineConfig(engine=EngineName.vllm, max_num_seqs=64)
     fingerprints = []
     for tied in (True, False):
-        engine = open_engine(checkpoint(tied), rollout, Precision.fp32)
+        engine = open_engine(checkpoint(tied), rollout, Model(path=str(checkpoint(tied))))
         engine.push(load(checkpoint(tied), torch.float32).state_dict())
         gc.collect()
         fingerprints.append(engine.fingerprint())
