@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tiny paper smoke plan select figures tables findings report notebook calibration status watch pause resume stop add first failures show why doctor memory \
-	check test test-slow test-triton bench bench-sweep bench-eval bench-quote bench-wandb bench-analysis bench-trainer gpu-check chaos clean wandb wandb-sync wandb-dashboard
+	check test test-slow test-triton bench bench-sweep bench-cluster bench-eval bench-quote bench-wandb bench-analysis bench-trainer gpu-check chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -116,6 +116,9 @@ bench: $(READY) ## measure what README and log claim (ARGS=speed, gain or memory
 
 bench-sweep: $(READY) ## what a sweep of 13,440 trials costs, beside an ActorPool and Tune alone
 	$(PY) -m bench sweep $(ARGS)
+
+bench-cluster: $(READY) ## a thousand lanes, simulated, and what driver and queue cost there
+	$(PY) -m bench cluster $(ARGS)
 
 bench-eval: $(READY) ## what grading costs, on real problems: EM_BENCHMARK_DATA=folder of their JSONL files
 	$(PY) -m bench evaluation $(ARGS)

@@ -2,6 +2,7 @@
 
     python -m bench [speed] [gain] [memory]      all three where none is named
     python -m bench sweep|wandb [TRIALS]         of 13,440 near-empty trials, unless said otherwise
+    python -m bench cluster [TRIALS]             a thousand lanes, simulated, and 134,400 trials
     python -m bench trainer                      a step, its loss and its memory, on a CPU
     python -m bench gpu                          the same on a GPU, of 1.5 and 7 billion weights
     python -m bench analysis [TRIALS]            of 13,440 synthetic trials; 840 for each seed
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from bench.rows import report
 
-SIZED = {"analysis", "sweep", "wandb"}
+SIZED = {"analysis", "cluster", "sweep", "wandb"}
 CLAIMS = ["speed", "gain", "memory"]
 # Modules of this package.
 OTHERS = {"coverage", "evaluation", "gpu", "grpo", "quote", "selection", "stabilisers", "states", "trainer"}

@@ -29,15 +29,13 @@ from em.store.provenance import ROOT, provenance
 from em.store.record import Record, Status
 from em.trial.unit import Unit
 from sweeps.board import notices
-from sweeps.protocol import Doing, Result, Setup, insist, last_line, tail
+from sweeps.protocol import Doing, Result, Setup, insist, is_of_device, last_line, tail
 from sweeps.queue import Lease, Order
 
 LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
 REPORT_SECONDS = 1.0  # trials that are shorter are reported to Tune together
-BEAT_SECONDS = 0.5  # between two words to the queue
 WATCHDOG = "Timeout ("  # with this begins what faulthandler writes when it ends a process
 SILENT_DEATHS = 3  # of workers that were given a unit; then it is the unit, or no worker can start
-IDLE_SECONDS = 0.2  # between two looks into a queue that has nothing now
 
 
 @dataclass
@@ -110,7 +108,8 @@ class Lane(tune.Trainable):
         self.ended: list[tuple[str, Result]] = []  # that the queue has not heard of yet
         self.last_beat = 0.0
         self.dropped = False  # what is held is not to be finished
-        ray.get(queue.join.remote(self.name, os.uname().nodename))
+        node, gpus = os.uname().nodename, os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        ray.get(queue.join.remote(self.name, node, f"GPU {gpus} of {node}" if gpus else ""))
         if not notices(self.store):
             self.beat(unseen := f"store={self.store.root}: this node does not see it; put it on a shared folder")
             raise FileNotFoundError(unseen)
@@ -132,7 +131,7 @@ class Lane(tune.Trainable):
                 if leases is Order.end:
                     return {"trials": finished, "done": True}
                 if isinstance(leases, Order):
-                    time.sleep(IDLE_SECONDS)
+                    time.sleep(self.worker.idle_seconds)
                     continue
                 self.leases.extend(leases)
             lease = self.leases.popleft()
@@ -205,9 +204,9 @@ class Lane(tune.Trainable):
         if self.process.heard:
             return self.process.heard.popleft()
         connection, heard = self.process.connection, time.monotonic()
-        if heard - self.last_beat > BEAT_SECONDS:
+        if heard - self.last_beat > self.worker.beat_seconds:
             self.beat(doing)
-        while not connection.poll(BEAT_SECONDS):
+        while not connection.poll(self.worker.beat_seconds):
             self.beat(doing)
             if time.monotonic() - heard > 2 * self.worker.stall_seconds:  # too far gone to end itself
                 self.process.popen.kill()
@@ -240,7 +239,7 @@ class Lane(tune.Trainable):
             insist(lambda: self.store.commit(failure), self.worker.lease_seconds, self.beat)
         except OSError as reason:
             return Result(None, unwritable=str(reason))
-        return Result(Status.failed, error=last_line(error))
+        return Result(Status.failed, error=last_line(error), on_device=is_of_device(log))
 
     def end_worker(self) -> None:
         """The one that was started ahead, where there is one, takes its place."""

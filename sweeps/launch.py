@@ -28,6 +28,7 @@ from sweeps.source import Source
 from sweeps.supervisor import Supervisor
 from sweeps.wandb import start_exporter
 
+BEATS_A_SECOND = 200  # of all lanes together, which take the queue a tenth of a core
 LANE_STARTS = 200  # times that Tune starts one lane again
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -94,6 +95,7 @@ def launch(
                 stall_seconds=cluster.stall_seconds,
                 gpus=float(bundle.get("GPU", 0)),
                 models=cluster.models_place,
+                beat_seconds=max(Setup.beat_seconds, lanes / BEATS_A_SECOND),
             )
             tune = TuneThread(lambda: run_lanes(config, bundle, lanes, queue, setup, store, board.folder))
             tune.start()

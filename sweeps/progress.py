@@ -53,7 +53,10 @@ def trouble(now: Snapshot) -> list[str]:
         "given up": now.given_up,
         "lost with their lane": now.lost,
     }
-    return ["paused"] * now.paused + [f"{count} {name}" for name, count in counts.items() if count]
+    slow = [f"{node} takes {times:.0f} times as long" for node, times in sorted(now.slow.items())]
+    broken = [f"{device} fails and gets no more work" for device in now.broken]
+    paused = ["paused"] * now.paused
+    return [*paused, *(f"{count} {name}" for name, count in counts.items() if count), *slow, *broken]
 
 
 def timing(now: Snapshot) -> list[str]:

@@ -15,6 +15,10 @@ T = TypeVar("T")
 
 TRAINER = "em.train.trainer:Trainer"  # what holds model and engine in a worker
 RETRY_SECONDS = 2.0  # between two tries to write to the store
+DEVICE_ERROR = re.compile(
+    r"(CUDA|HIP|NCCL|cuDNN) error|CU(BLAS|DNN)_STATUS_|OutOfMemoryError|CUDA out of memory|Free memory on device|"
+    r"No CUDA GPUs|GPU is lost|fallen off the bus|\bECC\b|\bXid\b|\bNVML\b"
+)
 LOG_CHARACTERS = 8_000  # of what a process wrote, that a failed attempt keeps
 
 
@@ -29,7 +33,13 @@ class Setup:
     lease_seconds: float
     stall_seconds: float
     gpus: float  # of the lane; a part of one is shared with other lanes
+    beat_seconds: float = 0.5  # between two words of its lane to the queue
     models: str = ""  # cluster.models
+
+    @property
+    def idle_seconds(self) -> float:
+        """Between two looks into a queue that has nothing now."""
+        return 0.4 * self.beat_seconds
 
     @property
     def own_device(self) -> bool:
@@ -58,6 +68,7 @@ class Result:
     final: bool = False  # no other attempt would do better
     unwritable: str = ""  # why the store takes no record
     memory: int = 0  # bytes that the worker holds
+    on_device: bool = False  # it failed by an error of the GPU, after which no process there is to be trusted
 
 
 def insist(write: Callable[[], T], seconds: float, say: Callable[[str], None]) -> T:
@@ -71,6 +82,11 @@ def insist(write: Callable[[], T], seconds: float, say: Callable[[str], None]) -
                 raise
             say(f"cannot write to the store, trying again: {error}")
             time.sleep(RETRY_SECONDS)
+
+
+def is_of_device(error: str) -> bool:
+    """Whether what was said on failing tells of a GPU: its memory ran out or is damaged, or it is gone."""
+    return DEVICE_ERROR.search(error) is not None
 
 
 def last_line(text: str) -> str:

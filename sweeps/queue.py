@@ -6,12 +6,13 @@ A plain class, without Ray: `launch` makes an actor of it.
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from em.store.record import Status
 from em.trial.unit import Unit
+from sweeps.health import Health, Running
 from sweeps.pending import Ahead, Pending, Start
 from sweeps.protocol import Result, cause
 from sweeps.snapshot import LaneState, Snapshot
@@ -56,6 +57,7 @@ class Queue:
         self.elsewhere: deque[tuple[float, Unit]] = deque()  # another launch is at them: when to look again
         self.failures: Counter[str] = Counter(self.failed_before)
         self.losses: Counter[str] = Counter()
+        self.health = Health()
         self.lost = 0
         self.leases: dict[str, dict[str, Lease]] = {}  # by lane and unit id
         self.lanes: dict[str, LaneState] = {}
@@ -102,11 +104,12 @@ class Queue:
         (self.urgent if first else self.pending).put(moved + ready)
         return len(new)
 
-    def join(self, lane: str, node: str = "") -> None:
+    def join(self, lane: str, node: str = "", device: str = "") -> None:
         """A lane has started; what it held before it died comes back."""
         self.take_back(lane)
         state = self.lanes.setdefault(lane, LaneState())
         said, state.doing, state.node, state.seen = state.doing, "starting", node, self.clock()
+        state.device = device
         self.starts += 1
         if self.starts > STARTS * len(self.lanes) and not self.running:
             self.stop(f"lanes started {self.starts} times without finishing anything, the last one said: {said}")
@@ -131,7 +134,9 @@ class Queue:
             return leases
         over = self.stopped or not (self.is_open or self.running or self.elsewhere or self.pending or self.urgent)
         self.ending = self.ending or bool(over)
-        self.lanes[lane].doing = "finished" if over else "paused" if self.paused else "waiting"
+        broken = self.health.is_broken(self.lanes[lane].device)
+        waits = "paused" if self.paused else "out of use" if broken else "waiting"
+        self.lanes[lane].doing = "finished" if over else waits
         return Order.end if over else Order.wait
 
     def look_ahead(self, lane: str) -> Lease | None:
@@ -153,10 +158,12 @@ class Queue:
 
     def lease(self, lane: str) -> Lease | None:
         state = self.lanes[lane]
-        unit = None if self.stopped or self.paused else self.next_unit(state.model, state.start)
+        if self.stopped or self.paused or self.health.is_broken(state.device):
+            return None
+        unit = self.next_unit(state.model, state.start)
         if unit is None:
             return None
-        state.model, state.start = unit.trial.base.id, unit.end or unit.start
+        state.model, state.start, state.since = unit.trial.base.id, unit.end or unit.start, self.clock()
         lost = self.losses[unit.id] >= LOSSES
         if lost:
             del self.losses[unit.id]
@@ -208,14 +215,19 @@ class Queue:
         else:
             self.starts = 0
             self.counts[outcome.status] += 1
+            state = self.lanes[lane]
             if outcome.status is Status.failed:
+                if outcome.on_device:
+                    self.fail_device(state.device, outcome)
                 self.fail(unit, outcome)
             else:
-                self.lanes[lane].done += 1
+                state.done += 1
+                self.health.worked(state.device)
                 for ready in self.ahead.over(unit):
                     (self.urgent if ready.id in self.first else self.pending).put([ready])
                 if outcome.seconds:  # else it was recorded already, and says nothing of what the next will take
                     self.unit_seconds.append(outcome.seconds)
+                    self.health.took(unit.trial.base.id, state.node, outcome.seconds)
                 self.row.clear()
         self.tried.add(unit.id)
 
@@ -230,6 +242,18 @@ class Queue:
         alike = len(set(self.row)) == 1 and len(self.row) >= ALIKE * len(self.lanes)
         if alike or len(self.row) >= ANYHOW * len(self.lanes):
             self.stop(f"the last {len(self.row)} trials all failed{' alike' * alike}: {outcome.error}")
+
+    def fail_device(self, device: str, outcome: Result) -> None:
+        self.health.failed(device)
+        if device and all(self.health.is_broken(state.device) for state in self.lanes.values()):
+            self.stop(f"every GPU fails, the last one said: {outcome.error}")
+
+    def at_work(self) -> Iterator[Running]:
+        """The units that lanes are at, where each has one."""
+        for lane, leases in self.leases.items():
+            state = self.lanes[lane]
+            if len(leases) == 1:
+                yield Running(state.model, state.node, self.clock() - state.since)
 
     def pause(self) -> None:
         self.paused = True
@@ -261,5 +285,7 @@ class Queue:
             paused=self.paused,
             stopped=self.stopped,
             is_open=self.is_open,
+            slow=self.health.slow(self.at_work()),
+            broken=self.health.broken(),
             unneeded=self.ahead.unneeded,
         )

@@ -15,6 +15,8 @@ class LaneState:
     model: str = ""  # id of the base model of its last unit
     start: tuple[str, int] | None = None  # weights that it can start from at once: a trial's id, and its step
     seen: float = 0.0  # time.monotonic() of its last sign of life
+    device: str = ""  # its GPUs, as other lanes name them too; empty: none
+    since: float = 0.0  # time.monotonic() when it was given what it holds
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Snapshot:
     paused: bool
     stopped: str  # why no more is leased; empty: it goes on
     is_open: bool = False  # results may lead to more work
+    slow: dict[str, float] = field(default_factory=dict)  # nodes, and how many times as long units take there
+    broken: list[str] = field(default_factory=list)  # GPUs that get no more work
     unneeded: list[tuple[str, int]] = field(default_factory=list)  # trials and steps that nothing starts from any more
 
     @property

@@ -31,7 +31,7 @@ from em.store.record import Record, Status
 from em.store.schema import DamagedError
 from em.train.trajectory import Runner
 from em.trial.unit import Unit
-from sweeps.protocol import Doing, Result, Setup, T, insist, last_line, tail
+from sweeps.protocol import Doing, Result, Setup, T, insist, is_of_device, last_line, tail
 
 WAIT_SECONDS = 1.0  # for a GPU, between two words to the lane
 
@@ -53,7 +53,7 @@ class Worker:
                 while True:
                     outcome = self.work(unit, attempt)
                     self.send(outcome)
-                    if self.trainer is None and outcome.status is Status.failed:
+                    if outcome.on_device or (self.trainer is None and outcome.status is Status.failed):
                         break
                     if self.trainer is not None:
                         self.trainer.reset()  # raises where the engine is damaged
@@ -128,7 +128,9 @@ class Worker:
     def commit(self, record: Record, final: bool) -> Result:
         self.insist(lambda: self.store.commit(record))
         self.last_commit = time.monotonic()
-        return Result(record.status, error=last_line(record.error or ""), final=final, memory=resident_bytes())
+        error = record.error or ""
+        on_device = record.status is Status.failed and is_of_device(error)
+        return Result(record.status, error=last_line(error), final=final, memory=resident_bytes(), on_device=on_device)
 
     def insist(self, write: Callable[[], T]) -> T:
         return insist(write, self.setup.lease_seconds, lambda said: self.tell(Doing(said)))

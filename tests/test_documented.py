@@ -135,7 +135,7 @@ def filled(command: str, ids: Mapping[str, str]) -> str:
 
 
 def test_there_are_as_many_commands_as_we_think():
-    assert [len(commands(page)) for page in PAGES] == [75, 2, 0, 6, 0, 15]
+    assert [len(commands(page)) for page in PAGES] == [76, 2, 0, 6, 0, 15]
 
 
 def documented() -> list[str]:

@@ -42,6 +42,14 @@ def test_a_line_says_what_goes_wrong() -> None:
     )
 
 
+def test_a_line_names_slow_nodes_and_gpus_that_fail() -> None:
+    line = DISPLAY.line(snapshot(slow={"node-b": 9.6}, broken=["GPU 3 of node-a"], unit_seconds=[]))
+    assert line == (
+        "temperature: 29/129 recorded, 2 running, 1 diverged, node-b takes 10 times as long, "
+        "GPU 3 of node-a fails and gets no more work"
+    )
+
+
 def test_the_panel_shows_every_lane() -> None:
     console = Console(width=120, record=True, force_terminal=False)
     with console.capture() as capture:
