@@ -14,7 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tiny paper smoke plan select figures tables findings report notebook calibration status watch pause resume stop add first failures show why doctor memory \
-	check test test-slow test-triton bench bench-sweep bench-cluster bench-eval bench-quote bench-wandb bench-analysis bench-trainer gpu-check chaos clean wandb wandb-sync wandb-dashboard
+	cluster-submit cluster-follow cluster-status cluster-stop \
+	check test test-slow test-hosts test-triton bench bench-sweep bench-cluster bench-eval bench-quote bench-wandb bench-analysis bench-trainer gpu-check chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -72,6 +73,9 @@ pause resume stop: $(READY) ## pause, resume or stop the running launch of SWEEP
 add first: $(READY) ## give the running launch more to do: ARGS="sweep.seeds=32", at the end or before all else
 	$(PY) -m sweeps.steer $@ sweep=$(SWEEP) $(SIZE) $(ARGS)
 
+cluster-submit cluster-follow cluster-status cluster-stop: $(READY) ## SWEEP as a job of a Ray cluster: ARGS="cluster=kuberay store=/store"
+	$(PY) -m sweeps.submit $(patsubst cluster-%,%,$@) sweep=$(SWEEP) $(SIZE) $(ARGS)
+
 failures: $(READY) ## what failed, by cause, and how to run it again
 	$(PY) -m sweeps.failures $(ARGS)
 
@@ -105,7 +109,10 @@ test: check ## check, then the tests (without those of a minute: test-slow)
 	$(PY) -m pytest -m "not slow" $(ARGS)
 
 test-slow: $(READY) ## accidents, whole sweeps and whole data sets: some minutes
-	$(PY) -m pytest -m slow $(ARGS)
+	$(PY) -m pytest -m "slow and not root" $(ARGS)
+
+test-hosts: $(READY) ## a real Slurm, cut power and cut cables, on hosts of one machine: needs root, takes minutes
+	$(PY) -m pytest -m root -n 0 tests/cluster $(ARGS)
 
 test-triton: $(READY) ## the GPU kernels of the loss, by Triton's interpreter and compiler: downloads 0.2 GB once
 	[ -d .venv/triton ] || $(PY) -m pip install -q --no-deps --target .venv/triton "$$(grep ^triton== cluster/constraints-gpu.txt)"

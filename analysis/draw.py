@@ -63,7 +63,7 @@ def computed(figure: Figure, cells: pl.DataFrame, tables: Tables) -> Drawn:
     seeds = figures.observed(figure, cells, tables)
     if not seeds["score"].count():
         missing = f"no score {figure.headline.after} of figure {figure.name}"
-        raise InputError(f"store={tables.store.root}: holds {missing}, nothing to draw")
+        raise InputError(f"store={tables.store.address}: holds {missing}, nothing to draw")
     numbers = figures.numbers(figure, seeds, default_rng(0))
     others, notes = [seeds.clear()], warnings(figure.axes, seeds)
     for metric in figures.benchmarks(figure):

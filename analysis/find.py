@@ -1,9 +1,8 @@
 """Which record, or failed attempt, a word of the command line names."""
 
-from pathlib import Path
-
 from em.errors import require
 from em.store import Store
+from em.store.files import files_at
 from em.store.record import Record
 from em.store.schema import load
 
@@ -18,12 +17,14 @@ def resolve(store: Store, name: str, word: str) -> Record:
     the latest.
     """
     if word.endswith(".parquet"):
-        require(Path(word).is_file(), name, word, "is not a file")
-        return load(Record, Path(word).read_bytes(), word)
+        piece = word.rpartition("/")[2]
+        files = files_at(word.removesuffix(piece) or ".")
+        require(files.exists(piece), name, word, "is not a file")
+        return load(Record, files.read(piece), word)
     units = sorted(unit for unit in store.recorded_units() if unit.startswith(word))
     attempts = store.failures(word) if not units else []
     trials = sorted({unit.partition("-")[0] for unit in units} | {attempt.trial_id for attempt in attempts})
-    require(bool(trials), name, word, f"no record and no failed attempt in {store.root} begins so")
+    require(bool(trials), name, word, f"no record and no failed attempt in {store.address} begins so")
     some = ", ".join(trials[:LISTED]) + " ..." * (len(trials) > LISTED)
     require(len(trials) == 1, name, word, f"{len(trials)} trials begin so, give more of {some}")
     return max([*map(store.record, units), *attempts], key=reach)

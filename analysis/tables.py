@@ -138,7 +138,7 @@ def load(store: Store | Path | str, trial_ids: Collection[str] | None = None) ->
     tables = among(store, records, attempts, wanted)
     if tables.records.is_empty():
         of = "" if trial_ids is None else f" of these {len(wanted)} trials"
-        raise InputError(f"store={store.root}: holds no record{of}; run the sweep first")
+        raise InputError(f"store={store.address}: holds no record{of}; run the sweep first")
     return tables
 
 

@@ -2,6 +2,7 @@
 # Builds .venv from the exact versions in cluster/constraints-*.txt.
 # `make` calls it; it may be interrupted and run again.
 #   PROFILE=auto|cpu|gpu   auto (the default) is gpu where nvidia-smi answers
+#   WITHOUT_GPU=yes        PROFILE=gpu on a machine that has none, as where an image is built (cluster/Dockerfile)
 #   PYTHON=/path/python3   the interpreter to use; by default the first of python3, python3.13 ... that fits
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -66,7 +67,7 @@ fi
 reuse=no
 if [ -f "$ready" ] && .venv/bin/python -c '' 2>/dev/null; then reuse=yes; fi
 rm -f .venv/ready-*
-if [ $reuse = yes ]; then
+if [ "$reuse" = yes ]; then
     version=$(.venv/bin/python --version)
     step 1 "$version, $profile profile: bringing .venv up to date"
 else
@@ -79,7 +80,7 @@ fi
 pip_install -c "$lock" pip setuptools
 
 torch=$(sed -n 's/^torch==//p' "$lock")
-if [ $profile = cpu ]; then
+if [ "$profile" = cpu ]; then
     step 2 "PyTorch $torch, CPU build (0.2 GB)"
     install_cpu_torch
 else
@@ -105,7 +106,7 @@ import torch
 
 if sys.argv[1] == "cpu" and torch.version.cuda is not None:
     sys.exit(f"setup: torch {torch.__version__} is a CUDA build; remove .venv and set up again")
-if sys.argv[1] == "gpu" and not torch.cuda.is_available():
+if sys.argv[1] == "gpu" and not os.environ.get("WITHOUT_GPU") and not torch.cuda.is_available():
     sys.exit(
         f"setup: torch {torch.__version__} sees no GPU (see `nvidia-smi`: its driver must support "
         f"CUDA {torch.version.cuda}). Update the driver, or: make setup PROFILE=cpu"

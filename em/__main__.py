@@ -53,7 +53,7 @@ def summary(store: Store, trial_id: str, base_id: str, asked: list[str]) -> Tabl
         .collect()
     )
     if scores.is_empty():
-        raise InputError(f"store={store.root}: holds no measurement of trial {trial_id}")
+        raise InputError(f"store={store.address}: holds no measurement of trial {trial_id}")
     trained = scores.filter(pl.col("trial_id") == trial_id)
     steps = sorted(trained["step"].unique())
     table = Table(title="accuracy, %")

@@ -4,6 +4,8 @@ import difflib
 import math
 from collections.abc import Iterable
 
+from em.masking import masked
+
 CHOICES = 50  # names that an error lists
 
 
@@ -15,7 +17,7 @@ class InputError(ValueError):
     """Something that was asked for cannot be; the message is one line and names what to do."""
 
     def __init__(self, message: str) -> None:
-        line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
+        line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in masked(message))
         super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
 
 
@@ -48,6 +50,12 @@ def require(holds: bool, field_path: str, value: object, remedy: str) -> None:
     """Raise the InputError `field_path=value: remedy` unless the condition holds."""
     if not holds:
         raise InputError(f"{field_path}={value}: {remedy}")
+
+
+def require_no_key(field_path: str, text: str) -> None:
+    """Raise InputError where the text holds a key, or a URL with user and password: a config is recorded."""
+    keys = "leave the key out and export it: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, HF_TOKEN, WANDB_API_KEY"
+    require(masked(text) == text, field_path, text, f"would be recorded; {keys}")
 
 
 def require_positive(owner: str, **values: float) -> None:

@@ -86,12 +86,12 @@ def main(arguments: list[str]) -> None:
             f"{' '.join(arguments)!r}: give the id of one unit of work (and store=... of a store elsewhere)"
         )
     store = Store(options.get("store", "results"))
-    target = Store(options.get("to", store.root))
+    target = Store(options.get("to", store.address))
     is_anew = "to" in options
-    require(not is_anew or target.root.resolve() != store.root.resolve(), "to", target.root, "is the store itself")
+    require(not is_anew or target.place != store.place, "to", target.address, "is the store itself")
     unit = unit_of(found(store, names[0], is_anew))
     if target.is_recorded(unit.id):
-        again = f"name another folder with to={target.root}-2" if is_anew else "to=FOLDER makes it anew"
+        again = f"name another folder with to={target.address}-2" if is_anew else "to=FOLDER makes it anew"
         sys.exit(f"{unit.id}: has succeeded since, in {target.where('records')}; {again}")
     unit = replace(unit, trial=with_weights(unit.trial))
     run([unit], target, terminal())

@@ -16,7 +16,7 @@ from em.store import Store
 from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.figures import check_all, draw_all, listing
 from sweeps.plan import describe, plan
-from sweeps.protocol import TRAINER
+from sweeps.protocol import TRAINER, insist
 from sweeps.source import Source, source_of
 
 
@@ -25,6 +25,16 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
     store, console, source = Store(config.store), terminal(), source_of(config)
     planned, spent = plan(config, store, source), ""
     console.print(describe(config, planned, store), highlight=False, soft_wrap=True)
+    if planned.todo and config.cluster.is_submitted:
+        from sweeps import quote
+        from sweeps.slurm import submit
+
+        check_all(config)
+        console.print("\n".join(quote.said(quote.quote(config, planned, store))), highlight=False, soft_wrap=True)
+        cluster = config.cluster
+        said = submit(cluster, cluster.bundle(cluster.gpus_per_node), config.sweep.name, arguments)
+        console.print("\n".join(said), highlight=False, soft_wrap=True)
+        return
     if planned.todo:
         from sweeps.launch import launch
         from sweeps.supervisor import SpentError
@@ -40,7 +50,8 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
             left = plan(config, store, source)
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
-        planned = plan(config, store, source_of(config))
+        seconds = config.cluster.outage_seconds
+        planned = insist(lambda: plan(config, store, source_of(config)), seconds, console.print)
     # What is still to do after a launch that was not stopped would fail again.
     given_up = len(planned.given_up) + (0 if spent else len(planned.todo))
     if given_up:

@@ -17,10 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from em.errors import InputError
+from em.errors import InputError, require
+from em.masking import masked
 from em.store import Store
 
 POST_SECONDS = 2.0  # between two notices
+LOOK_SECONDS = 1.0  # between two looks for requests
 GONE_SECONDS = 30.0  # without a notice: the launch is gone
 KEPT = 20  # boards of launches that are over
 STATUS = "status.json"
@@ -56,16 +58,19 @@ class Board:
         for old in sorted(notices(store), key=lambda notice: notice.age, reverse=True)[:-KEPT]:
             with suppress(OSError):  # of another user
                 self.files.remove(board(old.folder))
-        self.posted = -POST_SECONDS
+        self.posted, self.looked = -POST_SECONDS, -LOOK_SECONDS
         try:
             self.write(snapshot=None, over=False)  # nothing to tell yet
+            is_kept = not self.files.create_once(board(self.folder, STATUS), b"")
         except OSError as error:
-            raise InputError(f"store={store.root}: cannot be written: {error.strerror}") from None
+            raise InputError(f"store={store.address}: cannot be written: {error.strerror}") from None
+        remedy = "a name can be created twice there, so records could be lost; take a server with conditional writes"
+        require(is_kept, "store", store.address, remedy)
 
     def write(self, snapshot: Mapping[str, object] | None, over: bool) -> None:
         ended = {"ended": time.time()} if over else {}
         said = self.about | {"over": over, "snapshot": snapshot} | ended
-        self.files.replace(board(self.folder, STATUS), json.dumps(said).encode())
+        self.files.replace(board(self.folder, STATUS), masked(json.dumps(said)).encode())
 
     def post(self, snapshot: Mapping[str, object], over: bool = False) -> None:
         """Say how things are; at most every POST_SECONDS, except for the last time."""
@@ -75,9 +80,18 @@ class Board:
         with suppress(OSError):  # a full disk stops lanes, not the display
             self.write(snapshot, over)
 
+    def requests(self) -> list[str]:
+        """What lies on the board; nothing while the store cannot be reached."""
+        with suppress(OSError):
+            return self.files.list(board(self.folder))
+        return []
+
     def answer(self, handle: Callable[[str, list[str]], str]) -> None:
-        """Let `handle` do what is asked, and say what came of it."""
-        for name in self.files.list(board(self.folder)):
+        """Let `handle` do what is asked, and say what came of it; at most every LOOK_SECONDS."""
+        if time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        for name in self.requests():
             if name == STATUS or not name.endswith(".json"):
                 continue
             request = board(self.folder, name)

@@ -105,7 +105,7 @@ def check(config: Launch, store: Store, answers: pl.DataFrame, measured: pl.Data
     asked = f"eval.statistics={config.eval.statistics.value} eval.samples={config.eval.samples}"
     if answers.is_empty():
         remedy = "give the words that the sweep ran with, or run it"
-        raise InputError(f"store={store.root}: holds no complete measurement with {asked}; {remedy}")
+        raise InputError(f"store={store.address}: holds no complete measurement with {asked}; {remedy}")
     if measured.is_empty():
         remedy = f"run the sweep with {' or '.join(RECORDS_IT.values())}, and give the same here"
         raise InputError(f"{asked}: no confidence is recorded of these answers; {remedy}")

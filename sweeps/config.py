@@ -19,6 +19,7 @@ from em.trial.config import Config
 from em.trial.evaluation import Benchmark, Eval
 from sweeps import axes
 from sweeps.grids import Sweep
+from sweeps.slurm import Job, Scheduler
 from sweeps.stated import GPUS
 
 
@@ -45,7 +46,7 @@ class Grain(Enum):
 
 
 @dataclass(kw_only=True)
-class Cluster:
+class Cluster(Job):
     """Where lanes run: long-lived actors that hold a model and an engine and take trial after trial."""
 
     address: str = ""  # of a running Ray cluster; empty: this machine
@@ -53,16 +54,19 @@ class Cluster:
     cpus_per_lane: float = 1
     gpus_per_lane: float | None = None  # None: 1 where there are GPUs, else 0
     lease_seconds: float = 60.0  # without a sign of life, after which a lane's work is given to another
+    outage_seconds: float = 600.0  # for which lanes and launch wait for a store that cannot be reached or written
     stall_seconds: float = 3600.0  # without progress, after which a trial counts as hung and is ended
     models: str = ""  # folder or bucket of checkpoints, OWNER/NAME or OWNER/NAME@REVISION, before the hub is asked
     max_lane_gib: float = 0.0  # memory above which a lane's engine is replaced after a trial; 0: never
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(self.lanes >= 0, "cluster.lanes", self.lanes, "must be 0 (as many as fit) or greater")
         require_positive(
             "cluster",
             cpus_per_lane=self.cpus_per_lane,
             lease_seconds=self.lease_seconds,
+            outage_seconds=self.outage_seconds,
             stall_seconds=self.stall_seconds,
         )
         require(self.max_lane_gib >= 0, "cluster.max_lane_gib", self.max_lane_gib, "must be 0 (no limit) or greater")
@@ -78,6 +82,19 @@ class Cluster:
         wanted = self.gpus_per_lane if self.gpus_per_lane is not None else float(gpus > 0)
         return {"CPU": self.cpus_per_lane} | ({"GPU": wanted} if wanted else {})
 
+    @property
+    def is_submitted(self) -> bool:
+        """Whether this launch asks a scheduler for nodes, instead of working."""
+        return self.scheduler is not Scheduler.none and not self.address
+
+    @property
+    def asked(self) -> dict[str, float]:
+        """What a job has in all, as Ray counts it, also before all its nodes have joined; empty where there is none."""
+        if self.scheduler is Scheduler.none:
+            return {}
+        cpus = self.cpus_of_node(self.bundle(self.gpus_per_node))
+        return {"CPU": float(self.nodes * cpus), "GPU": float(self.nodes * self.gpus_per_node)}
+
     def lanes_in(self, room: Mapping[str, float], units: int) -> int:
         """How many lanes to ask Ray for, where it has such resources: `lanes`, or as many as fit and have work.
 
@@ -91,7 +108,7 @@ class Cluster:
             bundle,
             f"no room for a lane; Ray has {room.get('CPU', 0)} CPUs, {room.get('GPU', 0)} GPUs",
         )
-        return self.lanes or min(fit, units)
+        return self.lanes or min(max(fit, fitting(bundle, self.asked)), units)
 
 
 def fitting(bundle: Mapping[str, float], room: Mapping[str, float]) -> int:
@@ -106,10 +123,12 @@ class Budget:
     gpu_hours: float = 0.0  # of all lanes together; 0: no limit
     wall_hours: float = 0.0  # from the start of the launch; 0: no limit
     price: float = 0.0  # of a GPU-hour
+    put_price: float = 0.005  # of 1,000 PUT, COPY, POST and LIST requests to a store in a bucket
+    get_price: float = 0.0004  # of 1,000 GET and HEAD requests
     gpu: str = "H100"  # that is reckoned with where nothing alike is recorded
 
     def __post_init__(self) -> None:
-        for name in ("gpu_hours", "wall_hours", "price"):
+        for name in ("gpu_hours", "wall_hours", "price", "put_price", "get_price"):
             value = getattr(self, name)
             require(value >= 0, f"budget.{name}", value, "must be 0 (none) or greater")
         require_known("budget.gpu", self.gpu, GPUS)

@@ -3,7 +3,9 @@
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from threading import Thread
 
 from em.errors import InputError
@@ -50,6 +52,15 @@ def address_of(given: str) -> str:
     if status:
         raise InputError(f"{said}{where} (what listens there does not answer as Ray); {REMEDY}")
     return address
+
+
+def guard_token() -> None:
+    """Ray makes itself a token and leaves it for everybody on this machine to read: who has it runs code as we do."""
+    folder = Path.home() / ".ray"
+    with suppress(OSError, RuntimeError):  # no home: Ray says so
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
+        (folder / "auth_token").chmod(0o600)
 
 
 def resolved(given: str, said: str) -> str:

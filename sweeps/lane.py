@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,13 +24,15 @@ from typing import Any
 import ray
 from ray import tune
 
+from em.errors import InputError
+from em.masking import masked
 from em.quiet import SETTINGS
 from em.store import Store
 from em.store.provenance import ROOT, provenance
 from em.store.record import Record, Status
 from em.trial.unit import Unit
 from sweeps.board import notices
-from sweeps.protocol import Doing, Result, Setup, insist, is_of_device, last_line, tail
+from sweeps.protocol import Doing, Result, Setup, T, insist, is_of_device, last_line, tail
 from sweeps.queue import Lease, Order
 
 LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
@@ -52,7 +55,7 @@ class Process:
     @classmethod
     def start(cls, setup: Setup, model: str) -> "Process":
         ours, theirs = Pipe()
-        with Path(setup.log).open("wb") as output:
+        with open(setup.log, "wb", opener=only_mine) as output:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "sweeps.worker", str(theirs.fileno())],
                 cwd=ROOT,
@@ -93,6 +96,11 @@ class Process:
         Path(self.setup.log).unlink(missing_ok=True)
 
 
+def only_mine(path: str, flags: int) -> int:
+    """A file that only its user reads: libraries write what they like to a log."""
+    return os.open(path, flags, 0o600)
+
+
 class Lane(tune.Trainable):
     """Each `step` is a unit of work, leased from the queue, recorded in the store and reported to Tune."""
 
@@ -101,7 +109,6 @@ class Lane(tune.Trainable):
         self.name, self.queue, self.max_bytes = f"{config['lane']}", queue, max_gib * 2**30
         log = Path(tempfile.gettempdir()) / f"em-lane-{self.name}-{os.getpid()}"
         self.worker, self.started = replace(worker, lane=self.name, log=str(log)), 0
-        self.store = Store(worker.store)
         self.process: Process | None = None
         self.ahead: Process | None = None  # of the next lease, while the last grades of the process still come
         self.leases: deque[Lease] = deque()
@@ -110,9 +117,13 @@ class Lane(tune.Trainable):
         self.dropped = False  # what is held is not to be finished
         node, gpus = os.uname().nodename, os.environ.get("CUDA_VISIBLE_DEVICES", "")
         ray.get(queue.join.remote(self.name, node, f"GPU {gpus} of {node}" if gpus else ""))
-        if not notices(self.store):
-            self.beat(unseen := f"store={self.store.root}: this node does not see it; put it on a shared folder")
-            raise FileNotFoundError(unseen)
+        try:
+            self.store = self.insist(lambda: Store(worker.store))
+            if not self.insist(lambda: notices(self.store)):
+                raise InputError(f"store={worker.store}: this node does not see it; put it on a shared folder")
+        except InputError as error:
+            self.beat(str(error))
+            raise
 
     def step(self) -> dict[str, Any]:
         try:
@@ -213,7 +224,7 @@ class Lane(tune.Trainable):
         return connection.recv()
 
     def beat(self, doing: str, started: int = 0) -> None:
-        self.last_beat = time.monotonic()
+        self.last_beat, doing = time.monotonic(), masked(doing)
         ended, self.ended = self.ended, []
         order = ray.get(self.queue.beat.remote(self.name, doing, started, ended))
         self.dropped = self.dropped or order is Order.drop
@@ -224,22 +235,26 @@ class Lane(tune.Trainable):
             self.ahead.hear()
 
     def lost(self, lease: Lease) -> Result:
-        if self.store.is_recorded(lease.unit.id):
-            return Result(Status.done)
         return self.record(lease.unit, lease.attempt, LOST)
 
     def record(self, unit: Unit, attempt: int, error: str) -> Result:
         """Record a failed attempt of which nobody else can tell; unless its record was the worker's last deed."""
-        if self.store.is_recorded(unit.id):
-            return Result(Status.done)
-        made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))
-        log = tail((self.process.setup if self.process else self.worker).log)
-        failure = Record.of(unit, made, attempt, status=Status.failed, error=error, log=log)
         try:
-            insist(lambda: self.store.commit(failure), self.worker.lease_seconds, self.beat)
+            if self.insist(lambda: self.store.is_recorded(unit.id)):
+                return Result(Status.done)
+            failure = self.failure(unit, attempt, error)
+            self.insist(lambda: self.store.commit(failure))
         except OSError as reason:
             return Result(None, unwritable=str(reason))
-        return Result(Status.failed, error=last_line(error), on_device=is_of_device(log))
+        return Result(Status.failed, error=last_line(error), on_device=is_of_device(failure.log or ""))
+
+    def failure(self, unit: Unit, attempt: int, error: str) -> Record:
+        made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))
+        log = tail((self.process.setup if self.process else self.worker).log)
+        return Record.of(unit, made, attempt, status=Status.failed, error=error, log=log)
+
+    def insist(self, work: Callable[[], T]) -> T:
+        return insist(work, self.worker.outage_seconds, self.beat)
 
     def end_worker(self) -> None:
         """The one that was started ahead, where there is one, takes its place."""

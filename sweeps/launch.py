@@ -19,7 +19,7 @@ from em.store import Store
 from sweeps import checkpoints
 from sweeps.board import Board
 from sweeps.config import Cluster, Launch
-from sweeps.join import address_of
+from sweeps.join import address_of, guard_token
 from sweeps.plan import Plan
 from sweeps.progress import Display
 from sweeps.protocol import TRAINER, Setup
@@ -87,11 +87,12 @@ def launch(
                 is_open=source.follows_results,
             )
             setup = Setup(
-                store=str(store.root.resolve()),
+                store=store.place,
                 lane="",
                 log="",
                 trainer=trainer,
                 lease_seconds=cluster.lease_seconds,
+                outage_seconds=cluster.outage_seconds,
                 stall_seconds=cluster.stall_seconds,
                 gpus=float(bundle.get("GPU", 0)),
                 models=cluster.models_place,
@@ -120,6 +121,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
     import ray
 
     address = address_of(cluster.address)
+    guard_token()
     threading.Thread(target=import_module, args=["ray.tune"], daemon=True).start()  # while Ray's processes start
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from em.masking import masked
 from em.memory.device import GPUS_OF_LANE
 from em.model.checkpoint import MODELS
 from em.store.record import Status
@@ -31,6 +32,7 @@ class Setup:
     log: str  # the file that it writes to
     trainer: str  # "module:class", TRAINER outside of tests
     lease_seconds: float
+    outage_seconds: float
     stall_seconds: float
     gpus: float  # of the lane; a part of one is shared with other lanes
     beat_seconds: float = 0.5  # between two words of its lane to the queue
@@ -71,16 +73,17 @@ class Result:
     on_device: bool = False  # it failed by an error of the GPU, after which no process there is to be trusted
 
 
-def insist(write: Callable[[], T], seconds: float, say: Callable[[str], None]) -> T:
-    """What `write` returns, tried again for so long while the store cannot be written; then its OSError is raised."""
+def insist(work: Callable[[], T], seconds: float, say: Callable[[str], None]) -> T:
+    """What `work` returns, tried again for so long while it cannot read or write the store; then its OSError is
+    raised."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            return write()
+            return work()
         except OSError as error:
             if time.monotonic() > deadline:
                 raise
-            say(f"cannot write to the store, trying again: {error}")
+            say(f"cannot read or write the store, trying again: {error}")
             time.sleep(RETRY_SECONDS)
 
 
@@ -99,8 +102,8 @@ def cause(error: str) -> str:
 
 
 def tail(log: str) -> str:
-    """The end of what a worker wrote."""
+    """The end of what a worker wrote, without keys."""
     try:
-        return Path(log).read_text(errors="replace")[-LOG_CHARACTERS:]
+        return masked(Path(log).read_text(errors="replace"))[-LOG_CHARACTERS:]
     except OSError as error:
         return f"no log: {error}"

@@ -26,6 +26,7 @@ from sweeps.config import Launch, fitting
 from sweeps.costs import Costs, Observation, observations
 from sweeps.plan import Plan
 from sweeps.progress import duration
+from sweeps.requests import Requests, requests
 from sweeps.stated import ANSWER, GPUS, PARTS, Seconds, Stated
 
 DRIFT = 0.2  # of a machine's speed from one hour to the next: as a share, nine times in ten
@@ -54,6 +55,8 @@ class Quote:
     runs: int  # of W&B
     price: float  # of a GPU-hour
     advice: str
+    requests: Requests | None = None  # to the store, where that is a bucket
+    requests_price: float = 0.0
 
     @property
     def gpu_hours(self) -> float:
@@ -85,12 +88,14 @@ def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
     switches = loads * (1 - 1 / max(1, len(models)))  # the first load of a lane is part of its start
     busy = max((sum(cost.total for cost in each) + switches) / lanes + tail, longest_way(todo, each))
     busy += pretraining(models.values())
+    wall = COMMAND_SECONDS + (start + busy + end if todo else 0.0) + FIGURE_SECONDS * figures
+    asked = requests(launch, len(todo), seconds.total, wall)
     return Quote(
         units=len(todo),
         lanes=lanes,
         gpus=gpus,
         seconds=seconds,
-        wall=COMMAND_SECONDS + (start + busy + end if todo else 0.0) + FIGURE_SECONDS * figures,
+        wall=wall,
         spread=spread(seen, costs, measured / max(1, len(todo))),
         measured=measured,
         guess="" if measured == len(todo) else said_of(models.values(), gpu),
@@ -100,13 +105,15 @@ def quote(launch: Launch, planned: Plan, store: Store) -> Quote:
         runs=sum(map(runs, launch.sweeps)),
         price=launch.budget.price,
         advice=advice(launch, seconds, amounts),
+        requests=asked,
+        requests_price=asked.price(launch) if asked else 0.0,
     )
 
 
 def lanes_of(launch: Launch, units: int) -> tuple[int, float]:
     """How many lanes, and the GPUs of each: as `cluster` says, else as this machine has room."""
     cluster = launch.cluster
-    room = {"CPU": os.cpu_count() or 1, "GPU": 0 if cluster.address else gpus_here()}
+    room = cluster.asked or {"CPU": os.cpu_count() or 1, "GPU": 0 if cluster.address else gpus_here()}
     tiny = all(variant.config.model.pretrain for part in launch.sweeps for variant in part.variants)
     bundle = cluster.bundle(room["GPU"] or not tiny)
     return cluster.lanes or max(1, min(fitting(bundle, room), units)), bundle.get("GPU", 0.0)
@@ -230,5 +237,9 @@ def said(made: Quote) -> list[str]:
     states = f", states {decimal(int(made.storage['states']))} at a time" if made.storage["states"] else ""
     records = decimal(int(made.storage["records"]))
     lines.append(f"  storage: records {records} at most, kept{states}; {made.runs:,} W&B runs if wanted")
+    if made.requests:
+        puts, gets = f"{made.requests.puts:,.0f} PUT and LIST", f"{made.requests.gets:,.0f} GET"
+        prices = "by budget.put_price and budget.get_price"
+        lines.append(f"  requests to the store: {puts}, {gets}: ${made.requests_price:,.2f} {prices}")
     lines.append(f"  {made.advice}")
     return lines

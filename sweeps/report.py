@@ -41,7 +41,7 @@ def build(config: Launch, store: Store) -> Path:
     tables = among(store, stored, store.failed_attempts(), {unit.trial.id for unit in units})
     del stored  # some hundred megabytes of a large store
     if tables.records.is_empty():
-        raise InputError(f"store={store.root}: holds no record of sweep {config.sweep.name}; run it first")
+        raise InputError(f"store={store.address}: holds no record of sweep {config.sweep.name}; run it first")
     notes = [f"{len(damaged)} records are damaged: the next launch makes them again"] if damaged else []
     made = [tables_of(part, tables) for part in config.sweeps]
     page = Page(
@@ -52,7 +52,10 @@ def build(config: Launch, store: Store) -> Path:
         tables=[item for items, _ in made for item in items],
         notes=[*notes, *(note for _, said in made for note in said)],
     )
-    return write(Path(store.where(f"report/{config.sweep.name}")), page, tables)
+    folder = f"report/{config.sweep.name}"
+    path = write(store.root / folder, page, tables)
+    store.save_folder(folder)
+    return path
 
 
 def part_of(config: Launch, units: Sequence[Unit], missing: int, tables: Tables) -> Part:

@@ -131,7 +131,7 @@ class Pool:
         found = self.answers(everyone, select.first or select.samples, 0)
         missing = [place for place in everyone if place not in found]
         if missing:
-            raise InputError(f"store={self.store.root}: prompt {missing[0]} of the pool has no answers yet")
+            raise InputError(f"store={self.store.address}: prompt {missing[0]} of the pool has no answers yet")
         return found
 
     @cached_property

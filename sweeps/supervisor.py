@@ -97,8 +97,11 @@ class Supervisor:
         waits = now.is_open and not now.left  # a store may show the last records late, or the last units are given up
         if not self.source.follows_results or (finished == self.finished and not waits):
             return
+        try:
+            by_now = plan(self.config, self.store, self.source)
+        except OSError:  # of the store: it is asked again
+            return
         self.finished = finished
-        by_now = plan(self.config, self.store, self.source)
         added = self.call("add", by_now.todo, False, by_now.attempts)
         self.in_vain = self.in_vain + 1 if waits and not added else 0
         if not by_now.todo or self.in_vain > LOOKS:

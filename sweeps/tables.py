@@ -59,7 +59,7 @@ def make(of: Table, config: Launch, tables: Tables, lacking: Sequence[Lacking], 
     Raises InputError where nothing is recorded of it.
     """
     if expand.trial_ids([config]).isdisjoint(tables.records["trial_id"]):
-        raise InputError(f"store={tables.store.root}: holds no record of sweep {of.name}; run it first")
+        raise InputError(f"store={tables.store.address}: holds no record of sweep {of.name}; run it first")
     seeds = observed(of, config, tables)
     made, variances, notes = table.rows(of, seeds), spread(seeds), table.notes(of, seeds)
     missing = [f"{name}: {number} not recorded; `{remedy}`" for name, number, remedy in lacking]

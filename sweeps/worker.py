@@ -38,7 +38,8 @@ WAIT_SECONDS = 1.0  # for a GPU, between two words to the lane
 
 class Worker:
     def __init__(self, connection: Connection, setup: Setup) -> None:
-        self.connection, self.setup, self.store = connection, setup, Store(setup.store)
+        self.connection, self.setup = connection, setup
+        self.store = self.insist(lambda: Store(setup.store))
         self.trainer: Runner | None = None
         self.last_commit: float | None = None
         self.commit_read: str | None = None  # of the hub, that the model's checkpoint is
@@ -73,7 +74,7 @@ class Worker:
             if claim is None:
                 return Result(None)
             with claim:
-                if self.store.is_recorded(unit.id):  # by another launch, meanwhile
+                if self.insist(lambda: self.store.is_recorded(unit.id)):  # by another launch, meanwhile
                     return Result(Status.done)
                 try:
                     record, final = self.make(unit, attempt), False
@@ -99,7 +100,7 @@ class Worker:
             runner: type[Runner] = pkgutil.resolve_name(self.setup.trainer)
             self.trainer = trainer = runner(model, unit.trial.engine)
         try:
-            recorded = self.store.replayable(unit)
+            recorded = self.insist(lambda: self.store.replayable(unit))
         except DamagedError:
             unit, recorded = unit.anew, {}
         started, name, last = datetime.now(UTC), name_of(unit), unit.last_step
@@ -133,7 +134,7 @@ class Worker:
         return Result(record.status, error=last_line(error), final=final, memory=resident_bytes(), on_device=on_device)
 
     def insist(self, write: Callable[[], T]) -> T:
-        return insist(write, self.setup.lease_seconds, lambda said: self.tell(Doing(said)))
+        return insist(write, self.setup.outage_seconds, lambda said: self.tell(Doing(said)))
 
     def tell(self, progress: Doing) -> None:
         """Say what is being done; who says nothing for `stall_seconds` is ended, and its log shows where it hung."""

@@ -1,7 +1,8 @@
 """A sweep among accidents: lanes, workers, drivers and whole nodes are killed, records garbled, some trials are poison.
 
-    python -m tests.chaos [seed] [accidents]
+    python -m tests.chaos [seed] [accidents] [s3]
 
+With `s3` the store is a bucket of a server of its own, else a folder.
 What happens is drawn from the seed.  At the end every good trial must have its record, once, every poisoned one its
 attempts, and everything must have ended.
 """
@@ -9,14 +10,13 @@ attempts, and everything must have ended.
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from em.store import Store
@@ -25,6 +25,7 @@ from sweeps.config import Launch, compose_launch
 from sweeps.lane import LOST
 from sweeps.plan import plan
 from sweeps.protocol import cause
+from tests import s3_server
 from tests.poison import poison_of
 
 SEEDS, LANES, NODES, ATTEMPTS = 40, 2, 2, 3
@@ -38,11 +39,11 @@ CAUSES = {
 
 
 class Chaos:
-    def __init__(self, folder: Path, seed: int, say: Callable[[str], None] = print) -> None:
+    def __init__(self, folder: Path, seed: int, say: Callable[[str], None] = print, bucket: str = "") -> None:
         from ray.cluster_utils import Cluster
 
         self.folder, self.random, self.say = folder, random.Random(seed), say
-        self.store = Store(folder / "store")
+        self.store = Store(bucket or folder / "store")
         os.environ["CHAOS_LOG"] = str(folder / "starts.txt")  # for the workers of all nodes
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(NODES)]
@@ -52,7 +53,7 @@ class Chaos:
     def words(self) -> list[str]:
         return [
             *("sweep=temperature", f"sweep.seeds={SEEDS}", f"sweep.max_attempts={ATTEMPTS}", "model.pretrain.steps=30"),
-            *(f"store={self.store.root}", "cluster=ray", f"cluster.address={self.cluster.address}", "tracking=quiet"),
+            *(f"store={self.store.place}", "cluster=ray", f"cluster.address={self.cluster.address}", "tracking=quiet"),
             *(f"cluster.lanes={LANES}", "cluster.cpus_per_lane=1"),
             *("cluster.lease_seconds=10", "cluster.stall_seconds=4"),
         ]
@@ -106,9 +107,9 @@ class Chaos:
     def at_work(self) -> list[int]:
         """Workers that hold a claim."""
         pids = []
-        for path in (self.store.root / "claims").glob("[!.]*"):
+        for name in self.store.files.list("claims"):
             with suppress(OSError, ValueError):
-                pids.append(json.loads(path.read_text())["pid"])
+                pids.append(json.loads(self.store.files.read(f"claims/{name}"))["pid"])
         return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
     def kill_worker(self) -> None:
@@ -139,10 +140,11 @@ class Chaos:
     def garble(self) -> None:
         """A record is cut short, and the index, which holds its row, is lost; whoever plans next sets it aside."""
         self.kill_driver(again=False)
-        if records := sorted((self.store.root / "records").glob("*.parquet")):
-            path = self.random.choice(records)
-            path.write_bytes(path.read_bytes()[:-100])
-            shutil.rmtree(self.store.root / "index", ignore_errors=True)
+        files = self.store.files
+        if records := files.list("records"):
+            name = f"records/{self.random.choice(records)}"
+            files.replace(name, files.read(name)[:-100])
+            files.remove("index")
         self.launch()
 
     def check(self) -> None:
@@ -187,12 +189,22 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@contextmanager
+def own_bucket() -> Iterator[str]:
+    """The URL of an empty place in a bucket of a server that is ours."""
+    with s3_server.served() as address:
+        os.environ.update(s3_server.KEYS | {"AWS_ENDPOINT_URL": address})
+        s3_server.make_bucket(address, "chaos")
+        yield "s3://chaos/store"
+
+
 def main(arguments: list[str]) -> None:
-    seed, accidents = (int(word) for word in (arguments + ["0", "60"][len(arguments) :]))
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        chaos = Chaos(Path(folder), seed)
+    seed, accidents, kind = arguments + ["0", "60", "folder"][len(arguments) :]
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ExitStack() as stack:
+        bucket = stack.enter_context(own_bucket()) if kind == "s3" else ""
+        chaos = Chaos(Path(folder), int(seed), bucket=bucket)
         try:
-            chaos.run(accidents)
+            chaos.run(int(accidents))
             chaos.check()
         finally:
             chaos.close()

@@ -3,8 +3,10 @@
 import gc
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
 from em.tiny.corpus import EOS, PAD
 from em.tiny.tokenizer import VOCABULARY, tokenizer
+from tests import s3_server
 
 torch.set_num_threads(1)  # two workers share two cores
 
@@ -82,6 +85,25 @@ def keep() -> Iterator[Callable[[Any], Any]]:
         patch.setattr(gc, "collect", lambda *_: 0)  # each engine would do it twice: seconds, with all that vLLM loads
         for item in kept:
             item.close()
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    if not all(map(find_spec, ("moto", "flask"))):  # imported here, flask would trip vLLM, which looks at all objects
+        pytest.skip("no S3 server: `pip install -e '.[dev]'`")
+    with s3_server.served() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty place in a bucket; the environment says how to reach it."""
+    for name, value in s3_server.KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    s3_server.make_bucket(s3_address, name := f"tests-{uuid.uuid4().hex}")
+    return f"s3://{name}/of/results"
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.pieces: dict[str, bytes] = {}
         self.touched: dict[str, float] = {}
-        self.now, self.lock = 0.0, Lock()
+        self.now_seconds, self.lock = 0.0, Lock()
 
     def create_once(self, name: str, content: bytes) -> bool:
         with self.lock:
             if name in self.pieces:
                 return False
-            self.pieces[name], self.touched[name] = content, self.now
+            self.pieces[name], self.touched[name] = content, self.now_seconds
             return True
 
     def replace(self, name: str, content: bytes) -> None:
-        self.pieces[name], self.touched[name] = content, self.now
+        self.pieces[name], self.touched[name] = content, self.now_seconds
 
     def replace_by(self, name: str, write: Callable[[Path], None]) -> None:
         with TemporaryDirectory() as folder:
@@ -48,11 +48,14 @@ class MemoryFiles:
 
     def age(self, name: str) -> float:
         self.require(name)
-        return self.now - self.touched[name]
+        return self.now_seconds - self.touched[name]
+
+    def now(self) -> float:
+        return self.now_seconds
 
     def touch(self, name: str) -> None:
         self.require(name)
-        self.touched[name] = self.now
+        self.touched[name] = self.now_seconds
 
     def move(self, name: str, to: str) -> None:
         self.replace(to, self.read(name))

@@ -1,5 +1,6 @@
 """A trainer that does next to nothing: what is left of a sweep's cost is the queue's, the lanes' and the store's."""
 
+import time
 from collections.abc import Mapping
 
 from em.store.record import EvaluationResult, Record, StepMetrics
@@ -8,6 +9,8 @@ from em.train.trajectory import Finished, OnStep, Runner, Trajectory
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
 from em.trial.unit import Unit
+
+SECONDS = 0.0  # of a trial, in which it does nothing
 
 
 class Trainer(Runner):
@@ -21,6 +24,7 @@ class Trainer(Runner):
     ) -> Finished:
         """One step and every measurement, each of one problem."""
         on_step(0)
+        time.sleep(SECONDS)
         return Finished(
             unit,
             Trajectory(
@@ -50,6 +54,16 @@ class Trainer(Runner):
 
     def close(self) -> None:
         pass
+
+
+class Slow(Trainer):
+    """As long as a sweep of them has to be stopped."""
+
+    def run(
+        self, unit: Unit, on_step: OnStep, recorded: Mapping[str, Record], states: States | None = None
+    ) -> Finished:
+        time.sleep(0.1)
+        return super().run(unit, on_step, recorded, states)
 
 
 def metrics(step: int) -> StepMetrics:

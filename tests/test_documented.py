@@ -22,7 +22,16 @@ from tests.processes import finished, started, wait_for
 from tests.test_real_input import qwen2_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/analysis.md", "docs/design.md", "docs/extending.md", "docs/grading.md", "docs/sweeps.md")
+PAGES = (
+    "README.md",
+    "docs/analysis.md",
+    "docs/clusters.md",
+    "docs/design.md",
+    "docs/extending.md",
+    "docs/grading.md",
+    "docs/sweeps.md",
+    "docs/slurm.md",
+)
 COMMAND = re.compile(r"(?:\$ )?((?:make|\.venv/bin/\S+) .*)")
 SMALLER = [  # file of the copy, pattern, replacement
     ("conf/model/tiny.yaml", r"pretrain: \{\}", "pretrain: {steps: 30}"),
@@ -58,10 +67,17 @@ NOT_RUN = {  # pattern: why, and what is run in its place
     r"make notebook": ("opens a browser", "make -n {target}"),
     r"make (findings MODEL=paper)$": ("needs records of large models", "make -n {target}"),
     r"make calibration": ("needs answers of a model", "make -n calibration"),
+    r"make cluster-": ("needs a cluster, and has a test of its own", "make -n {target}"),
+    r"\.venv/bin/ray (up|dashboard) ": ("needs other machines", "test -f cluster/onprem.yaml"),
     r"make wandb-sync": ("needs W&B", "make -n wandb-sync"),
     r"make wandb-dashboard": ("needs W&B", "make -n wandb-dashboard"),
     r"make sweep-lr MODEL=": ("downloads 15 GB", "make plan SWEEP=lr MODEL=paper ARGS=eval.data=problems"),
     r".* cluster=ray$": ("needs a cluster", ".venv/bin/python -m sweeps sweep=temperature cluster=ray --cfg job"),
+    r".* cluster=slurm": (
+        "needs Slurm",
+        ".venv/bin/python -m sweeps sweep=temperature cluster=slurm cluster.submit=false",
+    ),
+    r"make test-hosts$": ("needs root, takes minutes, and has tests of its own", "make -n test-hosts"),
     r".* model=qwen2.5-math-7b ": (
         "downloads 15 GB",
         ".venv/bin/python -m sweeps.plan sweep=temperature eval=paper model=qwen2.5-math-7b prompts=jsonl "
@@ -135,7 +151,7 @@ def filled(command: str, ids: Mapping[str, str]) -> str:
 
 
 def test_there_are_as_many_commands_as_we_think():
-    assert [len(commands(page)) for page in PAGES] == [76, 2, 0, 6, 0, 15]
+    assert [len(commands(page)) for page in PAGES] == [81, 2, 12, 0, 6, 0, 15, 8]
 
 
 def documented() -> list[str]:

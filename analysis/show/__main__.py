@@ -9,7 +9,6 @@ records of one trial are shown as one, by the measurements that figures show.  N
 
 import math
 import sys
-from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -119,8 +118,8 @@ def ends(curve: Curve) -> list[str]:
 
 def holder(word: str, store: Store) -> Store:
     """The store that a record's file lies in, where the word is the path of one."""
-    folder = Path(word).parent
-    return Store(folder.parent) if word.endswith(".parquet") and folder.name in FOLDERS else store
+    root, _, folder = word.rpartition("/")[0].rpartition("/")
+    return Store(root or ".") if word.endswith(".parquet") and folder in FOLDERS else store
 
 
 def main(arguments: list[str]) -> None:

@@ -101,7 +101,7 @@ def again(of: OneTrial, store: Store) -> Text:
 
 def commands(record: Record, unit_id: str, store: Store) -> Iterator[str]:
     """What is recorded is made anew into a store beside this one; weights are those of the last recorded digest."""
-    root, failed = str(store.root), record.status is Status.failed
+    root, failed = store.address, record.status is Status.failed
     words = [f"store={root}"] if root != "results" else []
     yield f"{PYTHON} -m em.rerun {shlex.join([unit_id, *words, *([] if failed else [f'to={root}-again'])])}"
     last = max((digest.step for digest in record.digests), default=0)

@@ -1,6 +1,7 @@
 """The frame of every command: its words, help, Hydra's flags, one-line errors, exit statuses."""
 
 import sys
+import traceback
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from em.cli.flags import answer_flags
 from em.cli.help import describe
 from em.cli.words import unquoted
 from em.errors import InputError, require_known
+from em.masking import masked
 from em.paths import one_line
 
 
@@ -33,6 +35,9 @@ def run_command(command: Callable[[list[str]], None], usage: str | None, root: R
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception:  # not foreseen: all of it, but no key
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)
 
 
 def terminal(**options: Any) -> Console:

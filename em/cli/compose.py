@@ -17,7 +17,7 @@ from em.cli import inputs
 from em.cli.memory import remembered
 from em.cli.overrides import VARIED, choices, open_conf, parse, several_values
 from em.cli.words import in_quotes, quoted, read, text
-from em.errors import InputError, nearest, require, require_known, unknown_name
+from em.errors import InputError, nearest, require, require_known, require_no_key, unknown_name
 from em.trial.config import Config
 from em.trial.fields import expected, type_of
 from em.trial.jsonl import is_unicode, shown
@@ -155,6 +155,7 @@ class Root(Generic[ConfigT]):
                 require(-LARGEST <= value < LARGEST, name, value, "give a number of at most 64 bits")
             elif isinstance(value, str):
                 require(is_unicode(value), name, shown(value), "holds no Unicode text; write it in UTF-8, without NUL")
+                require_no_key(name, value)
 
     def explain(
         self,

@@ -31,7 +31,7 @@ FIELDS = {
     "eval.texts": "which answers keep their text: all, sample, none",
     "cluster.lanes": "0: as many as there is room for",
     "tracking.wandb": "mirror the sweep to W&B",
-    "store": "folder of records and figures",
+    "store": "of records and figures: a folder, or s3://bucket/prefix",
 }
 
 

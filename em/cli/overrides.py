@@ -9,7 +9,7 @@ from hydra import initialize_config_dir
 from hydra.core.override_parser.types import Glob, Override, RangeSweep, Sweep
 
 from em.cli.words import in_quotes, read, text, there_is
-from em.errors import InputError, require_known
+from em.errors import InputError, require_known, require_no_key
 from em.trial.method import DEFAULT, METHODS
 from em.trial.stabiliser import STABILISERS
 
@@ -40,6 +40,9 @@ def choices() -> dict[str, list[str]]:
 
 def parse(words: Sequence[str], groups: Choices) -> list[Override]:
     """The words, parsed.  Raises InputError for one that is no override, or names no choice of its group."""
+    for word in words:
+        name, _, value = word.partition("=")
+        require_no_key(name, value)
     overrides = [read(word) for word in words]
     for override in overrides:
         name, word = override.key_or_group, override.input_line

@@ -189,7 +189,7 @@ def main(arguments: list[str]) -> None:
         console.print(f"not graded: {error}", soft_wrap=True, markup=False)
     if not regrader.counts:
         asked = f" to benchmark={words['benchmark']}" if "benchmark" in words else ""
-        raise InputError(f"store={store.root}: holds no answers{asked}")
+        raise InputError(f"store={store.address}: holds no answers{asked}")
 
 
 if __name__ == "__main__":

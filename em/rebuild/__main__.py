@@ -48,7 +48,7 @@ def as_words(arguments: Sequence[str]) -> list[str]:
 def trial_id_of(store: Store, given: str) -> str:
     """The id of the recorded trial, or unit of work, whose id begins so."""
     found = sorted(trial for trial in store.recorded_trials() if trial.startswith(given.partition("-")[0]))
-    require(bool(given) and bool(found), "trial", given, f"store={store.root} has none; `make show` finds them")
+    require(bool(given) and bool(found), "trial", given, f"store={store.address} has none; `make show` finds them")
     require(
         len(found) == 1, "trial", given, f"begins {len(found)} ids, such as {', '.join(found[:2])}; give more of it"
     )

@@ -28,19 +28,21 @@ def best(store: Store, count: int, step: int) -> list[Chosen]:
     """The `count` trials of each base model with the highest accuracy after the step, the best first.
 
     Compared are trials with the same evaluations, of each base model those that most of its trials have; an accuracy is
-    their mean.  Raises InputError where nothing was measured then.
+    their mean.  Raises InputError where nothing was measured then, of weights with a digest.
     """
     measured = defaultdict[str, dict[str, float]](dict)  # trial, evaluation: accuracy
     configs = dict[str, str]()
     rows, _ = store.records()
-    for row in rows.select("trial_id", "trial", "evaluations").iter_rows(named=True):
+    for row in rows.select("trial_id", "trial", "digests", "evaluations").iter_rows(named=True):
+        if all(digest["step"] < step for digest in row["digests"]):
+            continue  # nothing would prove its weights
         for of in row["evaluations"]:
             if of["step"] == step > 0:
                 measured[row["trial_id"]].setdefault(of["evaluation_id"], of["accuracy"])
                 configs[row["trial_id"]] = row["trial"]
     if not measured:
         raise InputError(
-            f"step={step}: store={store.root} has no trial that was measured then; `make show` tells steps"
+            f"step={step}: store={store.address} has no trial that was measured then; `make show` tells steps"
         )
     by_base = defaultdict[str, list[str]](list)
     for trial, config in sorted(configs.items()):

@@ -60,7 +60,7 @@ def record_of(store: Store, trial_id: str, step: int) -> Record:
 def records_of(store: Store, trial_id: str) -> list[Record]:
     records = [store.record(unit) for unit in store.units_of([trial_id])]
     if not records:
-        raise InputError(f"trial {trial_id}: store={store.root} has no record of it; `make show` finds trials")
+        raise InputError(f"trial {trial_id}: store={store.address} has no record of it; `make show` finds trials")
     return records
 
 

@@ -10,6 +10,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from em.paths import expanded
+from em.store.access import is_url
+
 CLOCK_SECONDS = 1.0  # for which the store's time goes on by this process's clock
 
 
@@ -26,8 +29,8 @@ class Files(Protocol):
     - FileNotFoundError where a name is missing.  Whatever else goes wrong (a full disk, no permission, no network) is
       an OSError, after which the same call may be made again.
 
-    `PosixFiles` needs hard links: local file systems, NFS and Lustre have them.  An object store would do with a
-    conditional write.
+    `PosixFiles` needs hard links: local file systems, NFS and Lustre have them.  `em.store.bucket.BucketFiles` needs
+    conditional writes: S3 and most servers of its protocol have them.
     """
 
     def create_once(self, name: str, content: bytes) -> bool:
@@ -65,6 +68,10 @@ class Files(Protocol):
         """
         ...
 
+    def now(self) -> float:
+        """The store's time, in seconds since 1970; that of this machine where nothing can be written."""
+        ...
+
     def touch(self, name: str) -> None:
         """Make a piece's age 0."""
         ...
@@ -80,6 +87,18 @@ class Files(Protocol):
     def where(self, name: str) -> str:
         """Where a piece or a folder lies, for messages."""
         ...
+
+
+def files_at(root: str | Path) -> Files:
+    """The pieces of a folder, or of a bucket's `s3://bucket/prefix`.
+
+    Raises InputError where a bucket cannot be used, OSError where it cannot be reached.
+    """
+    if not is_url(str(root)):
+        return PosixFiles(expanded(root))
+    from em.store.bucket import BucketFiles
+
+    return BucketFiles(str(root))
 
 
 class PosixFiles:
@@ -128,7 +147,19 @@ class PosixFiles:
         path = self.root / name
         with path.open("rb") as file:  # opening asks a network file system for the time as it is now
             touched = os.fstat(file.fileno()).st_mtime
-        return self._now() - touched
+        return self.now() - touched
+
+    def now(self) -> float:
+        """The store's time, which a new file has; one tells it for CLOCK_SECONDS, whatever is aged meanwhile."""
+        if time.monotonic() - self.asked > CLOCK_SECONDS:
+            probe = self._temporary(self.root / "clock")
+            try:
+                probe.touch()
+                self.asked, self.clock = time.monotonic(), probe.stat().st_mtime
+                probe.unlink()
+            except OSError:  # one who may only read
+                return time.time()
+        return self.clock + time.monotonic() - self.asked
 
     def touch(self, name: str) -> None:
         os.utime(self.root / name)
@@ -146,18 +177,6 @@ class PosixFiles:
 
     def where(self, name: str) -> str:
         return str(self.root / name)
-
-    def _now(self) -> float:
-        """The store's time, which a new file has; one tells it for CLOCK_SECONDS, whatever is aged meanwhile."""
-        if time.monotonic() - self.asked > CLOCK_SECONDS:
-            probe = self._temporary(self.root / "clock")
-            try:
-                probe.touch()
-                self.asked, self.clock = time.monotonic(), probe.stat().st_mtime
-                probe.unlink()
-            except OSError:  # one who may only read
-                return time.time()
-        return self.clock + time.monotonic() - self.asked
 
     @staticmethod
     def _temporary(path: Path) -> Path:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from em.evaluation.graders import TIMEOUT, Grade
+from em.masking import masked
 from em.trial.identity import added
 from em.trial.sample import Sample
 from em.trial.unit import Unit
@@ -186,7 +187,12 @@ class Record:
 
     @classmethod
     def of(cls, unit: Unit, provenance: Provenance, attempt: int = 1, **fields: Any) -> "Record":
-        """The record of a unit of work, its identity and configs filled in; `fields` are those of what happened."""
+        """The record of a unit of work, its identity and configs filled in; `fields` are those of what happened.
+
+        No key is recorded with what an error says.
+        """
+        if fields.get("error"):
+            fields["error"] = masked(fields["error"])
         return cls(
             trial_id=unit.trial.id,
             unit_id=unit.id,

@@ -9,6 +9,7 @@
     launches/<sweep>-<id>/                                   what a launch says of itself and is asked (sweeps.board)
     states/                                                  weights to go on from (em.store.states)
     figures/<sweep>.{pdf,png,csv}, <sweep>-seeds.csv         what analysis draws
+    report/<sweep>/                                          the page of a sweep
     wandb/, tune/                                            W&B's and Ray Tune's own, on a file system in any case
 
 A record is created once: of two lanes that did the same work the first wins and the second discards its own.
@@ -18,8 +19,9 @@ Imports neither torch nor vLLM nor Ray.
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
@@ -27,25 +29,29 @@ import polars as pl
 from em.errors import InputError
 from em.paths import expanded
 from em.store import claims, index, schema
-from em.store.files import Files, PosixFiles
+from em.store.access import beside, is_url
+from em.store.files import Files, PosixFiles, files_at
 from em.store.record import EvaluationResult, GradeKey, Record, Regrade, Status
 from em.store.schema import DamagedError
 from em.store.states import States
 from em.trial.unit import Unit
 
 SUFFIX = ".parquet"
+UPLOADS = 16  # files at once
 
 
 class Store:
-    """Reads and writes what lies below one root.
+    """Reads and writes what lies below one root: a folder, or a bucket's `s3://bucket/prefix`.
 
-    `files` holds it, by default as files in the folder `root`.  That folder is also for what needs a file system in any
-    case: Ray Tune's state, W&B's runs, what the doctor tries out.
+    `files` holds it.  `root` is for what needs a file system in any case: Ray Tune's state, W&B's runs, what a browser
+    opens.  It is the folder or, beside a bucket, one of this machine.
     """
 
     def __init__(self, root: str | Path, files: Files | None = None) -> None:
-        self.root = expanded(root)
-        self.files = files or PosixFiles(self.root)
+        """Raises InputError where a bucket cannot be used, OSError where it cannot be reached."""
+        self.root = beside(str(root)) if is_url(str(root)) else expanded(root)
+        self.address = str(root) if is_url(str(root)) else str(self.root)
+        self.files = files or files_at(root)
         self.unindexed: list[pl.DataFrame] = []  # rows of records that this process has committed
 
     # Records.
@@ -96,7 +102,7 @@ class Store:
         """The ids of all trials that have a record; raises InputError where there are none."""
         trials = {unit.partition("-")[0] for unit in self.recorded_units()}
         if not trials:
-            raise InputError(f"store={self.root}: holds no records")
+            raise InputError(f"store={self.address}: holds no records")
         return trials
 
     def replayable(self, unit: Unit) -> dict[str, Record]:
@@ -134,6 +140,7 @@ class Store:
 
     def set_aside(self, damaged: Iterable[str]) -> None:
         """Make room for new records of units whose record cannot be read; what could not be read is kept."""
+        self.recorded_units()  # as they are now: a listing from before would show a damaged one that was replaced
         for unit in damaged:
             with suppress(FileNotFoundError):  # another launch was first ...
                 try:
@@ -191,6 +198,11 @@ class Store:
     # What else lies there.
 
     @property
+    def place(self) -> str:
+        """The address as every process finds it, whatever folder it works in."""
+        return self.address if is_url(self.address) else str(self.root.resolve())
+
+    @property
     def states(self) -> States:
         """Weights that others start from, and how far unfinished units have come."""
         return States(self.files)
@@ -203,9 +215,26 @@ class Store:
         return claims.claim(self.files, f"claims/{unit_id}", lane, seconds)
 
     def save_figure(self, name: str, content: bytes) -> Path:
-        """Write a figure's file, which nobody sees half written: a launch and a watch may both draw."""
+        """Write a figure's file, which nobody sees half written: a launch and a watch may both draw.
+
+        Where it can be looked at on this machine.
+        """
         self.files.replace(f"figures/{name}", content)
-        return Path(self.where(f"figures/{name}"))
+        if not isinstance(self.files, PosixFiles):
+            PosixFiles(self.root).replace(f"figures/{name}", content)
+        return self.root / "figures" / name
+
+    def save_folder(self, name: str) -> None:
+        """Take in a folder that was written below `root`, in place of what lay there."""
+        if isinstance(self.files, PosixFiles):
+            return  # it has been written there
+        made = {str(path.relative_to(self.root)): path for path in (self.root / name).rglob("*") if path.is_file()}
+        with ThreadPoolExecutor(UPLOADS) as pool:
+            list(pool.map(lambda piece: self.files.replace(piece, made[piece].read_bytes()), made))
+        for folder in {str(PurePosixPath(piece).parent) for piece in made}:
+            for stale in self.files.list(folder):
+                if not (self.root / folder / stale).exists():
+                    self.files.remove(f"{folder}/{stale}")
 
     def where(self, name: str) -> str:
         """Where something lies, for messages."""

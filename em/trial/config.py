@@ -37,7 +37,7 @@ class Config:
     keep: Keep = field(default_factory=Keep)
     eval: Eval = MISSING
     benchmarks: dict[str, Benchmark] = field(default_factory=dict)
-    store: str = "results"  # folder of records and figures
+    store: str = "results"  # folder of records and figures, or s3://bucket/prefix
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", self.seed, "must be 0 or greater")

@@ -6,11 +6,10 @@ One table says what was found, and what to do about it.  The exit status is 1 wh
 """
 
 import sys
-import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -43,19 +42,20 @@ COLOURS = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
 
 @contextmanager
-def own_folder(store: Store) -> Iterator[Path]:
+def own_folder(store: Store) -> Iterator[str]:
     """A folder in the store for the time of the checks; raises InputError where there can be none."""
+    name = f".doctor-{uuid.uuid4().hex[:8]}"
     try:
-        store.root.mkdir(parents=True, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix=".doctor-", dir=store.root.resolve(), ignore_cleanup_errors=True)
+        store.files.create_once(f"{name}/driver", b"")
     except OSError as error:
-        raise InputError(f"store={store.root}: cannot be written: {error.strerror}") from None
-    with made as folder:
-        Path(folder, "driver").touch()
-        yield Path(folder)
+        raise InputError(f"store={store.address}: cannot be written: {error.strerror}") from None
+    try:
+        yield f"{store.place}/{name}"
+    finally:
+        store.files.remove(name)
 
 
-def ask_nodes(cluster: Cluster, units: int, folder: Path, unit: Unit) -> list[Node]:
+def ask_nodes(cluster: Cluster, units: int, folder: str, unit: Unit) -> list[Node]:
     room = ray.cluster_resources()
     bundle = cluster.bundle(room.get("GPU", 0))
     nodes = nodes_with_room(ray.nodes(), bundle, cluster.lanes_in(room, max(1, units)))

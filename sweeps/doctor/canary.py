@@ -53,6 +53,7 @@ def fly(unit: Unit, gpus: float, models: str = "", trainer: str = TRAINER) -> Ca
             log=f"{home}/log",
             trainer=trainer,
             lease_seconds=60.0,
+            outage_seconds=60.0,
             stall_seconds=SILENT_SECONDS,
             gpus=gpus,
             models=models,

@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from em.errors import InputError
 from em.memory.device import memory_limit
-from em.store.files import PosixFiles
+from em.store.access import is_url
+from em.store.files import files_at
 from em.store.provenance import code_version, environment
 from em.trial.model import Model
 
@@ -30,9 +32,11 @@ class Facts:
     gpus: list[str]  # name and driver of each
 
 
-def look(folder: Path, model: Model) -> Facts:
-    """`folder` is the doctor's own, in the store; with a file `driver` in it."""
-    places = {"store": folder.parent, "temp": Path(tempfile.gettempdir())}
+def look(folder: str, model: Model) -> Facts:
+    """`folder` is the doctor's own, in the store; with a piece `driver` in it."""
+    places = {"temp": Path(tempfile.gettempdir())}
+    if not is_url(folder):
+        places = {"store": Path(folder).parent} | places
     versions = json.loads(environment(""))
     return Facts(
         store=try_store(folder),
@@ -47,24 +51,24 @@ def look(folder: Path, model: Model) -> Facts:
     )
 
 
-def try_store(folder: Path) -> str:
-    """What a commit rests on: a file can be created, once."""
-    files = PosixFiles(folder)
-    if not files.exists("driver"):
-        return f"this node does not see {folder}"
+def try_store(folder: str) -> str:
+    """What a commit rests on: a piece can be created, once."""
     try:
+        files = files_at(folder)
+        if not files.exists("driver"):
+            return f"this node does not see {folder}"
         is_new = files.create_once(uuid.uuid4().hex, b"")
-        return "" if is_new and not files.create_once("driver", b"") else "a hard link replaced a file"
+        return "" if is_new and not files.create_once("driver", b"") else "what was created was replaced"
+    except InputError as error:
+        return str(error)
     except OSError as error:
-        return f"cannot be written and linked: {error.strerror}"
+        return f"cannot be written: {error.strerror}"
 
 
-def clock_ahead(folder: Path) -> float:
-    """Seconds between this node's clock and that of the store's file system; 0 where it cannot be asked."""
-    mine = folder / f"{uuid.uuid4().hex}.clock"
-    with suppress(OSError):
-        mine.touch()
-        return time.time() - mine.stat().st_mtime
+def clock_ahead(folder: str) -> float:
+    """Seconds between this node's clock and the store's; 0 where that cannot be asked."""
+    with suppress(OSError, InputError):
+        return time.time() - files_at(folder).now()
     return 0.0
 
 

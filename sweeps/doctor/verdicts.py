@@ -70,8 +70,8 @@ def judge(node: Node, here: Facts, needed: Mapping[str, float], alike: bool) -> 
 
 
 def judge_store(error: str) -> Row:
-    remedy = "store=a folder that all nodes share and can write to, with hard links"
-    return Row("store", error or "seen, written, linked", fail=remedy if error else "")
+    remedy = "store=a folder that all nodes share and can write to, with hard links, or s3://bucket/prefix"
+    return Row("store", error or "seen, written, each name once", fail=remedy if error else "")
 
 
 def judge_clock(ahead: float) -> Row:

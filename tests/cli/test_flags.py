@@ -129,7 +129,11 @@ def test_help_of_a_launch_lists_its_groups_too(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["em-sweep", "-h", "optimizer.lr=1,2"])
     run_command(lambda _: pytest.fail("ran"), "How to use it.", LAUNCH)
     printed = capsys.readouterr().out
-    for line in ("  cluster    local, ray  [local]", "temperature  [command_line]", "  sweep.seeds                1 "):
+    for line in (
+        "  cluster    kuberay, local, onprem, ray, slurm  [local]",
+        "temperature  [command_line]",
+        "  sweep.seeds                1 ",
+    ):
         assert line in printed
 
 

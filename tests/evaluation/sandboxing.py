@@ -72,7 +72,8 @@ def as_nobody(script: str) -> Any:
     folder = Path("/tmp") / f"sandbox-{uuid.uuid4().hex}"  # pytest's own folders are closed to other users
     try:
         (folder / "em" / "evaluation").mkdir(parents=True)
-        shutil.copy(ROOT / "em" / "errors.py", folder / "em")
+        for name in ("errors.py", "masking.py"):
+            shutil.copy(ROOT / "em" / name, folder / "em")
         shutil.copy(ROOT / "tests" / "evaluation" / "cheats.py", folder)
         shutil.copytree(ROOT / "tests" / "evaluation" / "cheats", folder / "cheats")
         shutil.copytree(ROOT / "em" / "evaluation" / "sandbox", folder / "em" / "evaluation" / "sandbox")

@@ -350,6 +350,6 @@ def test_records_of_a_newer_version_are_read(store):
 def test_names_lie_in_the_store(store):
     store.commit(record())
     path = store.save_figure("temperature.pdf", b"%PDF")
-    assert (str(path), store.files.read("figures/temperature.pdf")) == (store.where("figures/temperature.pdf"), b"%PDF")
+    assert path.read_bytes() == store.files.read("figures/temperature.pdf") == b"%PDF"
     assert (store.is_recorded(UNIT.id), store.is_recorded("another")) == (True, False)
     assert names(store) == ["figures/temperature.pdf", RECORD]

@@ -35,9 +35,13 @@ def recorded(store: Path) -> int:
 
 
 @pytest.mark.slow
-def test_every_good_trial_is_recorded_once_and_every_bad_one_with_its_attempts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_every_good_trial_is_recorded_once_and_every_bad_one_with_its_attempts(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
     said: list[str] = []
-    chaos = Chaos(tmp_path, seed=1, say=said.append)
+    bucket = request.getfixturevalue("bucket") if kind == "s3" else ""
+    chaos = Chaos(tmp_path, seed=1, say=said.append, bucket=bucket)
     try:
         chaos.run(accidents=6)
         chaos.check()
@@ -99,7 +103,7 @@ def remount(folder: Path, options: str) -> None:
 
 
 def test_a_full_disk_stops_the_sweep_and_costs_nothing(small_disk: Path) -> None:
-    words = [GOOD, "sweep.seeds=8", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figures=[]"]
+    words = [GOOD, "sweep.seeds=8", "cluster.lanes=1", "cluster.outage_seconds=3", "sweep.figures=[]"]
     output = finished(start(small_disk, *words), status=2)
     assert "error: the store cannot be written: " in output
     assert "No space left on device" in output
@@ -114,7 +118,7 @@ def test_a_full_disk_stops_the_sweep_and_costs_nothing(small_disk: Path) -> None
 
 def test_a_read_only_store_is_said_at_once_and_in_mid_sweep(small_disk: Path) -> None:
     remount(small_disk, "size=50m,ro")
-    words = [GOOD, "sweep.seeds=40", "cluster.lanes=1", "cluster.lease_seconds=3", "sweep.figures=[]"]
+    words = [GOOD, "sweep.seeds=40", "cluster.lanes=1", "cluster.outage_seconds=3", "sweep.figures=[]"]
     output = finished(start(small_disk, *words), status=2)
     assert output.splitlines()[-1] == f"error: store={small_disk}: cannot be written: Read-only file system"
     remount(small_disk, "rw")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from em.errors import InputError
-from sweeps.join import address_of
+from sweeps.join import address_of, guard_token
 from tests.processes import started, wait_for
 
 
@@ -53,6 +53,16 @@ def test_a_stale_file_names_the_address_that_it_held(monkeypatch, tmp_path):
     (tmp_path / "ray" / "ray_current_cluster").unlink()
     with pytest.raises(InputError, match="none runs on this machine"):
         address_of("auto")
+
+
+def test_nobody_else_reads_the_token(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    guard_token()  # before Ray makes one
+    token = tmp_path / ".ray" / "auth_token"
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+    token.touch(mode=0o644)
+    guard_token()
+    assert token.stat().st_mode & 0o777 == 0o600
 
 
 def test_no_address_asks_nobody():

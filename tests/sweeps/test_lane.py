@@ -88,6 +88,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
         log="",
         trainer="tests.late_grades:Trainer",
         lease_seconds=60,
+        outage_seconds=60,
         stall_seconds=60,
         gpus=1.0,
     )

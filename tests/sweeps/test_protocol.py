@@ -24,6 +24,6 @@ def test_an_error_that_passes_is_outlived_and_one_that_stays_is_raised(monkeypat
     monkeypatch.setattr(protocol, "RETRY_SECONDS", 0.01)
     said: list[str] = []
     assert insist(failing(2), 60.0, said.append) == "written"
-    assert said == ["cannot write to the store, trying again: [Errno 116] Stale file handle"] * 2
+    assert said == ["cannot read or write the store, trying again: [Errno 116] Stale file handle"] * 2
     with pytest.raises(OSError, match="Stale file handle"):
         insist(failing(1_000_000), 0.1, said.append)

@@ -16,6 +16,7 @@ from sweeps.config import Launch, compose_launch
 from sweeps.costs import Costs, kind_of, line, observations
 from sweeps.plan import plan
 from sweeps.quote import Quote, quote, said
+from sweeps.requests import Requests, requests
 from sweeps.stated import GPUS, Stated
 from tests.near_empty import Trainer
 from tests.trials import run
@@ -61,6 +62,16 @@ def test_tokens_are_counted_exactly(store):
     counted = {"trials": 128, "base models": 1, "steps": 1280, "replayed": 0, "measurements": 129 * 6}
     assert made.work == counted | {"answers": 129 * ANSWERS}
     assert made.runs == 8 + 1 + 1  # cells, monitor, curve
+
+
+def test_requests_to_a_bucket_are_counted_and_priced():
+    config = launch("store=s3://bucket/results", "budget.put_price=0.01", "budget.get_price=0.001")
+    asked = requests(config, units=1000, lane_seconds=6000.0, wall=600.0)
+    assert asked is not None
+    assert asked == Requests(puts=20 + 4 * 1000 + 600 + 900, gets=10 + 1000 + 600)
+    assert asked.price(config) == pytest.approx(0.0552 + 0.00161)
+    assert requests(config, 0, 0.0, 2.0) is None
+    assert requests(launch(), 1000, 6000.0, 600.0) is None
 
 
 def test_what_is_recorded_costs_nothing_and_what_is_replayed_is_not_sampled_again(store):

@@ -34,6 +34,7 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setup:
         log=str(tmp_path / "log"),
         trainer="tests.poison:Trainer",
         lease_seconds=60,
+        outage_seconds=60,
         stall_seconds=60,
         gpus=0.0,
     )
