@@ -33,7 +33,7 @@ from sweeps.board import Board
 from sweeps.config import Launch, compose_launch
 from sweeps.launch import BEATS_A_SECOND, connected
 from sweeps.progress import Display
-from sweeps.protocol import Result
+from sweeps.protocol import IDLE, Result
 from sweeps.queue import Lease, Queue
 from sweeps.source import source_of
 from sweeps.supervisor import Supervisor
@@ -41,7 +41,7 @@ from sweeps.supervisor import Supervisor
 TRIALS, NODES, LANES_A_NODE, TEMPERATURES = 134_400, 125, 8, 8
 LANES = NODES * LANES_A_NODE
 BEAT_SECONDS = LANES / BEATS_A_SECOND
-IDLE_SECONDS = 0.4 * BEAT_SECONDS
+IDLE_SECONDS = IDLE * BEAT_SECONDS
 TRIAL_SECONDS, SPREAD = 300.0, 0.5  # mean, and standard deviation of the logarithm
 LOAD_SECONDS = 45.0  # from a lane's start to its first trial
 NOTICED_SECONDS = 10.0  # until a node's loss is known

@@ -21,6 +21,8 @@ def keys() -> Iterator[str]:
 
 def masked(text: str) -> str:
     """The text with *** in place of each key, and of a URL's user and password."""
+    if len(text) < SHORTEST:
+        return text
     for key in sorted(keys(), key=len, reverse=True):  # one may begin another
         text = text.replace(key, MASK)
     return SHAPES.sub(MASK, IN_URL.sub(MASK, text))

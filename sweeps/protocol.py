@@ -20,6 +20,7 @@ DEVICE_ERROR = re.compile(
     r"(CUDA|HIP|NCCL|cuDNN) error|CU(BLAS|DNN)_STATUS_|OutOfMemoryError|CUDA out of memory|Free memory on device|"
     r"No CUDA GPUs|GPU is lost|fallen off the bus|\bECC\b|\bXid\b|\bNVML\b"
 )
+IDLE = 0.4  # times as long as between two words to the queue, a lane waits before it asks for work again
 LOG_CHARACTERS = 8_000  # of what a process wrote, that a failed attempt keeps
 
 
@@ -41,7 +42,7 @@ class Setup:
     @property
     def idle_seconds(self) -> float:
         """Between two looks into a queue that has nothing now."""
-        return 0.4 * self.beat_seconds
+        return IDLE * self.beat_seconds
 
     @property
     def own_device(self) -> bool:
