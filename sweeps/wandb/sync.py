@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import wandb
 
@@ -16,6 +17,7 @@ from em.errors import InputError
 from sweeps.config import Launch, Upload
 from sweeps.wandb.folder import Folder
 
+ROUNDS = 3  # of `wandb sync`, where it leaves something out without a word
 PARALLEL = 8  # runs that are sent at once; wandb itself slows down where W&B says that it is too much
 TIMEOUT_SECONDS = 20.0  # of the question whether W&B is there
 SETTINGS = {  # of wandb, which else tries for hours
@@ -55,6 +57,7 @@ def command(config: Launch, folder: Folder) -> list[str]:
 
 def sync(config: Launch, folder: Folder) -> str:
     """Send what waits, and say how it went; raises InputError, one line, where W&B has not taken all."""
+    unmark_unsent(folder)  # of a `wandb sync` that was killed
     waiting = len(folder.waiting())
     if not waiting:
         return f"nothing to send: W&B has all {len(folder.runs())} runs of {folder.root / folder.project}"
@@ -63,16 +66,39 @@ def sync(config: Launch, folder: Folder) -> str:
     words = [sys.executable, "-m", *command(config, folder), "-n", str(PARALLEL)]
     staging = str(folder.staging.resolve())
     environment = SETTINGS | os.environ | {"WANDB_DATA_DIR": staging, "WANDB_DIR": staging}  # its logs too
+    said = ""
     with folder.alone():
-        done = subprocess.run(
-            words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        for _ in range(ROUNDS):
+            done = subprocess.run(
+                words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            said = done.stdout + done.stderr
+            if not unmark_unsent(folder):
+                break
         left = len(folder.waiting())
         if not left:
             shutil.rmtree(folder.staging, ignore_errors=True)
     if left:
-        raise InputError(f"W&B has taken {waiting - left} of {waiting} runs: {reason(done.stdout + done.stderr)}")
+        raise InputError(f"W&B has taken {waiting - left} of {waiting} runs: {reason(said)}")
     return f"{waiting} runs sent to {config.tracking.entity or 'the entity of the key'}, {', '.join(folder.projects())}"
+
+
+def unmark_unsent(folder: Folder) -> int:
+    """Take the mark from runs whose history was never sent, and say how many; the logs of `wandb sync` tell.
+
+    Under load wandb 0.31 now and then closes a run before it has begun to send its history, and marks it all the same.
+    """
+    opened: set[str] = set()
+    sent: set[str] = set()
+    for log in folder.staging.glob("wandb/logs/debug-sync.*.log"):
+        for line in log.read_text(errors="replace").rpartition("\n")[0].splitlines():  # the last may be torn
+            for message, runs in (("sender: started", opened), ("filestream: request sent", sent)):
+                if f'"msg":"{message}"' in line:
+                    runs.add(json.loads(line)["sync_path"])
+    unsent = [mark for path in opened - sent if (mark := Path(f"{path}.synced")).exists()]
+    for mark in unsent:
+        mark.unlink()
+    return len(unsent)
 
 
 def ask(address: str, key: str, later: str) -> str:

@@ -75,6 +75,26 @@ def test_with_a_key_runs_are_sent_as_they_are_written(filled: Filled, server: Se
     assert server.requests == before
 
 
+def test_a_run_that_was_marked_before_its_history_was_sent_is_sent_again(filled: Filled, server: Server) -> None:
+    """What a `wandb sync` leaves that was killed, after wandb had closed one run too soon."""
+    store = filled()
+    run(store)
+    folder = folder_of(store)
+    said: list[dict[str, str]] = []
+    for path in folder.waiting():
+        file = path / f"run-{path.name.removeprefix('offline-run-').rpartition('.')[0]}.wandb"
+        file.with_suffix(".wandb.synced").touch()
+        messages = ["sender: started", "filestream: request sent"][: 1 + bool(said)]  # of all but the first
+        said += [{"msg": message, "sync_path": str(file)} for message in messages]
+    log = folder.staging / "wandb" / "logs" / "debug-sync.1.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in said) + '{"msg":"filestream: re')
+    assert "1 runs sent" in run(store, action="sync", environment=server.environment())
+    [(_, name)] = server.runs
+    assert name in said[0]["sync_path"]
+    assert not folder.waiting()
+
+
 @pytest.mark.slow
 def test_500_trials_arrive_exactly_whatever_is_killed(filled: Filled, server: Server) -> None:
     words, rng = ["sweep.seeds=167", *TRIALS], random.Random(1)
