@@ -1,8 +1,8 @@
 """A sweep among accidents: lanes, workers, drivers and whole nodes are killed, records garbled, some trials are poison.
 
-    python -m tests.chaos [seed] [accidents] [s3]
+    python -m tests.chaos [seed] [accidents] [s3 | ceph]
 
-With `s3` the store is a bucket of a server of its own, else a folder.
+With `s3` or `ceph` the store is a bucket of a server of its own, moto's or Ceph's, else a folder.
 What happens is drawn from the seed.  At the end every good trial must have its record, once, every poisoned one its
 attempts, and everything must have ended.
 """
@@ -25,7 +25,7 @@ from sweeps.config import Launch, compose_launch
 from sweeps.lane import LOST
 from sweeps.plan import plan
 from sweeps.protocol import cause
-from tests import s3_server
+from tests import ceph_server, s3_server
 from tests.poison import poison_of
 
 SEEDS, LANES, NODES, ATTEMPTS = 40, 2, 2, 3
@@ -190,9 +190,9 @@ def kill(pid: int) -> None:
 
 
 @contextmanager
-def own_bucket() -> Iterator[str]:
-    """The URL of an empty place in a bucket of a server that is ours."""
-    with s3_server.served() as address:
+def own_bucket(kind: str) -> Iterator[str]:
+    """The URL of an empty place in a bucket of a server that is ours: moto's, or Ceph's."""
+    with {"s3": s3_server.served, "ceph": ceph_server.served}[kind]() as address:
         os.environ.update(s3_server.KEYS | {"AWS_ENDPOINT_URL": address})
         s3_server.make_bucket(address, "chaos")
         yield "s3://chaos/store"
@@ -201,7 +201,7 @@ def own_bucket() -> Iterator[str]:
 def main(arguments: list[str]) -> None:
     seed, accidents, kind = arguments + ["0", "60", "folder"][len(arguments) :]
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ExitStack() as stack:
-        bucket = stack.enter_context(own_bucket()) if kind == "s3" else ""
+        bucket = stack.enter_context(own_bucket(kind)) if kind != "folder" else ""
         chaos = Chaos(Path(folder), int(seed), bucket=bucket)
         try:
             chaos.run(int(accidents))

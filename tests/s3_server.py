@@ -7,9 +7,10 @@ Beside S3 it takes `POST /older?bucket=B&key=K&seconds=N`: an object was written
 
 import logging
 import sys
+import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
@@ -30,7 +31,16 @@ def served() -> Iterator[str]:
 
 
 def make_bucket(address: str, bucket: str) -> None:
-    urllib.request.urlopen(urllib.request.Request(f"{address}/{bucket}", method="PUT"), timeout=60).close()
+    """Signed, which servers other than moto's insist on."""
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    signed = AWSRequest("PUT", f"{address}/{bucket}")
+    keys = Credentials(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"])
+    S3SigV4Auth(keys, "s3", KEYS["AWS_REGION"]).add_auth(signed)
+    request = urllib.request.Request(f"{address}/{bucket}", headers=dict(signed.headers), method="PUT")
+    urllib.request.urlopen(request, timeout=60).close()
 
 
 def make_older(address: str, bucket: str, key: str, seconds: float) -> None:
@@ -45,10 +55,12 @@ def main() -> None:
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     serve: Any = DomainDispatcherApplication(create_backend_app)
+    one_at_a_time = threading.Lock()  # else moto looks, and then writes, while another does
 
     def answer(environ: Mapping[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/older":
-            return serve(environ, start)
+            with nullcontext() if environ["REQUEST_METHOD"] in ("GET", "HEAD") else one_at_a_time:
+                return serve(environ, start)
         asked = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
         backends = next(iter(s3_backends.values()))
         piece: Any = backends["aws"].get_object(asked["bucket"], asked["key"])

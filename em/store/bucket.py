@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from hashlib import sha256
 from os import pwrite
@@ -138,10 +138,12 @@ class BucketFiles:
 
     def touch(self, name: str) -> None:
         """Write what it holds once more, unless it was removed or replaced meanwhile."""
-        while True:
-            content, etag = self._get(name)
-            if self._put_over(name, etag, content):
+        seen = ""
+        while (found := self._get(name))[1] != seen:
+            content, seen = found
+            if self._put_over(name, seen, content):
                 return
+        raise OSError(errno.EIO, "is not replaced, though it is as it was read", self.where(name))
 
     def move(self, name: str, to: str) -> None:
         """Of several at once one moves it, the others find it missing; nothing that is written meanwhile is lost."""
@@ -203,12 +205,11 @@ class BucketFiles:
 
     def _put_over(self, name: str, etag: str, content: bytes) -> bool:
         """Write a piece if it still is as it was read."""
-        with self._speaking(name, "PUT"):
-            try:
-                obstore.put(self.objects, name, content, mode={"e_tag": etag}, use_multipart=False)
-            except PreconditionError:
-                return False
-        return True
+        for form in dict.fromkeys([etag, etag.strip('"')]):  # Ceph compares it without the quotes that it gives it
+            with self._speaking(name, "PUT"), suppress(PreconditionError):
+                obstore.put(self.objects, name, content, mode={"e_tag": form}, use_multipart=False)
+                return True
+        return False
 
     def _delete(self, name: str, names: Sequence[str]) -> None:
         with self._speaking(name, "DELETE"):
@@ -230,5 +231,5 @@ def said(error: BaseException) -> str:
     """What the store answered, or why there is no answer, in one line."""
     text = str(error).partition("\n\nDebug source")[0]
     if answer := re.search(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", text, re.DOTALL):
-        return f"{answer[1]}: {answer[2]}"[:300]
+        return ": ".join(filter(None, answer.groups()))[:300]
     return text.strip().splitlines()[0].rpartition("Error performing ")[2][:300]

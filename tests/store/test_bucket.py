@@ -2,13 +2,16 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import obstore
 import pytest
+from obstore.exceptions import PreconditionError
 
 from em.errors import InputError
 from em.store import Store
@@ -17,6 +20,8 @@ from em.store.bucket import BucketFiles
 from em.store.files import files_at
 from em.store.pieces import Pieces
 from em.store.schema import DamagedError
+from tests import s3_server
+from tests.store.conftest import make_older
 from tests.store.test_store import UNIT, record
 from tests.wire import Wire, wired
 
@@ -31,10 +36,10 @@ def wire(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
         yield wire
 
 
-def create_all(url: str, process: int) -> list[int]:
-    """Which of thirty names this process was the first to create."""
-    files = files_at(url)
-    return [number for number in range(30) if files.create_once(f"a/{number}", f"{process}".encode())]
+def create_all(url: str, process: int, names: int = 30, ready: Callable[[], object] = int) -> list[int]:
+    """Which of so many names this process was the first to create; it is `ready` before each."""
+    files, content = files_at(url), b"%d" % process
+    return [number for number in range(names) if (ready(), files.create_once(f"a/{number}", content))[1]]
 
 
 def test_of_several_processes_one_creates_each_name(bucket: str) -> None:
@@ -55,6 +60,22 @@ def test_of_many_threads_with_the_same_content_one_creates_it(bucket: str) -> No
     with ThreadPoolExecutor(16) as pool:
         won = list(pool.map(create, range(160)))
     assert [sum(won[first : first + 16]) for first in range(0, 160, 16)] == [1] * 10
+
+
+def test_of_many_threads_one_replaces_what_all_have_read(bucket: str) -> None:
+    files, barrier = BucketFiles(bucket), threading.Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            files.replace("piece", b"read")
+            etag = files._get("piece")[1]
+
+            def replace(number: int, etag: str = etag) -> bool:
+                barrier.wait()
+                return files._put_over("piece", etag, b"%d" % number)
+
+            won = list(pool.map(replace, range(8)))
+            assert won.count(True) == 1
+            assert files.read("piece") == b"%d" % won.index(True)
 
 
 def test_who_created_a_name_learns_it_though_the_answer_was_lost(bucket: str, wire: Wire) -> None:
@@ -98,6 +119,28 @@ def test_a_touch_does_not_bring_back_what_is_removed(bucket: str, monkeypatch: p
     with pytest.raises(FileNotFoundError, match="claim"):
         files.touch("claim")
     assert not other.exists("claim")
+
+
+@pytest.mark.parametrize("takes", ["bare", "none"])
+def test_a_touch_ends_whichever_etags_a_server_takes(bucket: str, monkeypatch: pytest.MonkeyPatch, takes: str) -> None:
+    put = obstore.put
+
+    def picky(*args: Any, **settings: Any) -> Any:
+        mode = settings.get("mode")
+        if isinstance(mode, dict) and (takes == "none" or '"' in mode["e_tag"]):
+            raise PreconditionError
+        return put(*args, **settings)
+
+    files = BucketFiles(bucket)
+    files.replace("claim", b"1")
+    make_older(files, "claim", 1000)
+    monkeypatch.setattr(obstore, "put", picky)
+    if takes == "none":
+        with pytest.raises(OSError, match=r"is not replaced, though it is as it was read: 's3://.*/claim"):
+            files.touch("claim")
+    else:
+        files.touch("claim")
+        assert files.age("claim") < 60
 
 
 def test_what_is_written_while_a_piece_is_moved_is_not_lost(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +244,7 @@ def test_kept_pieces_are_whole_and_few(tmp_path: Path) -> None:
         ("gs://bucket/results", "store=gs://bucket/results: give s3://bucket/prefix, or a folder"),
         ("s3://bucket", "store=s3://bucket: give s3://bucket/prefix, or a folder"),
         ("s3://Bucket/x", "store=s3://Bucket/x: no bucket or prefix can be called so; give s3://bucket/prefix"),
-        ("s3://nobody-has-it/x", "store=s3://nobody-has-it/x: NoSuchBucket: .*; make the bucket, or name another one"),
+        ("s3://nobody-has-it/x", "store=s3://nobody-has-it/x: NoSuchBucket.*; make the bucket, or name another one"),
     ],
 )
 def test_a_mistake_is_one_line(bucket: str, url: str, message: str) -> None:
@@ -219,14 +262,15 @@ def test_credentials_are_those_of_the_environment_or_of_awss_files(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     with pytest.raises(InputError, match=r"store=s3://.*/of/results: no credentials: set AWS_ACCESS_KEY_ID and"):
         Store(bucket)
-    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = mine\naws_secret_access_key = secret-42\n")
+    key, secret, _ = s3_server.KEYS.values()
+    (tmp_path / "credentials").write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     (tmp_path / "config").write_text(f"[default]\nregion = eu-west-1\nendpoint_url = {endpoint}\n")
     store = Store(bucket)
     assert store.commit(record())
     kept = [*(tmp_path / "cache").rglob("*")]
-    assert not any("secret-42" in path.read_bytes().decode(errors="replace") for path in kept if path.is_file())
+    assert not any(secret in path.read_bytes().decode(errors="replace") for path in kept if path.is_file())
     monkeypatch.setenv("AWS_PROFILE", "none")
     with pytest.raises(InputError, match=r"store=s3://.*: The config profile \(none\) could not be found; mend AWS_"):
         Store(bucket)
