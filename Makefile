@@ -111,8 +111,8 @@ test: check ## check, then the tests (without those of a minute: test-slow)
 test-slow: $(READY) ## accidents, whole sweeps and whole data sets: some minutes
 	$(PY) -m pytest -m "slow and not root" $(ARGS)
 
-test-hosts: $(READY) ## a real Slurm, cut power and cut cables, on hosts of one machine: needs root, takes minutes
-	$(PY) -m pytest -m root -n 0 tests/cluster $(ARGS)
+test-hosts: $(READY) ## a real Slurm, cut power and cables, Ceph's buckets, on hosts of one machine: needs root, takes minutes
+	$(PY) -m pytest -m root tests/cluster $(ARGS)
 
 test-triton: $(READY) ## the GPU kernels of the loss, by Triton's interpreter and compiler: downloads 0.2 GB once
 	[ -d .venv/triton ] || $(PY) -m pip install -q --no-deps --target .venv/triton "$$(grep ^triton== cluster/constraints-gpu.txt)"

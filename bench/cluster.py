@@ -33,8 +33,8 @@ from sweeps.board import Board
 from sweeps.config import Launch, compose_launch
 from sweeps.launch import BEATS_A_SECOND, connected
 from sweeps.progress import Display
-from sweeps.protocol import IDLE, Result
-from sweeps.queue import Lease, Queue
+from sweeps.protocol import IDLE, Lease, Order, Result
+from sweeps.queue import Queue
 from sweeps.source import source_of
 from sweeps.supervisor import Supervisor
 
@@ -123,14 +123,15 @@ class Simulation:
 
     def ask(self, lane: int, life: int, ended: tuple[tuple[str, Result], ...] = ()) -> None:
         if life != self.life[lane]:
-            return
+            return None
         answer = self.call("exchange", str(lane), ended)
+        if answer is Order.end:
+            return self.stop(lane)
         if not isinstance(answer, list):
-            self.at(self.now + IDLE_SECONDS, "ask", lane, life)
-            return
+            return self.at(self.now + IDLE_SECONDS, "ask", lane, life)
         [lease] = answer
         assert isinstance(lease, Lease)
-        self.at(self.now + self.seconds[lease.unit.id], "end", lane, life)
+        return self.at(self.now + self.seconds[lease.unit.id], "end", lane, life)
 
     def end(self, lane: int, life: int) -> None:
         """The lane's unit is recorded, by whoever comes first."""

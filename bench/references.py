@@ -91,6 +91,15 @@ def tune_seconds() -> float:
         return seconds_until(lambda: any(Path(folder).glob("starts/*")), *command)
 
 
+def ray_seconds() -> float:
+    """Import of Ray and `ray.init`, of a cluster of one machine."""
+    start = time.perf_counter()
+    import ray
+
+    ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    return time.perf_counter() - start
+
+
 def driver_mib() -> float:
     """What a driver of Ray with the libraries of a sweep's, and its worker, hold before they do anything."""
     import ray
@@ -124,15 +133,16 @@ INTERPRETER = Reference(
 BARE = Reference("start of a bare Python", "s", lambda: bare_seconds(100))
 LOOP = Reference("arithmetic on every core", "s", lambda: apart(arithmetic_wall, len(os.sched_getaffinity(0))))
 LOOP_CPU = Reference("the CPU time of arithmetic", "s", lambda: apart(arithmetic_cpu))
+RAY = Reference("start of a bare Ray", "s", lambda: apart(ray_seconds))
 TUNE = Reference("start of a bare Tune", "s", tune_seconds)
 DRIVER = Reference("a bare driver of Ray and its worker", "MiB", lambda: apart(driver_mib))
 
 
-APART = {function.__name__: function for function in (arithmetic_wall, arithmetic_cpu, driver_mib)}
+APART = {function.__name__: function for function in (arithmetic_wall, arithmetic_cpu, ray_seconds, driver_mib)}
 
 if __name__ == "__main__":
     if sys.argv[1:]:
         print(APART[sys.argv[1]]())
     else:
-        for reference in (INTERPRETER, BARE, LOOP, LOOP_CPU, TUNE, DRIVER):
+        for reference in (INTERPRETER, BARE, LOOP, LOOP_CPU, RAY, TUNE, DRIVER):
             print(reference.read(), flush=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.processes import command_seconds, cpu_seconds, resident_mib, seconds_until
-from bench.references import DRIVER, INTERPRETER, TUNE, Reading, beside
+from bench.references import DRIVER, INTERPRETER, RAY, TUNE, Reading, beside
 from bench.rows import Row, at_least, at_most, at_most_times
 from em.store import Store
 
@@ -112,6 +112,7 @@ def rows(folder: Path, trials: int = TRIALS) -> Iterator[Row]:
     seconds, start = beside(INTERPRETER, lambda: run("sweeps", *words(store, trials)), runs=3)
     yield Row("the finished sweep again", seconds, "s", at_most_times(AGAIN, start))
     seconds, tune_start = beside(TUNE, lambda: resume_seconds(store, trials), runs=3)
+    print(f"of which: {RAY.read()}; {tune_start}, with no code of ours", flush=True)
     yield Row("resuming until a worker starts, Ray included", seconds, "s", at_most_times(RESUMING, tune_start))
 
 

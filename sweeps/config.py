@@ -102,12 +102,9 @@ class Cluster(Job):
         """
         bundle = self.bundle(room.get("GPU", 0))
         fit = fitting(bundle, room)
-        require(
-            fit > 0,
-            "cluster",
-            bundle,
-            f"no room for a lane; Ray has {room.get('CPU', 0)} CPUs, {room.get('GPU', 0)} GPUs",
-        )
+        asked, there = (f"{of.get('CPU', 0):g} and {of.get('GPU', 0):g}" for of in (bundle, room))
+        remedy = f"no room for a lane: Ray has {there}; ask for less, or wait until nodes have joined"
+        require(fit > 0, "cluster.cpus_per_lane and gpus_per_lane", asked, remedy)
         return self.lanes or min(max(fit, fitting(bundle, self.asked)), units)
 
 

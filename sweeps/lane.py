@@ -32,8 +32,7 @@ from em.store.provenance import ROOT, provenance
 from em.store.record import Record, Status
 from em.trial.unit import Unit
 from sweeps.board import notices
-from sweeps.protocol import Doing, Result, Setup, T, insist, is_of_device, last_line, tail
-from sweeps.queue import Lease, Order
+from sweeps.protocol import Doing, Lease, Order, Result, Setup, T, insist, is_of_device, last_line, tail
 
 LOST = "the lane, its worker and its node were gone, again and again, during this attempt"
 REPORT_SECONDS = 1.0  # trials that are shorter are reported to Tune together
@@ -149,6 +148,8 @@ class Lane(tune.Trainable):
             outcome = self.lost(lease) if lease.lost else self.work(lease.unit, lease.attempt)
             self.ended.append((lease.unit.id, outcome))
             finished.append({"unit": lease.unit.id, "status": str(outcome.status), "seconds": outcome.seconds})
+            while outcome.on_device and len(self.leases) > (self.ahead is not None):  # may go to other GPUs
+                self.ended.append((self.leases.pop().unit.id, Result(None)))
             if self.max_bytes and outcome.memory > self.max_bytes:
                 self.end_worker()
         return {"trials": finished}

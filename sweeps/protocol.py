@@ -1,9 +1,10 @@
-"""What a lane and its worker have in common: what they say over their pipe, and how they write to the store."""
+"""What queue, lanes and workers say to each other, and how these write to the store."""
 
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from em.masking import masked
 from em.memory.device import GPUS_OF_LANE
 from em.model.checkpoint import MODELS
 from em.store.record import Status
+from em.trial.unit import Unit
 
 T = TypeVar("T")
 
@@ -72,6 +74,22 @@ class Result:
     unwritable: str = ""  # why the store takes no record
     memory: int = 0  # bytes that the worker holds
     on_device: bool = False  # it failed by an error of the GPU, after which no process there is to be trusted
+
+
+class Order(Enum):
+    """What a lane is told where it is given nothing."""
+
+    wait = "wait"  # nothing now; others may fail, or more be added
+    end = "end"
+    drop = "drop"  # end at once, without finishing
+    go_on = "go on"
+
+
+@dataclass(frozen=True)
+class Lease:
+    unit: Unit
+    attempt: int
+    lost: bool = False  # not to be worked at: it was lost so often that this is a failed attempt
 
 
 def insist(work: Callable[[], T], seconds: float, say: Callable[[str], None]) -> T:

@@ -8,13 +8,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 from em.store.record import Status
 from em.trial.unit import Unit
 from sweeps.health import Health, Running
 from sweeps.pending import Ahead, Pending, Start
-from sweeps.protocol import Result, cause
+from sweeps.protocol import Lease, Order, Result, cause
 from sweeps.snapshot import LaneState, Snapshot
 
 ALIKE = 3  # failures in a row, for each lane, after which the sweep is stopped if they all have one cause ...
@@ -22,23 +21,8 @@ ANYHOW = 10  # ... and if they have several
 LOSSES = 3  # times that a unit is lost together with its lane before that counts as a failure: it may kill them
 STARTS = 5  # starts in a row of a lane that finishes nothing, after which the sweep is stopped
 BATCH_SECONDS = 0.5  # of work that a lane is given at once, where units are that short
-ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again
-
-
-class Order(Enum):
-    """What a lane is told where it is given nothing."""
-
-    wait = "wait"  # nothing now; others may fail, or more be added
-    end = "end"
-    drop = "drop"  # end at once, without finishing
-    go_on = "go on"
-
-
-@dataclass(frozen=True)
-class Lease:
-    unit: Unit
-    attempt: int
-    lost: bool = False  # not to be worked at: it was lost so often that this is a failed attempt
+SPARE = 8  # lanes that wait for what others may lose or fail; where nothing else can come, further ones end
+ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again, where nothing else waits
 
 
 @dataclass(repr=False)  # Ray asks an actor for its repr at every call
@@ -54,7 +38,7 @@ class Queue:
 
     def __post_init__(self) -> None:
         self.pending, self.urgent, self.ahead = Pending(), Pending(), Ahead()
-        self.elsewhere: deque[tuple[float, Unit]] = deque()  # another launch is at them: when to look again
+        self.elsewhere: deque[tuple[float, Unit]] = deque()  # another launch, or one that died, is at them: since when
         self.failures: Counter[str] = Counter(self.failed_before)
         self.losses: Counter[str] = Counter()
         self.health = Health()
@@ -132,12 +116,22 @@ class Queue:
         leases = [lease for _ in range(self.batch()) if (lease := self.lease(lane))]
         if leases:
             return leases
-        over = self.stopped or not (self.is_open or self.running or self.elsewhere or self.pending or self.urgent)
-        self.ending = self.ending or bool(over)
-        broken = self.health.is_broken(self.lanes[lane].device)
-        waits = "paused" if self.paused else "out of use" if broken else "waiting"
-        self.lanes[lane].doing = "finished" if over else waits
+        over = bool(self.stopped) or self.is_spare(lane) or not (self.running or self.elsewhere or self.may_lease)
+        self.ending = self.ending or over
+        idle = "out of use" if self.health.is_broken(self.lanes[lane].device) else "waiting"
+        self.lanes[lane].doing = "finished" if over else "paused" if self.paused else idle
         return Order.end if over else Order.wait
+
+    @property
+    def may_lease(self) -> bool:
+        """Whether units wait or can come without that one is lost or fails."""
+        return bool(self.is_open or self.pending or self.urgent or any(self.ahead.waiting.values()))
+
+    def is_spare(self, lane: str) -> bool:
+        """Whether the lane waits in vain, as far as can be known: at the end of a sweep long units leave many idle."""
+        alive = self.clock() - self.lease_seconds
+        idle = [name for name, state in self.lanes.items() if state.doing == "waiting" and state.seen >= alive]
+        return not self.may_lease and len({*idle} - {lane}) >= SPARE
 
     def look_ahead(self, lane: str) -> Lease | None:
         """The lane's next unit where that is of another model, which may load while what the lane holds is graded.
@@ -180,11 +174,15 @@ class Queue:
         return Counter(self.lanes[lane].model for lane, leases in self.leases.items() if leases)
 
     def next_unit(self, model: str, start: Start | None) -> Unit | None:
-        lanes_at = self.lanes_at()
-        unit = self.urgent.take(model, start, lanes_at) or self.pending.take(model, start, lanes_at)
-        if unit is None and self.elsewhere and self.elsewhere[0][0] <= self.clock():
-            return self.elsewhere.popleft()[1]
-        return unit
+        lanes_at, waiting = self.lanes_at(), bool(self.pending)
+        if unit := self.urgent.take(model, start, lanes_at):
+            return unit
+        since, other = self.elsewhere[0] if self.elsewhere else (math.inf, None)
+        due = self.clock() - since >= (self.lease_seconds if waiting else ELSEWHERE_SECONDS)
+        if other and due and (not waiting or other.trial.base.id == model):
+            self.elsewhere.popleft()
+            return other
+        return self.pending.take(model, start, lanes_at)
 
     def expire(self) -> None:
         """Take back the units of lanes that show no more life."""
@@ -211,7 +209,7 @@ class Queue:
             self.pending.put_first(unit)
             self.stop(f"the store cannot be written: {outcome.unwritable}")
         elif outcome.status is None:
-            self.elsewhere.append((self.clock() + ELSEWHERE_SECONDS, unit))
+            self.elsewhere.append((self.clock(), unit))
         else:
             self.starts = 0
             self.counts[outcome.status] += 1

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
-
+from em.store import Store
 from em.store.provenance import ROOT
 from tests.hosts import Host, network, until
 
@@ -33,6 +32,7 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_min_interval=100000
 ReturnToService=2
 KillWait=10
+SlurmdTimeout=15
 NodeName=h[1-{count}] CPUs=2 RealMemory=4000 State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
@@ -101,7 +101,7 @@ def slurm(count: int, folder: Path) -> Iterator[Slurm]:
 
 def nodes_of(store: Path) -> list[str]:
     """The node that made each record."""
-    records = pl.read_parquet(store / "records" / "*.parquet")
+    records, _ = Store(store).records()
     return records["provenance"].struct.field("node").to_list()
 
 

@@ -32,8 +32,8 @@ def store(tmp_path: Path, cluster: Slurm) -> Path:
     return cluster.folder / tmp_path.name
 
 
-def words(store: Path) -> list[str]:
-    return [*WORDS, f"store={store}", f"sweep.seeds={SEEDS}"]
+def words(store: Path, seeds: int = SEEDS) -> list[str]:
+    return [*WORDS, f"store={store}", f"sweep.seeds={seeds}"]
 
 
 def recorded(store: Path) -> int:
@@ -107,14 +107,17 @@ def test_a_job_whose_time_is_up_and_that_is_queued_again_goes_on(cluster, store)
     all_recorded_once(store)
 
 
-def test_an_array_shares_the_work_and_scancel_leaves_nothing(cluster, store):
+def test_an_array_joins_a_running_sweep_and_scancel_leaves_nothing(cluster, store):
     here = cluster.folder / "checkout"
-    job = cluster.submit(here, "--array=0-1", "--cpus-per-task=1", SCRIPT, *words(store))
-    until(lambda: recorded(store) > 12, 200, "nothing is recorded")
-    cluster.say("scancel", job)
+    jobs = [cluster.submit(here, "--cpus-per-task=2", SCRIPT, *words(store, seeds=100))]
+    until(lambda: recorded(store) > 2, 200, "nothing is recorded")
+    jobs += [cluster.submit(here, "--array=0-1", "--cpus-per-task=2", SCRIPT, *words(store, seeds=100))]
+    until(lambda: len({*nodes_of(store)}) == 3, 200, "the array's tasks do not join")
+    cluster.say("scancel", *jobs)
     until(lambda: "RUNNING" not in cluster.say("squeue", "-h", "-o", "%T"), 60, "is not cancelled")
     nothing_left(cluster)
-    assert len({*nodes_of(store)}) == 2
+    records, _ = Store(store).records()
+    assert len(records) == records["unit_id"].n_unique()
     assert Store(store).failed_attempts() == {}
 
 
@@ -127,3 +130,16 @@ def test_a_sweep_is_asked_to_stop(cluster, store):
     assert cluster.field(job, "ExitCode") == "130:0"
     assert "the same command goes on" in log(cluster, job)
     nothing_left(cluster)
+
+
+def test_a_node_loses_power_and_the_job_goes_on(cluster, store):
+    """The last of this file: the node stays away."""
+    lost = cluster.hosts[2]
+    job = cluster.submit(cluster.folder / "checkout", "--nodes=3", "--cpus-per-task=1", SCRIPT, *words(store, 15))
+    until(lambda: lost.name in nodes_of(store), 200, "nothing is recorded there")
+    lost.cut_power()
+    until(lambda: "down" in cluster.say("sinfo", "-h", "-n", lost.name, "-o", "%t"), 120, "is not missed")
+    ended(cluster, job)
+    assert cluster.field(job, "Restarts") == "0"
+    records, _ = Store(store).records()
+    assert len(records) == records["unit_id"].n_unique() == 8 * 15 + 1

@@ -10,8 +10,7 @@ import pytest
 from em.store import Store
 from em.store.record import Status
 from sweeps.health import BROKEN, KNOWN, LAST, Health, Running
-from sweeps.protocol import Result, is_of_device
-from sweeps.queue import Lease, Order
+from sweeps.protocol import Lease, Order, Result, is_of_device
 from tests.processes import finished, started
 from tests.sweeps.test_queue import Clock, leased, queue_of, units
 

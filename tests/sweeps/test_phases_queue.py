@@ -11,8 +11,8 @@ from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
 from sweeps.plan import compare, waits
-from sweeps.protocol import Result
-from sweeps.queue import Order, Queue
+from sweeps.protocol import Order, Result
+from sweeps.queue import Queue
 
 NOTHING, NO_FAILURES = pl.DataFrame(schema=index.SCHEMA), Counter[str]()  # recorded
 DONE, FAILED = Result(Status.done, 1.0), Result(Status.failed, error="RuntimeError: no weights")

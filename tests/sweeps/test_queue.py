@@ -8,8 +8,8 @@ from em.store.record import Status
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
-from sweeps.protocol import Result
-from sweeps.queue import ALIKE, ANYHOW, BATCH_SECONDS, ELSEWHERE_SECONDS, LOSSES, STARTS, Lease, Order, Queue
+from sweeps.protocol import Lease, Order, Result
+from sweeps.queue import ALIKE, ANYHOW, BATCH_SECONDS, ELSEWHERE_SECONDS, LOSSES, SPARE, STARTS, Queue
 
 DONE, FAILED = Result(Status.done, 1.0), Result(Status.failed, error="RuntimeError: no weights")
 
@@ -75,6 +75,43 @@ def test_units_are_leased_in_order_and_once() -> None:
     now = queue.snapshot()
     assert (now.planned, now.done, now.diverged, now.failed, now.running, now.recorded) == (3, 2, 1, 0, 0, 3)
     assert now.unit_seconds == [1.5, 0.5, 1.0]
+
+
+def test_lanes_that_wait_for_the_last_units_end_but_for_some_that_take_what_is_lost() -> None:
+    clock, wanted, count = Clock(), units(12), SPARE + 4
+    queue = queue_of(wanted, lanes=count, clock=clock)
+    given = {str(lane): leased(queue, str(lane)) for lane in range(count)}
+    assert len(given) == len(wanted)
+    for lane in range(2, count):
+        queue.finish(str(lane), given[str(lane)].id, DONE)
+    waiting = [next_of(queue, str(lane)) for lane in range(2, count)]
+    assert waiting == [Order.wait] * SPARE + [Order.end] * 2
+    assert next_of(queue, "2") is Order.wait  # it asks again, and is one of those
+    queue.take_back("0")
+    assert leased(queue, "2") == given["0"]
+    assert next_of(queue, "3") is Order.wait
+    assert queue.add(units(13)) == -1  # too late for most lanes
+
+
+def test_no_lane_ends_early_where_more_may_come() -> None:
+    clock, wanted = Clock(), units(12)
+    for settings, pause in (({"is_open": True}, False), ({}, True)):
+        queue = queue_of(wanted, lanes=12 + 2 * SPARE, clock=clock, **settings)
+        for lane in range(12 - pause):
+            leased(queue, str(lane))
+        if pause:
+            queue.pause()
+        assert [next_of(queue, str(lane)) for lane in range(12, 12 + 2 * SPARE)] == [Order.wait] * 2 * SPARE
+
+
+def test_lanes_that_are_gone_are_not_counted_among_those_that_wait() -> None:
+    clock = Clock()
+    queue = queue_of(units(1), lanes=SPARE + 2, clock=clock, lease_seconds=60.0)
+    leased(queue)
+    assert [next_of(queue, str(lane)) for lane in range(1, SPARE + 1)] == [Order.wait] * SPARE
+    clock.now += 61
+    queue.beat("0", "step 1")
+    assert next_of(queue, str(SPARE + 1)) is Order.wait
 
 
 def test_a_lane_goes_on_with_the_model_that_it_has_loaded_and_lanes_spread_over_models() -> None:
@@ -197,6 +234,29 @@ def test_what_another_launch_is_at_is_looked_at_again_later() -> None:
     clock.now = ELSEWHERE_SECONDS
     assert work(queue).id == wanted[0].id
     assert next_of(queue, "0") is Order.end
+
+
+def test_what_one_that_died_was_at_is_done_before_what_waits_once_its_claim_has_run_out() -> None:
+    wanted, clock = units(5), Clock()
+    queue = queue_of(wanted, clock=clock, lease_seconds=60.0)
+    assert work(queue, Result(None)).id == wanted[0].id
+    clock.now = 59
+    assert work(queue).id == wanted[1].id
+    clock.now = 60
+    assert work(queue, Result(None)).id == wanted[0].id  # somebody is still at it
+    assert work(queue).id == wanted[2].id
+    clock.now = 120
+    assert [work(queue).id for _ in range(3)] == [wanted[0].id, wanted[3].id, wanted[4].id]
+    assert next_of(queue) is Order.end
+
+
+def test_no_lane_loads_another_model_for_it_while_its_own_has_work() -> None:
+    wanted, clock = two_models(seeds=1), Clock()
+    queue = queue_of(wanted, clock=clock)
+    assert work(queue, Result(None)).id == wanted[0].id
+    assert [work(queue).id for _ in range(2)] == [unit.id for unit in wanted[1:3]]
+    clock.now = 1000
+    assert [work(queue).id for _ in range(2)] == [wanted[3].id, wanted[0].id]
 
 
 def test_lanes_that_start_and_start_stop_the_sweep() -> None:

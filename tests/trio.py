@@ -1,29 +1,22 @@
-"""Sweeps on a Ray cluster of three hosts, whose power is cut.
-
-`python -m tests.cluster.test_power` measures a power cut with our settings (cluster/ray.env), then Ray's.
-"""
+"""A Ray cluster of three hosts, and a sweep of near-empty trials on it."""
 
 import json
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from em.store import Store
 from em.store.provenance import ROOT
-from tests.hosts import Host, network, until, why_not
+from tests.hosts import Host, network, until
 from tests.slurm import checkout
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
 RAYS_OWN = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 OURS = dict(line.split("=") for line in (ROOT / "cluster" / "ray.env").read_text().splitlines() if line[:4] == "RAY_")
 AGAIN = 'while :; do ray start "$@"; sleep 1; done'  # as cluster/slurm/sweep.sbatch does
-WORDS = ["sweep=temperature", "cluster.lanes=2", "model.pretrain.steps=30", "sweep.figures=[]"]
+LANES = 2
+WORDS = ["sweep=temperature", f"cluster.lanes={LANES}", "model.pretrain.steps=30", "sweep.figures=[]"]
 SECONDS = 0.5  # of a trial
 
 
@@ -38,11 +31,12 @@ class Trio:
         self.words = [*WORDS, f"sweep.seeds={seeds}", f"store={folder / 'store'}", "cluster.lease_seconds=6"]
         self.store = Store(folder / "store")
 
-    def ray(self, head: Host, *others: Host) -> None:
+    def ray(self, head: Host, *others: Host, dashboard: bool = False) -> None:
         """Start a cluster on these hosts."""
         self.address = f"{head.address}:6379"
         room = ["--block", "--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
-        first = ["ray", "start", "--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false", *room]
+        first = ["ray", "start", "--head", "--port=6379", "--num-cpus=0", *room]
+        first += [f"--include-dashboard={dashboard}", f"--dashboard-host={head.address}"]
         self.start(head, *first)
         for host in others:
             self.start(host, "bash", "-c", AGAIN, "ray", f"--address={self.address}", "--num-cpus=2", *room)
@@ -59,7 +53,11 @@ class Trio:
 
     def sweep(self, host: Host) -> None:
         self.start(host, "python", "-m", "sweeps", *self.words, f"cluster.address={self.address}", log="driver.txt")
-        self.driver, known = host.started[-1], self.recorded()
+        self.driver = host.started[-1]
+        self.wait_for_records()
+
+    def wait_for_records(self) -> None:
+        known = self.recorded()
         until(lambda: self.recorded() > known + 2, 200, "nothing is recorded")
 
     def recorded(self) -> int:
@@ -79,11 +77,6 @@ class Trio:
         unit, name = next(iter(self.claims().items()))
         return next(host for host in self.hosts if host.name == name), unit
 
-    def lanes(self) -> list[dict[str, Any]]:
-        """What the youngest launch says of its lanes."""
-        latest = max((self.folder / "store" / "launches").glob("*/status.json"), key=lambda path: path.stat().st_mtime)
-        return list(json.loads(latest.read_text())["snapshot"]["lanes"].values())
-
     def recovery(self, lost: Host, unit: str, seconds: float) -> dict[str, float]:
         """Seconds from now until Ray gives the host up, the lost unit is recorded, all lanes are at work elsewhere."""
         began, took = time.monotonic(), dict[str, float]()
@@ -94,7 +87,7 @@ class Trio:
                 took.setdefault("host given up", time.monotonic() - began)
             if self.store.is_recorded(unit):
                 took.setdefault("unit recorded", time.monotonic() - began)
-            if all(lane["node"] != lost.name and lane["doing"] != "starting" for lane in self.lanes()):
+            if sum(name != lost.name for name in self.claims().values()) == LANES:
                 took.setdefault("lanes at work", time.monotonic() - began)
             return took.keys() >= {"unit recorded", "lanes at work"}
 
@@ -105,6 +98,9 @@ class Trio:
         """The sweep ends, and everything is recorded once."""
         until(lambda: self.driver.poll() is not None, 200, "the sweep does not end")
         assert self.driver.returncode == 0, (self.folder / "driver.txt").read_text()[-2000:]
+        self.all_recorded_once()
+
+    def all_recorded_once(self) -> None:
         records, damaged = self.store.records()
         assert not damaged
         assert len(records) == records["unit_id"].n_unique() == self.units
@@ -118,35 +114,3 @@ def trio(folder: Path, settings: Mapping[str, str] = OURS, seeds: int = 8) -> It
         made.ray(*hosts)
         made.sweep(hosts[0])
         yield made
-
-
-@pytest.fixture(autouse=True)
-def possible() -> None:
-    if reason := why_not():
-        pytest.skip(reason)
-
-
-def test_power_is_cut(tmp_path, capsys):
-    with trio(tmp_path) as cluster:
-        lost, unit = cluster.one_at_work()
-        lost.cut_power()
-        took = cluster.recovery(lost, unit, 120)
-        cluster.finish()
-    with capsys.disabled():
-        print(f"\npower cut: {said(took)}")
-
-
-def said(took: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} after {seconds:.1f} s" for name, seconds in took.items())
-
-
-def measure() -> None:
-    for name, settings in {"ours": OURS, "Ray's own": RAYS_OWN}.items():
-        with tempfile.TemporaryDirectory(prefix="hosts-") as folder, trio(Path(folder), settings, 40) as cluster:
-            lost, unit = cluster.one_at_work()
-            lost.cut_power()
-            print(f"{name}: {said(cluster.recovery(lost, unit, 150))}", flush=True)
-
-
-if __name__ == "__main__":
-    measure()
