@@ -21,7 +21,7 @@ ANYHOW = 10  # ... and if they have several
 LOSSES = 3  # times that a unit is lost together with its lane before that counts as a failure: it may kill them
 STARTS = 5  # starts in a row of a lane that finishes nothing, after which the sweep is stopped
 BATCH_SECONDS = 0.5  # of work that a lane is given at once, where units are that short
-SPARE = 8  # lanes that wait for what others may lose or fail; where nothing else can come, further ones end
+SPARE, SPARE_SHARE = 8, 0.1  # lanes, or for each unit begun, that wait for what others lose or fail; further ones end
 ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again, where nothing else waits
 
 
@@ -131,7 +131,8 @@ class Queue:
         """Whether the lane waits in vain, as far as can be known: at the end of a sweep long units leave many idle."""
         alive = self.clock() - self.lease_seconds
         idle = [name for name, state in self.lanes.items() if state.doing == "waiting" and state.seen >= alive]
-        return not self.may_lease and len({*idle} - {lane}) >= SPARE
+        begun = self.running + len(self.elsewhere)
+        return not self.may_lease and len({*idle} - {lane}) >= max(SPARE, SPARE_SHARE * begun)
 
     def look_ahead(self, lane: str) -> Lease | None:
         """The lane's next unit where that is of another model, which may load while what the lane holds is graded.

@@ -108,7 +108,7 @@ class Trio:
 
 
 @contextmanager
-def trio(folder: Path, settings: Mapping[str, str] = OURS, seeds: int = 8) -> Iterator[Trio]:
+def trio(folder: Path, settings: Mapping[str, str] = OURS, seeds: int = 12) -> Iterator[Trio]:
     with network(3, folder) as hosts:
         made = Trio(hosts, folder, settings, seeds)
         made.ray(*hosts)

@@ -93,6 +93,14 @@ def test_lanes_that_wait_for_the_last_units_end_but_for_some_that_take_what_is_l
     assert queue.add(units(13)) == -1  # too late for most lanes
 
 
+def test_the_more_is_at_stake_the_more_lanes_wait() -> None:
+    queue = queue_of(units(121), lanes=150)
+    for lane in range(121):
+        leased(queue, str(lane))
+    waiting = [next_of(queue, str(lane)) for lane in range(121, 150)]
+    assert waiting == [Order.wait] * 13 + [Order.end] * 16  # of 121 units a tenth, rounded up
+
+
 def test_no_lane_ends_early_where_more_may_come() -> None:
     clock, wanted = Clock(), units(12)
     for settings, pause in (({"is_open": True}, False), ({}, True)):
