@@ -33,7 +33,7 @@ from sweeps.board import Board
 from sweeps.config import Launch, compose_launch
 from sweeps.launch import BEATS_A_SECOND, connected
 from sweeps.progress import Display
-from sweeps.protocol import IDLE, Lease, Order, Result
+from sweeps.protocol import IDLE, Order, Result
 from sweeps.queue import Queue
 from sweeps.source import source_of
 from sweeps.supervisor import Supervisor
@@ -123,15 +123,15 @@ class Simulation:
 
     def ask(self, lane: int, life: int, ended: tuple[tuple[str, Result], ...] = ()) -> None:
         if life != self.life[lane]:
-            return None
+            return
         answer = self.call("exchange", str(lane), ended)
         if answer is Order.end:
-            return self.stop(lane)
-        if not isinstance(answer, list):
-            return self.at(self.now + IDLE_SECONDS, "ask", lane, life)
-        [lease] = answer
-        assert isinstance(lease, Lease)
-        return self.at(self.now + self.seconds[lease.unit.id], "end", lane, life)
+            self.stop(lane)
+        elif answer is Order.wait:
+            self.at(self.now + IDLE_SECONDS, "ask", lane, life)
+        else:
+            [lease] = answer
+            self.at(self.now + self.seconds[lease.unit.id], "end", lane, life)
 
     def end(self, lane: int, life: int) -> None:
         """The lane's unit is recorded, by whoever comes first."""

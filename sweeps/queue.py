@@ -129,10 +129,11 @@ class Queue:
 
     def is_spare(self, lane: str) -> bool:
         """Whether the lane waits in vain, as far as can be known: at the end of a sweep long units leave many idle."""
+        if self.may_lease:
+            return False
         alive = self.clock() - self.lease_seconds
-        idle = [name for name, state in self.lanes.items() if state.doing == "waiting" and state.seen >= alive]
-        begun = self.running + len(self.elsewhere)
-        return not self.may_lease and len({*idle} - {lane}) >= max(SPARE, SPARE_SHARE * begun)
+        idle = {name for name, state in self.lanes.items() if state.doing == "waiting" and state.seen >= alive}
+        return len(idle - {lane}) >= max(SPARE, SPARE_SHARE * (self.running + len(self.elsewhere)))
 
     def look_ahead(self, lane: str) -> Lease | None:
         """The lane's next unit where that is of another model, which may load while what the lane holds is graded.

@@ -1,4 +1,4 @@
-"""Sends runs that wait on disk, with `wandb sync`, which marks each that W&B has taken."""
+"""Sends runs that wait on disk, with `wandb sync`, which marks each that W&B has taken; its log is to agree."""
 
 import base64
 import json
