@@ -188,7 +188,7 @@ def live(config: Launch, units: list[Unit], rates: dict[str, float], store: Stor
             return ray.get(getattr(queue, method).remote(*arguments))
 
         supervisor = Supervisor(
-            config, source_of(config), store, call, board, display, Console(file=StringIO()), gpus=LANES
+            config, source_of(config, store), store, call, board, display, Console(file=StringIO()), gpus=LANES
         )
         tune = SimpleNamespace(ended=threading.Event(), error=None)
         done = lanes.call.remote(rates, LIVE_SECONDS)

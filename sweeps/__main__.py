@@ -17,14 +17,17 @@ from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.figures import check_all, draw_all, listing
 from sweeps.plan import describe, plan
 from sweeps.protocol import TRAINER, insist
-from sweeps.source import Source, source_of
+from sweeps.source import Source, settled, source_of
 
 
-def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Launch], Source] = source_of) -> None:
+def main(
+    arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Launch, Store], Source] = source_of
+) -> None:
     config = compose_launch(arguments)
-    store, console, source = Store(config.store), terminal(), source_of(config)
-    planned, spent = plan(config, store, source), ""
-    console.print(describe(config, planned, store), highlight=False, soft_wrap=True)
+    store, console = Store(config.store), terminal()
+    source, spent = source_of(config, store), ""
+    planned = plan(config, store, source)
+    console.print(describe(settled(config, store, source), planned, store), highlight=False, soft_wrap=True)
     if planned.todo and config.cluster.is_submitted:
         from sweeps import quote
         from sweeps.slurm import submit
@@ -51,19 +54,21 @@ def main(arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Laun
             console.print(f"stopped: {left.recorded} of {len(left.wanted)} recorded; the same command goes on")
             sys.exit(130)
         seconds = config.cluster.outage_seconds
-        planned = insist(lambda: plan(config, store, source_of(config)), seconds, console.print)
+        source = source_of(config, store)
+        planned = insist(lambda: plan(config, store, source), seconds, console.print)
     # What is still to do after a launch that was not stopped would fail again.
     given_up = len(planned.given_up) + (0 if spent else len(planned.todo))
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
+    shown = settled(config, store, source)
     try:
-        drawn = draw_all(config, store, console)
+        drawn = draw_all(shown, store, console)
     except InputError:
         if not spent:
             raise
         drawn = {}  # nothing is there yet
-    if config.parts or spent:
-        console.print(listing(config, drawn, store))
+    if shown.parts or spent:
+        console.print(listing(shown, drawn, store))
     if given_up:
         sys.exit(1)
 

@@ -26,7 +26,8 @@ from em.errors import InputError
 from em.store import Store
 from em.trial.evaluation import Statistics
 from sweeps import expand
-from sweeps.config import LAUNCH, Launch, compose_launch
+from sweeps.config import LAUNCH, Launch
+from sweeps.source import opened
 
 RECORDS_IT = {"tokens": "eval.statistics=tokens", "agreement": "eval.samples=2"}  # or more than that
 SHOWN = {"ece": "ECE", "confidence": "confidence", "accuracy": "accuracy"}
@@ -176,9 +177,9 @@ def percent(row: dict[str, float | None], name: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    config = compose_launch(arguments)
+    config, store = opened(arguments)
     for part in config.sweeps:
-        calibrate(part, Store(config.store), terminal())
+        calibrate(part, store, terminal())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from em.paths import expanded
 from em.trial.config import Config
 from em.trial.evaluation import Benchmark, Eval
 from sweeps import axes
-from sweeps.grids import Sweep
+from sweeps.grids import Cell, Sweep
 from sweeps.slurm import Job, Scheduler
 from sweeps.stated import GPUS
 
@@ -184,6 +184,7 @@ class Launch(Config):
     parts: tuple["Launch", ...] = field(default=(), metadata={"omegaconf_ignore": True})  # of a union of sweeps
     words: tuple[str, ...] = field(default=(), metadata={"omegaconf_ignore": True})  # that it was composed from
     chosen: dict[str, str] = field(default_factory=dict, metadata={"omegaconf_ignore": True})  # by partly varied group
+    settled: tuple[Cell, ...] | None = field(default=None, metadata={"omegaconf_ignore": True})  # None: the axes say
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,7 @@
 """From what is varied to trials: the cells of a sweep, each with its seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from functools import reduce, wraps
 from itertools import chain
@@ -15,17 +15,9 @@ from em.trial.fields import parts_of, typed_value, with_value
 from em.trial.trial import Trial
 from em.trial.unit import Unit, united
 from sweeps.config import Launch, Variant
+from sweeps.grids import Cell
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One combination of the axes' values, and its trials, one a seed; a model as it is has one, without seeds."""
-
-    values: dict[str, object]  # by axis: the value of a field, the name of a group's choice
-    trials: list[Trial]
-    steps: Sequence[int]  # after which they are measured
 
 
 def kept(made: Callable[[Launch], T]) -> Callable[[Launch], T]:
@@ -47,6 +39,8 @@ def cells(launch: Launch) -> list[Cell]:
 
     Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
     """
+    if launch.settled is not None:
+        return list(launch.settled)
     seeds, varied = launch.seeds, launch.sweep.varied
     by_variant: list[list[Cell]] = [[] for _ in launch.variants]
     made, known = set[str](), dict[tuple[int, str, str], Any]()
@@ -91,7 +85,7 @@ def plain(value: object) -> object:
 def by_turn(launch: Launch) -> list[tuple[Cell, Trial]]:
     """The trials of a sweep and their cells, seed by seed: every cell has its first seed before any has its second."""
     shown = cells(launch)
-    turns = range(len(launch.seeds))
+    turns = range(max((len(cell.trials) for cell in shown), default=0))
     return [(cell, cell.trials[turn]) for turn in turns for cell in shown if turn < len(cell.trials)]
 
 

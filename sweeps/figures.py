@@ -20,7 +20,8 @@ from em.errors import InputError, require
 from em.store import Store
 from em.store.missing import missing_units
 from sweeps import expand
-from sweeps.config import LAUNCH, Launch, compose_launch
+from sweeps.config import LAUNCH, Launch
+from sweeps.source import opened
 
 DEFAULTS = ("axis", "heatmap")  # kinds that are tried where a sweep names no figure
 
@@ -121,8 +122,7 @@ def fits(figure: Figure, cells: pl.DataFrame) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    config = compose_launch(arguments)
-    store, console = Store(config.store), terminal()
+    (config, store), console = opened(arguments), terminal()
     drawn = draw_all(config, store, console)
     if config.parts:
         console.print(listing(config, drawn, store))

@@ -18,8 +18,9 @@ from em.cli.words import read
 from em.errors import InputError
 from em.store import Store
 from sweeps import expand
-from sweeps.config import LAUNCH, Launch, compose_launch, with_axes
+from sweeps.config import LAUNCH, Launch, with_axes
 from sweeps.figures import command
+from sweeps.source import opened
 
 RATE = "optimizer.lr"
 
@@ -83,8 +84,7 @@ def show(found: list[Finding], store: Store, console: Console) -> list[Path]:
 
 
 def main(arguments: list[str]) -> None:
-    config = compose_launch(arguments)
-    store = Store(config.store)
+    config, store = opened(arguments)
     show(found(config, store), store, terminal())
 
 

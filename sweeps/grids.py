@@ -10,6 +10,7 @@ from omegaconf import MISSING
 
 from em.cli.overrides import VALUES, VARIED
 from em.errors import require, require_file_name, require_known, require_positive
+from em.trial.trial import Trial
 
 TRIALS = 200_000  # of a sweep, at most: its plan takes seconds then
 
@@ -76,6 +77,15 @@ class Point:
 
     shown: Mapping[str, Any]  # by axis
     settings: Mapping[str, Any]  # these, and what depends on them, by field or group
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the axes' values, and its trials, one a seed; a model as it is has one, without seeds."""
+
+    values: dict[str, object]  # by axis: the value of a field, the name of a group's choice
+    trials: list[Trial]
+    steps: Sequence[int]  # after which they are measured
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ from sweeps.amounts import Amounts
 from sweeps.config import Launch
 from sweeps.costs import Costs, Kind, kind_of
 from sweeps.plan import Plan, plan
-from sweeps.source import source_of
+from sweeps.source import Grid
 from sweeps.stated import GPUS, Stated
 
 
@@ -50,7 +50,7 @@ def run(config: Launch, arguments: list[str], planned: Plan, store: Store, conso
     store.set_aside(planned.damaged)
     pilots = replace(planned, wanted=units, todo=units)  # kept weights are needed by those that are left
     try:
-        launch(config, arguments, source_of(config), pilots, store, console)
+        launch(config, arguments, Grid(config), pilots, store, console)
     except SpentError as error:
         console.print(f"stopped: {error}", highlight=False, soft_wrap=True)
     return plan(config, store)

@@ -20,7 +20,7 @@ from em.trial.trial import Trial
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
-from sweeps.source import Source, source_of
+from sweeps.source import Source, settled, source_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Plan:
 def plan(launch: Launch, store: Store, source: Source | None = None) -> Plan:
     """What the launch's source wants, against what the store holds."""
     records, damaged = store.records()
-    wanted = (source or source_of(launch)).wanted(records)
+    wanted = (source or source_of(launch, store)).wanted(records)
     return compare(wanted, records, store.failed_attempts(), damaged, launch.sweep.max_attempts)
 
 
@@ -165,8 +165,9 @@ def main(arguments: list[str]) -> None:
 
     launch = compose_launch(arguments)
     store, console = Store(launch.store), terminal()
-    planned = plan(launch, store)
-    console.print("\n".join([describe(launch, planned, store), *overlaps(launch)]), highlight=False, soft_wrap=True)
+    source = source_of(launch, store)
+    planned, by_now = plan(launch, store, source), settled(launch, store, source)
+    console.print("\n".join([describe(by_now, planned, store), *overlaps(by_now)]), highlight=False, soft_wrap=True)
     if launch.pilot and planned.todo:
         from sweeps import pilot
 

@@ -25,10 +25,11 @@ from em.store import Store
 from em.store.missing import missing_units
 from em.trial.unit import Unit
 from sweeps import expand
-from sweeps.config import LAUNCH, Launch, compose_launch
+from sweeps.config import LAUNCH, Launch
 from sweeps.figures import command, figures_of
 from sweeps.findings import found_in, rested
 from sweeps.progress import duration
+from sweeps.source import opened
 from sweeps.tables import observed, table_of
 
 
@@ -126,8 +127,7 @@ def between(first: str, last: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    config = compose_launch(arguments)
-    path = build(config, Store(config.store))
+    path = build(*opened(arguments))
     terminal().print(f"open {path}", soft_wrap=True, highlight=False)
 
 

@@ -15,6 +15,7 @@ from sweeps import expand, figures
 from sweeps.board import Notice, notices
 from sweeps.config import Launch
 from sweeps.plan import Plan, compare
+from sweeps.source import Growing, settled, source_of
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,25 @@ class Observer:
     """Expands a sweep once, and reads the records again only where there are others than before."""
 
     def __init__(self, config: Launch) -> None:
-        self.config, self.store = config, Store(config.store)
-        self.parts = [Observer(part) for part in config.parts]
+        self.store = Store(config.store)
+        self.source = source_of(config, self.store)
+        self.expand(settled(config, self.store, self.source))
+        self.drawable = True
+        self.seen: tuple[set[str], Counter[str]] | None = None
+        self.standing: Standing
+
+    def expand(self, config: Launch) -> None:
+        self.config, self.parts = config, [Observer(part) for part in config.parts]
         self.units = expand.units(config)
         self.trial_ids = {unit.trial.id for unit in self.units}
         if not self.parts:
             self.wanted, self.headline = expand.frame(config), config.headline()
             self.cell = config.sweep.varied or ["model"]  # the columns that make a cell
-        self.drawable = True
-        self.seen: tuple[set[str], Counter[str]] | None = None
-        self.standing: Standing
+
+    def follow(self, records: pl.DataFrame) -> None:
+        """Take in what these records make the sweep want more."""
+        if isinstance(self.source, Growing):
+            self.expand(self.source.settled(records))
 
     def look(self) -> Standing:
         stored = self.store.recorded_units(), self.store.failed_attempts()
@@ -61,6 +71,7 @@ class Observer:
 
     def count(self, attempts: Counter[str]) -> Standing:
         stored, damaged = self.store.records()
+        self.follow(stored)
         tables = among(self.store, stored, attempts, self.trial_ids)
         parts = [(part, part.seeds(tables)) for part in self.parts]
         common = ["trial_id", "base_id", "temperature", "base_score", "score", "outcome"]

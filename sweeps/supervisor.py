@@ -15,7 +15,7 @@ from sweeps.config import Launch, Progress, Tracking, compose_launch
 from sweeps.plan import plan
 from sweeps.progress import Display
 from sweeps.snapshot import Snapshot
-from sweeps.source import Source
+from sweeps.source import Source, source_of
 
 PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
 LOOKS = 20  # for what a source wants more, where all that it wanted is done and it still wants some of that
@@ -152,7 +152,7 @@ class Supervisor:
         if new < 0:
             raise InputError("the launch is ending; start the sweep again with what is to be added")
         if action == "add" and config.sweep.name == self.config.sweep.name:  # else it is one of a union's sweeps
-            self.config = config
+            self.config, self.source = config, source_of(config, self.store)
             self.board.about["arguments"] = arguments
         known = f"{len(planned.todo) - new} were planned already, {planned.recorded} are recorded"
         return f"{new} unit{'s' * (new != 1)} of work added, {known}"

@@ -27,8 +27,9 @@ from em.errors import InputError
 from em.store import Store
 from em.store.missing import missing_units
 from sweeps import expand
-from sweeps.config import LAUNCH, Launch, compose_launch
+from sweeps.config import LAUNCH, Launch
 from sweeps.expand import Cell
+from sweeps.source import opened
 
 
 class Lacking(NamedTuple):
@@ -157,8 +158,7 @@ def make_all(config: Launch, store: Store, console: Console) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    config = compose_launch(arguments)
-    make_all(config, Store(config.store), terminal())
+    make_all(*opened(arguments), terminal())
 
 
 if __name__ == "__main__":

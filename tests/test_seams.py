@@ -271,6 +271,7 @@ class Successive:
     """Seed 0 of every cell; then all seeds of the cell that did best."""
 
     launch: Launch
+    store: Store
     follows_results = True
 
     def wanted(self, records: pl.DataFrame) -> list[Unit]:

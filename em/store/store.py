@@ -8,6 +8,7 @@
     claims/<unit id>.<number>                                who is at work on what (em.store.claims)
     launches/<sweep>-<id>/                                   what a launch says of itself and is asked (sweeps.board)
     states/                                                  weights to go on from (em.store.states)
+    decisions/                                               what searches asked, and the like (em.store.decisions)
     figures/<sweep>.{pdf,png,csv}, <sweep>-seeds.csv         what analysis draws
     report/<sweep>/                                          the page of a sweep
     wandb/, tune/                                            W&B's and Ray Tune's own, on a file system in any case
@@ -30,6 +31,7 @@ from em.errors import InputError
 from em.paths import expanded
 from em.store import claims, index, schema
 from em.store.access import beside, is_url
+from em.store.decisions import Decisions
 from em.store.files import Files, PosixFiles, files_at
 from em.store.record import EvaluationResult, GradeKey, Record, Regrade, Status
 from em.store.schema import DamagedError
@@ -206,6 +208,11 @@ class Store:
     def states(self) -> States:
         """Weights that others start from, and how far unfinished units have come."""
         return States(self.files)
+
+    @property
+    def decisions(self) -> Decisions:
+        """What searches and other sources have decided from records."""
+        return Decisions(self.files)
 
     def claim(self, unit_id: str, lane: str, seconds: float) -> AbstractContextManager[None] | None:
         """Claim a unit of work: what holds the claim while work is done; None where a living worker has it.

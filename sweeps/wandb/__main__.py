@@ -48,7 +48,7 @@ class Mirror:
         self.config, self.store = config, Store(config.store)
         project = replace(config.tracking, project=config.project)  # one for all
         sweeps = [replace(part, tracking=project) for part in config.sweeps] if config.parts else [config]
-        self.sweeps = [(Observer(part), view.cells(part)) for part in sweeps]
+        self.sweeps = [Observer(part) for part in sweeps]
 
     def launches(self) -> list[Notice]:
         return notices(self.store, self.config.sweep.name)
@@ -81,8 +81,9 @@ class Mirror:
         """Write what is new and, where there is a key, send it."""
         tracking, written = self.config.tracking, 0
         stopped = "" if live or not launches else (launches[-1].said["snapshot"] or {}).get("stopped", "")
-        for sweep, cells in self.sweeps:
-            now = view.look(sweep.config, self.store, cells, sweep.units)
+        for sweep in self.sweeps:
+            sweep.follow(self.store.records()[0])
+            now = view.look(sweep.config, self.store, view.cells(sweep.config), sweep.units)
             figure = None if live else next((path for path in sweep.draw() if path.suffix == ".png"), None)
             with self.folder.alone():
                 monitor = monitor_run(now, self.folder, live, stopped, tracking.export_seconds, figure)
@@ -118,7 +119,7 @@ def main(arguments: list[str]) -> None:
     elif action == "dashboard":
         from sweeps.wandb import dashboard  # takes seconds to load
 
-        for sweep, _ in mirror.sweeps:
+        for sweep in mirror.sweeps:
             mirror.say(dashboard.save(sweep.config, mirror.folder))
     else:
         mirror.follow()
