@@ -3,6 +3,7 @@ PROFILE ?= auto
 SWEEP ?= temperature
 MODEL ?= tiny
 SEEDS ?= 1
+SEARCH ?= tpe
 GPU ?=
 GPUS ?= 1
 PY := .venv/bin/python
@@ -13,9 +14,9 @@ SIZE := $(if $(LARGE),scale=paper) $(if $(filter-out tiny paper,$(MODEL)),model=
 unexport PYTHONDONTWRITEBYTECODE  # lanes start 5 s faster with cached bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tiny paper smoke plan select figures tables findings report notebook calibration status watch pause resume stop add first failures show why doctor memory \
+.PHONY: help setup tiny paper smoke plan search select figures tables findings budget report notebook calibration power status watch pause resume stop add first failures show why doctor memory \
 	cluster-submit cluster-follow cluster-status cluster-stop \
-	check test test-slow test-hosts test-triton bench bench-sweep bench-cluster bench-eval bench-quote bench-wandb bench-analysis bench-trainer gpu-check chaos clean wandb wandb-sync wandb-dashboard
+	check test test-slow test-hosts test-triton bench bench-sweep bench-cluster bench-eval bench-budget bench-power bench-quote bench-search bench-wandb bench-analysis bench-trainer gpu-check chaos clean wandb wandb-sync wandb-dashboard
 
 help: ## list the targets
 	@sed -nE 's/^([a-z -]+(-%)?):.*## /\1\t/p' $(MAKEFILE_LIST) | sed 's/%/NAME/' | expand -t 20
@@ -40,6 +41,10 @@ smoke: $(READY) ## the smallest sweep that touches every part
 plan: $(READY) ## what SWEEP would train, and what that would cost
 	$(PY) -m sweeps.plan sweep=$(SWEEP) $(SIZE) $(ARGS)
 
+search: SWEEP = search
+search: $(READY) ## let Optuna choose what is tried of SWEEP's space: SEARCH=tpe, cmaes, gp, random, qmc or nsga2
+	$(PY) -m sweeps sweep=$(SWEEP) search=$(SEARCH) $(SIZE) $(ARGS)
+
 select: $(READY) ## rank a pool of prompts by the paper's rule: ARGS="prompts=jsonl prompts.path=..."
 	$(PY) -m sweeps.select $(ARGS)
 
@@ -54,6 +59,9 @@ findings: SWEEP = paper
 findings: $(READY) ## test each claim of the paper on what is recorded
 	$(PY) -m sweeps.findings sweep=$(SWEEP) $(SIZE) $(ARGS)
 
+budget: $(READY) ## what fewer problems, fewer answers and more seeds of SWEEP would save, from what is recorded
+	$(PY) -m sweeps.budget sweep=$(SWEEP) $(SIZE) $(ARGS)
+
 report: SWEEP = paper
 report: $(READY) ## build the page of SWEEP, to open in a browser from disk
 	$(PY) -m sweeps.report sweep=$(SWEEP) $(SIZE) $(ARGS)
@@ -63,6 +71,9 @@ notebook: $(READY) ## open docs/notebook.py in a browser: what a store holds, an
 
 calibration: $(READY) ## confidence against accuracy in SWEEP, before and after EM: ARGS=eval.statistics=tokens
 	$(PY) -m sweeps.calibration sweep=$(SWEEP) $(SIZE) $(ARGS)
+
+power: $(READY) ## how many more seeds tell the cells of SWEEP apart: ARGS="compare.pairs=best compare.difference=0.01"
+	$(PY) -m sweeps.power sweep=$(SWEEP) $(SIZE) $(ARGS)
 
 status watch: $(READY) ## how SWEEP stands, from what is in the store: once, or live
 	$(PY) -m sweeps.status $(filter watch,$@) sweep=$(SWEEP) $(SIZE) $(ARGS)
@@ -130,8 +141,17 @@ bench-cluster: $(READY) ## a thousand lanes, simulated, and what driver and queu
 bench-eval: $(READY) ## what grading costs, on real problems: EM_BENCHMARK_DATA=folder of their JSONL files
 	$(PY) -m bench evaluation $(ARGS)
 
+bench-budget: $(READY) ## whether eval=budget holds what it promises, and what each of its choices is worth
+	$(PY) -m bench budget $(ARGS)
+
+bench-power: $(READY) ## whether planned seeds suffice, how often always-valid intervals fail, what stopping=decided saves
+	$(PY) -m bench power $(ARGS)
+
 bench-quote: $(READY) ## whether sweeps take what their quotes said, after three pilots
 	$(PY) -m bench quote $(ARGS)
+
+bench-search: $(READY) ## what a search finds for its trials, beside random search and a grid
+	$(PY) -m bench search $(ARGS)
 
 bench-wandb: $(READY) ## what 13,440 trials cost as W&B runs, offline
 	$(PY) -m bench wandb $(ARGS)

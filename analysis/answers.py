@@ -37,13 +37,16 @@ def answers(tables: Tables, measured: pl.DataFrame, names: Sequence[str]) -> dic
 def own_noise(tables: Tables, measured: pl.DataFrame) -> dict[str, float]:
     """By benchmark, `analysis.components.own_noise` of the models that were measured: one model, or one answer, nan.
 
-    `measured` are rows of `Tables.scores`, one for each model and benchmark; nan too where a model lacks its answers.
+    `measured` are rows of `Tables.scores`, one for each model and benchmark; nan too where a model lacks its answers,
+    or where they were asked different problems.
     """
-    found, noises = answers(tables, measured, ["correct"]), {}
+    found, noises = answers(tables, measured, ["correct", "asked"]), {}
     for (benchmark,), of in measured.group_by("benchmark", maintain_order=True):
         lists = [found.get(key, {}).get("correct") or [] for key in of.select(KEY).iter_rows()]
         shapes = of.select("problems", "samples").unique().rows()
-        whole = len(shapes) == 1 and all(len(one) == shapes[0][0] * shapes[0][1] for one in lists)
+        asked = {tuple(found.get(key, {}).get("asked") or []) for key in of.select(KEY).iter_rows()}
+        same = len(shapes) == len(asked) == 1
+        whole = same and all(len(one) == shapes[0][0] * shapes[0][1] for one in lists)
         noises[str(benchmark)] = float("nan")
         if whole:
             correct_SPK = np.array([[verdict is True for verdict in one] for one in lists], float)

@@ -126,7 +126,8 @@ def answers(result: EvaluationResult) -> dict[str, Fields]:
     title, items = f"{result.benchmark} at temperature {result.temperature:g}", {}
     lists = {name: entries for name in OF_ANSWERS if (entries := getattr(result, name))}
     for index in range(len(result.correct)):
-        problem, sample = divmod(index, result.samples)
+        place, sample = divmod(index, result.samples)
+        problem = result.asked[place] if result.asked else place
         answer = {name: entries[index] for name, entries in lists.items()}
         if answer.get("texts") is None:
             answer.pop("texts", None)

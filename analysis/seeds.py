@@ -67,12 +67,20 @@ class Headline:
         if number > 1:
             over = f"mean of {NUMBERS[number] if number < len(NUMBERS) else number} benchmarks"
         sampled = f"avg@{first.samples} at temperature {first.temperature:g}" if first.temperature else "greedy"
+        sampled += f", {first.problems} problems each" if first.problems else ""
         return f"{over},\n{sampled}"
 
 
 def tested(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     """Those that scores are reported on: all but the ones on validation problems, unless there are no others."""
     return [item for item in evaluations if item.benchmark.split != VALIDATION] or list(evaluations)
+
+
+def are_of(evaluations: Sequence[Evaluation]) -> pl.Expr:
+    """Whether rows of scores are of these evaluations; step 0 is the base model, which is measured in its own way."""
+    trained, untrained = ([of.id for of in kind] for kind in (evaluations, [item.of_base for item in evaluations]))
+    measured = pl.col("evaluation_id")
+    return pl.when(pl.col("step") > 0).then(measured.is_in(trained)).otherwise(measured.is_in(untrained))
 
 
 def cells(trials: Sequence[Trial], axes: Mapping[str, Sequence[object]], last: Sequence[int] = ()) -> pl.DataFrame:
@@ -112,17 +120,23 @@ def measured(scores: pl.DataFrame, evaluations: Sequence[Evaluation], metric: st
     wanted = pl.DataFrame(
         {
             "evaluation_id": pl.Series([item.id for item in own], dtype=scores.schema["evaluation_id"]),
+            "of_base": pl.Series([item.of_base.id for item in own], dtype=scores.schema["evaluation_id"]),
             "at": [item.temperature for item in own],
             "grader": [GRADERS[item.benchmark.grader].version for item in own],
         }
-    ).select("evaluation_id", "grader", wanted=pl.len().over("at"))
+    ).select("evaluation_id", "of_base", "grader", wanted=pl.len().over("at"))
+    trained, untrained = pl.col("step") > 0, pl.col("step") == 0
     of = ("trial_id", "step", "temperature", "environment", "code_version", "weights", "ungraded", "grader_version")
     one = {name: pl.first(name) for name in ("environment", "code_version")}
     several = {name: pl.col(name).cast(pl.String).unique().sort().str.join("+").cast(WORD) for name in one}
     mixed = any(scores[name].n_unique() > 1 for name in one)
+    kept = scores.select(*of, "evaluation_id", "accuracy", "variance")
+    matched = [
+        kept.filter(trained).join(wanted.drop("of_base"), on="evaluation_id"),
+        kept.filter(untrained).join(wanted.drop("evaluation_id"), left_on="evaluation_id", right_on="of_base"),
+    ]
     return (
-        scores.select(*of, "evaluation_id", "accuracy", "variance")
-        .join(wanted, on="evaluation_id")
+        pl.concat(matched)
         .group_by("trial_id", "step", "temperature")
         .agg(
             score=pl.when(pl.len() == pl.first("wanted")).then(pl.mean("accuracy")),

@@ -8,8 +8,9 @@
     python -m bench analysis [TRIALS]            of 13,440 synthetic trials; 840 for each seed
     EM_BENCHMARK_DATA=FOLDER python -m bench evaluation
     python -m bench coverage                     how often intervals hold the true mean
+    python -m bench search                       what searches find, on functions and on twelve tiny models
     python -m bench quote                        whether sweeps take what their quotes said
-    EM_BENCHMARK_STORE=FOLDER python -m bench gain|grpo|selection|stabilisers|states
+    EM_BENCHMARK_STORE=FOLDER python -m bench budget|gain|grpo|power|search|selection|stabilisers|states
 
 Everything lies in a temporary folder, caches too, unless a folder is named.
 """
@@ -25,7 +26,8 @@ from bench.rows import report
 SIZED = {"analysis", "cluster", "sweep", "wandb"}
 CLAIMS = ["speed", "gain", "memory"]
 # Modules of this package.
-OTHERS = {"coverage", "evaluation", "gpu", "grpo", "quote", "selection", "stabilisers", "states", "trainer"}
+OTHERS = {"budget", "coverage", "evaluation", "gpu", "grpo", "power", "quote", "search", "selection", "stabilisers"}
+OTHERS |= {"states", "trainer"}
 PARTS = {*CLAIMS, *SIZED, *OTHERS}
 
 

@@ -54,8 +54,8 @@ def require(holds: bool, field_path: str, value: object, remedy: str) -> None:
 
 def require_no_key(field_path: str, text: str) -> None:
     """Raise InputError where the text holds a key, or a URL with user and password: a config is recorded."""
-    keys = "leave the key out and export it: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, HF_TOKEN, WANDB_API_KEY"
-    require(masked(text) == text, field_path, text, f"would be recorded; {keys}")
+    names = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, HF_TOKEN, PGPASSWORD, WANDB_API_KEY"
+    require(masked(text) == text, field_path, text, f"would be recorded; leave the key out and export it: {names}")
 
 
 def require_positive(owner: str, **values: float) -> None:

@@ -18,7 +18,8 @@ from em.store import Store
 from em.store.record import EvaluationResult, Record
 from em.store.recorded import unit_of
 
-SAID = ("lengths", "truncated", "texts", "entropies", "probabilities")  # of answers, whoever grades them
+# Of answers, whoever grades them.
+SAID = ("asked", "lengths", "truncated", "ended", "texts", "entropies", "probabilities")
 GRADED = ("correct", "extracted", "paper_rules")
 
 

@@ -10,14 +10,16 @@ The same command again goes on where it was stopped, and ends at once where noth
 import sys
 from collections.abc import Callable
 
+from rich.console import Console
+
 from em.cli.command import run_command, terminal
 from em.errors import InputError
 from em.store import Store
 from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.figures import check_all, draw_all, listing
-from sweeps.plan import describe, plan
+from sweeps.plan import describe, plan, quoted
 from sweeps.protocol import TRAINER, insist
-from sweeps.source import Source, settled, source_of
+from sweeps.source import Growing, Source, settled, source_of
 
 
 def main(
@@ -26,14 +28,13 @@ def main(
     config = compose_launch(arguments)
     store, console = Store(config.store), terminal()
     source, spent = source_of(config, store), ""
-    planned = plan(config, store, source)
-    console.print(describe(settled(config, store, source), planned, store), highlight=False, soft_wrap=True)
+    planned, shown = plan(config, store, source), settled(config, store, source)
+    console.print(describe(shown, planned, store), highlight=False, soft_wrap=True)
     if planned.todo and config.cluster.is_submitted:
-        from sweeps import quote
         from sweeps.slurm import submit
 
-        check_all(config)
-        console.print("\n".join(quote.said(quote.quote(config, planned, store))), highlight=False, soft_wrap=True)
+        check_all(shown)
+        console.print("\n".join(quoted(config, planned, store, source)), highlight=False, soft_wrap=True)
         cluster = config.cluster
         said = submit(cluster, cluster.bundle(cluster.gpus_per_node), config.sweep.name, arguments)
         console.print("\n".join(said), highlight=False, soft_wrap=True)
@@ -42,7 +43,7 @@ def main(
         from sweeps.launch import launch
         from sweeps.supervisor import SpentError
 
-        check_all(config)  # what cannot be drawn is said before it is trained
+        check_all(shown)  # what cannot be drawn is said before it is trained
         store.set_aside(planned.damaged)
         try:
             config = launch(config, arguments, source, planned, store, console, trainer)
@@ -67,10 +68,23 @@ def main(
         if not spent:
             raise
         drawn = {}  # nothing is there yet
+    if isinstance(source, Growing):
+        say_all(source, store, console)
     if shown.parts or spent:
         console.print(listing(shown, drawn, store))
     if given_up:
         sys.exit(1)
+
+
+def say_all(source: Growing, store: Store, console: Console) -> None:
+    """What came out, and where else it is shown."""
+    lines = source.said(store.records()[0])
+    try:
+        lines += source.publish()
+    except InputError as error:
+        lines.append(f"  not shown: {error}")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def command() -> None:

@@ -40,7 +40,8 @@ class Amounts:
             steps = 0 if unit.trial.is_base else unit.last_step
             answers, text = defaultdict[int, int](int), 0
             for evaluation in (measurement.evaluation for measurement in unit.measurements):
-                count, limit = self.problems(evaluation.benchmark), evaluation.benchmark.max_new_tokens
+                whole, limit = self.problems(evaluation.benchmark), evaluation.benchmark.max_new_tokens
+                count = min(evaluation.problems or whole, whole)
                 answers[limit] += count * evaluation.samples
                 text += count * limit * texts_of(evaluation)
             self.known[key] = Amount(steps, max(0, steps - recorded_steps), dict(answers), text)

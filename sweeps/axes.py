@@ -13,6 +13,7 @@ from em.trial.identity import content_id
 
 Axes = dict[str, list[object]]  # values by field or group
 
+ENDS = ("low", "high", "log")
 UNNAMED = "command_line"  # the sweep of axes that are given without a sweep
 
 
@@ -23,7 +24,9 @@ def split(overrides: Sequence[Override], groups: Choices, is_text: Callable[[str
     the axes.
     """
     axes = {
-        override.key_or_group: values_of(override, groups.get(override.key_or_group, ()))
+        override.key_or_group: ends_of(override)
+        if override.is_interval_sweep()
+        else values_of(override, groups.get(override.key_or_group, ()))
         for override in overrides
         if override.is_sweep_override()
     }
@@ -44,7 +47,7 @@ def split(overrides: Sequence[Override], groups: Choices, is_text: Callable[[str
         if override.is_sweep_override()
         else str(override.input_line)
         for override in overrides
-        if override.key_or_group != "sweep" or not sweeps
+        if (override.key_or_group != "sweep" or not sweeps) and not override.is_interval_sweep()
     ]
     if sweeps:
         union = [f"sweep={UNNAMED}", "sweep.union=" + text(quoted(sweeps))]
@@ -66,9 +69,20 @@ def short(name: str) -> str:
 
 
 def plain(listed: ListConfig) -> Axes:
-    """`sweep.axes` as it is composed."""
+    """`sweep.axes` as it is composed; what has two ends instead of values as one mapping of them."""
     axes: Any = OmegaConf.to_container(listed)
-    return {axis["field"]: axis["values"] for axis in axes}
+    return {axis["field"]: axis["values"] or [{name: axis[name] for name in ENDS}] for axis in axes}
+
+
+def ends_of(override: Override) -> list[object]:
+    """The ends of an interval, as `plain` has them: `interval(0.5,2)`, `tag(log,interval(1e-5,1e-2))`."""
+    given: Any = override.value()
+    low, high = (int(end) if float(end).is_integer() else end for end in (given.start, given.end))
+    return [{"low": low, "high": high, "log": "log" in given.tags}]
+
+
+def has_ends(values: Sequence[object]) -> bool:
+    return len(values) == 1 and isinstance(values[0], dict) and values[0].keys() == set(ENDS)
 
 
 def plain_grids(listed: ListConfig) -> list[Axes]:
@@ -79,7 +93,11 @@ def plain_grids(listed: ListConfig) -> list[Axes]:
 
 def word(axes: Mapping[str, Sequence[object]]) -> str:
     """The axes as one word that Hydra takes."""
-    return "sweep.axes=" + text(quoted([{"field": name, "values": list(values)} for name, values in axes.items()]))
+    entries = [
+        {"field": name} | (dict(values[0]) if has_ends(values) else {"values": list(values)})  # type: ignore[call-overload]
+        for name, values in axes.items()
+    ]
+    return "sweep.axes=" + text(quoted(entries))
 
 
 def grids_word(grids: Sequence[Mapping[str, Sequence[object]]]) -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from analysis import calibration, load, style
 from analysis.calibration import KINDS, MEASUREMENT
-from analysis.seeds import Outcome, observe, tested
+from analysis.seeds import Outcome, are_of, observe, tested
 from analysis.summary import LOST
 from analysis.tables import Tables
 from em.cli.command import run_command, terminal
@@ -90,8 +90,7 @@ def bases(cells: pl.DataFrame, axes: list[str]) -> pl.DataFrame:
 def answers_of(config: Launch, tables: Tables, seeds: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The answers of all trials that are measured on all benchmarks, of the attempt that their score is of."""
     complete = seeds.filter(pl.col("outcome") == Outcome.scored.value)
-    wanted = pl.col("evaluation_id").is_in([item.id for item in tested(config.evaluations)])
-    chosen = tables.scores.filter(wanted).join(complete, on=MEASUREMENT, how="semi")
+    chosen = tables.scores.filter(are_of(tested(config.evaluations))).join(complete, on=MEASUREMENT, how="semi")
     keys = set(chosen.select("unit_id", "step", "evaluation_id").iter_rows())
     units = chosen["unit_id"].unique().sort().to_list()
     latest = tables.store.latest_grades(units)

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 from omegaconf import MISSING, DictConfig
 
+from analysis.gain import validated
 from analysis.seeds import Headline, tested
 from em.cli import inputs
 from em.cli.compose import Root
@@ -19,30 +19,11 @@ from em.trial.config import Config
 from em.trial.evaluation import Benchmark, Eval
 from sweeps import axes
 from sweeps.grids import Cell, Sweep
+from sweeps.search.config import SearchConfig
+from sweeps.seeding import Compare, Stopping
 from sweeps.slurm import Job, Scheduler
 from sweeps.stated import GPUS
-
-
-class Progress(Enum):
-    auto = "auto"  # live on a terminal, else plain
-    live = "live"  # a table that is redrawn
-    plain = "plain"  # a line now and then
-    none = "none"
-
-
-class Upload(Enum):
-    """Whether W&B runs are sent as they are written; they always lie on disk first."""
-
-    auto = "auto"  # where there is an API key
-    online = "online"
-    offline = "offline"
-
-
-class Grain(Enum):
-    """What one W&B run shows."""
-
-    cell = "cell"  # all seeds of a combination of the axes' values
-    trial = "trial"
+from sweeps.tracking import Tracking
 
 
 @dataclass(kw_only=True)
@@ -131,36 +112,6 @@ class Budget:
         require_known("budget.gpu", self.gpu, GPUS)
 
 
-@dataclass(kw_only=True)
-class Tracking:
-    progress: Progress = Progress.auto
-    refresh_seconds: float = 0.5
-    wandb: bool = False  # a W&B exporter, a process of its own, follows the sweep
-    entity: str = ""  # W&B user or team; empty: the API key's own
-    project: str = ""  # of W&B; empty: em-<name of the sweep>
-    upload: Upload = Upload.auto
-    runs: Grain = Grain.cell  # one W&B run for each
-    runs_per_project: int = 10_000  # what W&B advises; more go on in <project>.2 and so on
-    export_seconds: float = 15.0  # between two looks at the store
-    upload_seconds: float = 60.0  # between two uploads
-
-    def __post_init__(self) -> None:
-        require_positive(
-            "tracking",
-            refresh_seconds=self.refresh_seconds,
-            runs_per_project=self.runs_per_project,
-            export_seconds=self.export_seconds,
-            upload_seconds=self.upload_seconds,
-        )
-        named = re.fullmatch(r"[\w-]{0,100}", self.project, re.ASCII) is not None
-        advice = "give letters, digits, '_' and '-'; what goes on in further projects is named with a dot"
-        require(named, "tracking.project", repr(self.project), advice)
-
-    @property
-    def by_trial(self) -> bool:
-        return self.runs is Grain.trial
-
-
 @dataclass(frozen=True)
 class Variant:
     """What the groups that are varied make of the config: the choices by group, and a config whose files are not
@@ -178,6 +129,9 @@ class Launch(Config):
     cluster: Cluster = MISSING
     tracking: Tracking = MISSING
     budget: Budget = field(default_factory=Budget)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    stopping: Stopping = field(default_factory=Stopping)
+    compare: Compare = field(default_factory=Compare)  # what `sweeps.power` plans for
     pilot: int = 0  # trials that `sweeps.plan` runs before it quotes
     # What follows is composed, not given.
     variants: tuple[Variant, ...] = field(default=(), metadata={"omegaconf_ignore": True})
@@ -217,6 +171,13 @@ class Launch(Config):
         return Headline(step, tested([item for item in self.evaluations if item.temperature == temperature]))
 
     @property
+    def sought(self) -> Headline:
+        """What a choice goes by: the scores on validation problems where the sweep measures some, else the headline."""
+        headline = self.headline()
+        own = [item for item in validated(self.evaluations) if item.temperature == headline.temperature]
+        return replace(headline, evaluations=own) if own else headline
+
+    @property
     def project(self) -> str:
         """The W&B project, or the first of them."""
         return self.tracking.project or f"em-{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep.name)}"
@@ -241,7 +202,7 @@ def compose_launch(arguments: Sequence[str], within: Sequence[str] = ()) -> Laun
             require(names.count(name) == 1, "sweep.union", launch.sweep.union, remedy)
         return replace(launch, parts=parts, words=tuple(arguments))
     groups, variants = choices(), list[Variant]()
-    for point in launch.sweep.points(len(launch.seeds)):
+    for point in launch.sweep.only(groups) if launch.search.is_on else launch.sweep.points(len(launch.seeds)):
         chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
         if not any(variant.choices == chosen for variant in variants):
             own = [word for word in words if read(word).key_or_group not in chosen]

@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 import polars as pl
 
 from analysis import seeds as wanted
+from analysis.search import POINT
 from em.cli.inputs import resolve_trial
 from em.trial.fields import parts_of, typed_value, with_value
 from em.trial.trial import Trial
 from em.trial.unit import Unit, united
 from sweeps.config import Launch, Variant
-from sweeps.grids import Cell
+from sweeps.grids import Cell, Point
 
 T = TypeVar("T")
+Known = dict[tuple[int, str, str], Any]  # typed values, by variant, field and value as given
 
 
 def kept(made: Callable[[Launch], T]) -> Callable[[Launch], T]:
@@ -41,32 +43,41 @@ def cells(launch: Launch) -> list[Cell]:
     """
     if launch.settled is not None:
         return list(launch.settled)
-    seeds, varied = launch.seeds, launch.sweep.varied
     by_variant: list[list[Cell]] = [[] for _ in launch.variants]
-    made, known = set[str](), dict[tuple[int, str, str], Any]()
-    groups = {name for variant in launch.variants for name in variant.choices}
-    for point in launch.sweep.points(len(seeds)):
-        chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
-        place = next(place for place, variant in enumerate(launch.variants) if variant.choices == chosen)
-        variant, typed = launch.variants[place], dict[str, Any]()
-        config = variant.config
-        for name, value in point.settings.items():
-            if name in groups:
-                continue
-            at = (place, name, repr(value))
-            if at not in known:
-                known[at] = typed_value(variant.config, name, value)
-            typed[name] = known[at]
-            config = with_value(config, name, known[at])
-        first = resolve_trial(config).trial.with_seed(seeds[0])
-        is_trained = any(variant.config.eval.steps)
-        first = first if is_trained else first.base
-        if first.id not in made:
-            made.add(first.id)
-            shown = {name: plain(value_of(name, launch, variant, typed)) for name in varied}
-            trials = [first, *map(first.with_seed, seeds[1:])] if is_trained else [first]
-            by_variant[place].append(Cell(shown, trials, variant.config.eval.steps))
+    made, known = set[str](), Known()
+    for point in launch.sweep.points(len(launch.seeds)):
+        place, cell = cell_of(launch, point, known)
+        if cell.trials[0].id not in made:
+            made.add(cell.trials[0].id)
+            by_variant[place].append(cell)
     return list(chain.from_iterable(by_variant))
+
+
+def cell_of(launch: Launch, point: Point, known: Known | None = None) -> tuple[int, Cell]:
+    """The cell of a combination of values, and the place of its variant; `known` keeps the values that were typed.
+
+    Raises InputError where an axis names no field of a trial or gives it a value that is not allowed.
+    """
+    known, seeds = Known() if known is None else known, launch.seeds
+    groups = {name for variant in launch.variants for name in variant.choices}
+    chosen = {name: str(value) for name, value in point.settings.items() if name in groups}
+    place = next(place for place, variant in enumerate(launch.variants) if variant.choices == chosen)
+    variant, typed = launch.variants[place], dict[str, Any]()
+    config = variant.config
+    for name, value in point.settings.items():
+        if name in groups:
+            continue
+        at = (place, name, repr(value))
+        if at not in known:
+            known[at] = typed_value(variant.config, name, value)
+        typed[name] = known[at]
+        config = with_value(config, name, known[at])
+    first = resolve_trial(config).trial.with_seed(seeds[0])
+    is_trained = any(variant.config.eval.steps)
+    first = first if is_trained else first.base
+    shown = {name: plain(value_of(name, launch, variant, typed)) for name in launch.sweep.varied}
+    trials = [first, *map(first.with_seed, seeds[1:])] if is_trained else [first]
+    return place, Cell(shown, trials, variant.config.eval.steps)
 
 
 def value_of(name: str, launch: Launch, variant: Variant, typed: Mapping[str, Any]) -> Any:
@@ -94,6 +105,12 @@ def trials(launch: Launch) -> list[Trial]:
     return [trial for _, trial in by_turn(launch)]
 
 
+def seeds_each(shown: Sequence[Cell]) -> str:
+    """`16 seeds`, or `4 to 16 seeds` where some cells were stopped."""
+    least, most = (pick(len(cell.trials) for cell in shown) for pick in (min, max))
+    return f"{least if least == most else f'{least} to {most}'} seed{'s' * (most > 1)}"
+
+
 def units(launch: Launch) -> list[Unit]:
     """Everything that the sweep wants measured, in the order of work: seed 0 of every cell, of all sweeps of a union,
     before seed 1 of any."""
@@ -110,7 +127,10 @@ def units(launch: Launch) -> list[Unit]:
 def frame(launch: Launch) -> pl.DataFrame:
     """What the sweep wants, as `analysis.seeds.cells` has it: a row for each trial, in the order of work."""
     shown = by_turn(launch)
-    axes = {name: [cell.values[name] for cell, _ in shown] for name in launch.sweep.varied}
+    axes: dict[str, list[object]] = {name: [cell.values[name] for cell, _ in shown] for name in launch.sweep.varied}
+    if launch.search.is_on:
+        places = {id(cell): place for place, cell in enumerate(cells(launch))}
+        axes[POINT] = [places[id(cell)] for cell, _ in shown]
     return wanted.cells([trial for _, trial in shown], axes, [max(cell.steps) for cell, _ in shown])
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from analysis import figures
 from analysis.figures import Figure
+from analysis.search import POINT
 from analysis.tables import load
 from em.cli.command import run_command, terminal
 from em.errors import InputError, require
@@ -93,6 +94,12 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
     That one is of the first kind that fits; there is none where no kind does.
     """
     sweep, axes = config.sweep, config.sweep.varied
+    if config.search.is_on and sweep.figures is None:
+        objectives, shown = config.search.objectives, ["history", "slices"]
+        return [
+            Figure(f"{sweep.name}-{kind}", kind, [POINT, *axes], config.sought, objectives=objectives)
+            for kind in [*shown, *(["pareto"] if len(objectives) > 1 else [])]
+        ]
     if sweep.figures is None:
         defaults = [Figure(sweep.name, kind, axes, config.headline()) for kind in DEFAULTS]
         return [figure for figure in defaults if fits(figure, cells)][:1]

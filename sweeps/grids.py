@@ -1,8 +1,9 @@
 """What a sweep varies: axes, unions of grids of them, combinations that are left out, values that depend on others."""
 
+import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -27,13 +28,30 @@ class Axis:
     """What is varied: a field of the config by its dotted path, or a group of conf/ (`objective`), and its values.
 
     The values of `seed` are the seeds of every cell; without such an axis `sweep.seeds` counts them from `seed` on.
+    A search may take numbers between two ends instead of values.
     """
 
     field: str = MISSING
-    values: list[Any] = MISSING
+    values: list[Any] = dataclasses.field(default_factory=list)
+    low: float | None = None
+    high: float | None = None
+    log: bool = False  # whether equal ratios count alike
 
     def __post_init__(self) -> None:
-        require_varied("sweep.axes", self.field, self.values)
+        if self.low is None and self.high is None:
+            require_varied("sweep.axes", self.field, self.values)
+            return
+        name, ends = f"sweep.axes[{self.field}]", f"low={self.low} high={self.high} values={self.values}"
+        require(not self.values, name, ends, "give values, or both ends, and not both")
+        require_varied("sweep.axes", self.field, [self.low, self.high])
+        low, high = self.low if self.low is not None else math.nan, self.high if self.high is not None else math.nan
+        require(-math.inf < low < high < math.inf, name, ends, "give a finite low that is below a finite high")
+        require(not self.log or low > 0, name, ends, "where log=true, low must be greater than 0")
+        require(self.field != "seed", name, ends, "every cell has the same seeds; give values")
+
+    @property
+    def is_range(self) -> bool:
+        return self.low is not None
 
 
 @dataclass(kw_only=True)
@@ -86,6 +104,8 @@ class Cell:
     values: dict[str, object]  # by axis: the value of a field, the name of a group's choice
     trials: list[Trial]
     steps: Sequence[int]  # after which they are measured
+    verdict: str = ""  # where seeds are stopped, what is decided of it (`analysis.sequential.Verdict`)
+    is_open: bool = False  # it may get more seeds, by what results say
 
 
 @dataclass(kw_only=True)
@@ -152,8 +172,15 @@ class Sweep:
         names = dict.fromkeys(name for grid in self.grids for name in grid)
         return [name for name in names if not all(name in grid for grid in self.grids)]
 
+    def only(self, names: Collection[str]) -> Iterator[Point]:
+        """The combinations of the values of these axes alone."""
+        return replace(self, axes=[axis for axis in self.axes if axis.field in names], exclude=[], depends=[]).points(1)
+
     def points(self, seeds: int) -> Iterator[Point]:
         """The cells, each with so many seeds: grid by grid, the values of the last axis next to each other."""
+        for axis in self.axes:
+            remedy = "is for a search: search=tpe takes numbers between the ends; or give values"
+            require(not axis.is_range, f"sweep.axes[{axis.field}]", f"{axis.low} to {axis.high}", remedy)
         axes = {axis.field: axis.values for axis in self.axes if axis.field != "seed"}
         blocks = [axes | grid for grid in self.grids or [{}]]
         asked = seeds * sum(math.prod(map(len, block.values())) for block in blocks)

@@ -29,6 +29,7 @@ from sweeps.supervisor import Supervisor
 from sweeps.wandb import start_exporter
 
 BEATS_A_SECOND = 200  # of all lanes together, which take the queue a tenth of a core
+MOST_LANES = 10_000  # where it is not known how much work there will be
 LANE_STARTS = 200  # times that Tune starts one lane again
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -77,7 +78,7 @@ def launch(
 
             room = ray.cluster_resources()
             bundle = cluster.bundle(room.get("GPU", 0))
-            lanes = cluster.lanes_in(room, len(planned.todo))
+            lanes = cluster.lanes_in(room, MOST_LANES if source.follows_results else len(planned.todo))
             here: Any = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             queue: Any = ray.remote(num_cpus=0, scheduling_strategy=here)(Queue).remote(
                 planned.todo,

@@ -16,11 +16,13 @@ import polars as pl
 from em.cli.command import run_command, terminal
 from em.store import Store
 from em.store.missing import missing_units
+from em.trial.evaluation import Numbers
 from em.trial.trial import Trial
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
-from sweeps.source import Source, settled, source_of
+from sweeps.grids import Cell
+from sweeps.source import Grid, Growing, Source, settled, source_of
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,22 @@ def shape(launch: Launch, trials: int) -> str:
     as_they_are = f"{bases} base model{'s' * (bases != 1)}, measured as they are"
     if not cells:
         return f"sweep {launch.sweep.name}: {as_they_are}"
-    seeds, axes = len(launch.seeds), launch.sweep.varied
+    axes, most = launch.sweep.varied, max(len(cell.trials) for cell in cells)
+    if launch.search.is_on:
+        so_far = f"{len(cells)} points of {', '.join(axes)} so far, each with at most {len(launch.seeds)} seeds"
+        return f"{of} ({so_far}; {launch.search.sampler} chooses {launch.search.points})"
     values = {name: len({repr(cell.values[name]) for cell in cells}) for name in axes}
-    of_seeds, more = f"{seeds} seed{'s' * (seeds > 1)}", f", and {as_they_are}" if bases else ""
-    if math.prod(values.values()) * seeds == trials:
+    of_seeds, more = expand.seeds_each(cells), f", and {as_they_are}" if bases else ""
+    more += verdicts(cells)
+    if math.prod(values.values()) * most == trials:
         return f"{of} ({' x '.join([*(f'{count} {name}' for name, count in values.items()), of_seeds])}){more}"
     return f"{of} ({len(cells)} cells of {', '.join(axes)} x {of_seeds}){more}"
+
+
+def verdicts(cells: Sequence[Cell]) -> str:
+    """`; of its cells 5 are worse, 2 undecided`, where seeds are stopped."""
+    counts = Counter(cell.verdict for cell in cells if cell.verdict)
+    return f"; cells: {', '.join(f'{count} {verdict}' for verdict, count in counts.most_common())}" if counts else ""
 
 
 def trained(launch: Launch) -> list[Trial]:
@@ -144,6 +156,8 @@ def measurements(launch: Launch) -> str:
     steps = ", ".join(map(str, launch.eval.steps))
     temperatures = ", ".join(f"{temperature:g}" for temperature in launch.eval.temperatures)
     measured = f"{len(launch.benchmarks)} benchmarks, {launch.eval.samples} samples a problem"
+    measured += f", {launch.eval.problems} problems of each" if launch.eval.problems else ""
+    measured += ", random numbers of each seed's own" if launch.eval.numbers is Numbers.own else ""
     return f"measured after step {steps} at temperature {temperatures}: {measured}"
 
 
@@ -160,19 +174,29 @@ def waits(planned: Plan) -> list[str]:
     return lines
 
 
-def main(arguments: list[str]) -> None:
+def quoted(launch: Launch, planned: Plan, store: Store, source: Source) -> list[str]:
+    """The quote of what is left, in words; of a sweep that grows it is of as much as that may still come to."""
     from sweeps import quote
 
+    if not isinstance(source, Growing):
+        return quote.said(quote.quote(launch, planned, store))
+    most = source.at_most(store.records()[0])
+    return quote.said(quote.quote(most, plan(most, store, Grid(most)), store), at_most=True)
+
+
+def main(arguments: list[str]) -> None:
     launch = compose_launch(arguments)
     store, console = Store(launch.store), terminal()
     source = source_of(launch, store)
     planned, by_now = plan(launch, store, source), settled(launch, store, source)
-    console.print("\n".join([describe(by_now, planned, store), *overlaps(by_now)]), highlight=False, soft_wrap=True)
+    why = source.said(store.records()[0]) if isinstance(source, Growing) else []
+    lines = [describe(by_now, planned, store), *overlaps(by_now), *why]
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
     if launch.pilot and planned.todo:
         from sweeps import pilot
 
         planned = pilot.run(launch, arguments, planned, store, console)
-    console.print("\n".join(quote.said(quote.quote(launch, planned, store))), highlight=False, soft_wrap=True)
+    console.print("\n".join(quoted(launch, planned, store, source)), highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

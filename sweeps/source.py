@@ -1,16 +1,18 @@
 """Where a sweep's work comes from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import polars as pl
 
+from em.errors import require
 from em.store import Store
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
+from sweeps.seeding import Rule
 
 
 class Source(Protocol):
@@ -51,8 +53,22 @@ class Growing(ABC):
     def settled(self, records: pl.DataFrame) -> Launch:
         """The sweep as far as these records decide it: what is wanted of it, and what figures show, is known."""
 
+    def at_most(self, records: pl.DataFrame) -> Launch:
+        """The sweep if the records to come decide for as much as they can, with stand-ins for what is not decided yet:
+        what a quote is of."""
+        return self.settled(records)
+
     def wanted(self, records: pl.DataFrame) -> list[Unit]:
         return expand.units(self.settled(records))
+
+    def said(self, records: pl.DataFrame) -> list[str]:
+        """What was decided and what came out by now, in words, a line a fact."""
+        return []
+
+    def publish(self) -> list[str]:
+        """Show elsewhere what was settled last, such as in a database; says where.  Raises InputError where that cannot
+        be written; nothing depends on it."""
+        return []
 
 
 class Union(Growing):
@@ -62,15 +78,43 @@ class Union(Growing):
         self.launch, self.parts = launch, parts
 
     def settled(self, records: pl.DataFrame) -> Launch:
+        return self.united(lambda part: part.settled(records))
+
+    def at_most(self, records: pl.DataFrame) -> Launch:
+        return self.united(lambda part: part.at_most(records))
+
+    def united(self, made: Callable[[Growing], Launch]) -> Launch:
         both = zip(self.launch.parts, self.parts, strict=True)
-        parts = (of.settled(records) if isinstance(of, Growing) else part for part, of in both)
+        parts = (made(of) if isinstance(of, Growing) else part for part, of in both)
         return replace(self.launch, parts=tuple(parts))
+
+    def said(self, records: pl.DataFrame) -> list[str]:
+        return [line for part in self.parts if isinstance(part, Growing) for line in part.said(records)]
+
+    def publish(self) -> list[str]:
+        return [line for part in self.parts if isinstance(part, Growing) for line in part.publish()]
 
 
 def source_of(launch: Launch, store: Store) -> Source:
     if launch.parts:
         parts = [source_of(part, store) for part in launch.parts]
         return Union(launch, parts) if any(part.follows_results for part in parts) else Grid(launch)
+    deciders = {"eval=budget": launch.eval.decided, "search": launch.search.is_on}
+    deciders["stopping=decided"] = launch.stopping.rule is Rule.decided and launch.settled is None
+    chosen = [name for name, is_chosen in deciders.items() if is_chosen]
+    require(len(chosen) < 2, "sweep", " and ".join(chosen), "each decides what is wanted in its own way; choose one")
+    if launch.eval.decided:
+        from sweeps.budget import Budget
+
+        return Budget(launch, store)
+    if launch.search.is_on:
+        from sweeps.search.source import Search  # imports Optuna
+
+        return Search(launch, store)
+    if chosen:
+        from sweeps.decided import Decided
+
+        return Decided(launch, store)
     return Grid(launch)
 
 

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 from rich.console import Console
@@ -11,15 +12,21 @@ from rich.live import Live
 from em.errors import InputError
 from em.store import Store
 from sweeps.board import Board
-from sweeps.config import Launch, Progress, Tracking, compose_launch
+from sweeps.config import Launch, compose_launch
 from sweeps.plan import plan
 from sweeps.progress import Display
 from sweeps.snapshot import Snapshot
-from sweeps.source import Source, source_of
+from sweeps.source import Growing, Source, source_of
+from sweeps.tracking import Progress, Tracking
 
 PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
 LOOKS = 20  # for what a source wants more, where all that it wanted is done and it still wants some of that
 DROP_SECONDS = 10.0  # that lanes have to drop what they hold
+
+
+def published(source: Growing) -> None:
+    with suppress(InputError):  # said once, when the launch is over
+        source.publish()
 
 
 class SpentError(Exception):
@@ -49,6 +56,7 @@ class Supervisor:
         self.dropped: set[tuple[str, int]] = set()  # kept weights that were deleted
         self.began, self.spent = time.monotonic() if began is None else began, ""
         self.display, self.console = display, console
+        self.publisher: Thread | None = None
 
     def watch(self, tune: Any) -> Launch:
         """Until the lanes end; the first Ctrl-C lets them finish what they hold, the second does not."""
@@ -76,6 +84,8 @@ class Supervisor:
             show(now)
             self.drop_states(now)
         self.board.post(now.plain(), over=True)
+        if self.publisher:
+            self.publisher.join(DROP_SECONDS)
         if tune.error:
             raise tune.error
         if interrupts:
@@ -102,10 +112,18 @@ class Supervisor:
         except OSError:  # of the store: it is asked again
             return
         self.finished = finished
+        self.publish()
         added = self.call("add", by_now.todo, False, by_now.attempts)
         self.in_vain = self.in_vain + 1 if waits and not added else 0
         if not by_now.todo or self.in_vain > LOOKS:
             self.call("close")
+
+    def publish(self) -> None:
+        """Beside everything else: what it is shown in may be slow, or gone."""
+        idle = self.publisher is None or not self.publisher.is_alive()
+        if isinstance(self.source, Growing) and idle:
+            self.publisher = Thread(target=published, args=[self.source], name="publisher", daemon=True)
+            self.publisher.start()
 
     def keep_budget(self, now: Snapshot) -> None:
         """Begin no more units where those that are begun now would end after the budget."""

@@ -66,6 +66,11 @@ NOT_RUN = {  # pattern: why, and what is run in its place
     r"make chaos$": ("takes minutes, and has tests of its own", "make -n chaos"),
     r"make notebook": ("opens a browser", "make -n {target}"),
     r"make (findings MODEL=paper)$": ("needs records of large models", "make -n {target}"),
+    r"make budget": ("needs answers of several trials", "make -n {target}"),
+    r".*eval=budget": (
+        "needs answers of a model, and has tests of its own",
+        ".venv/bin/python -m sweeps.plan sweep=lr eval=budget store=elsewhere",
+    ),
     r"make calibration": ("needs answers of a model", "make -n calibration"),
     r"make cluster-": ("needs a cluster, and has a test of its own", "make -n {target}"),
     r"\.venv/bin/ray (up|dashboard) ": ("needs other machines", "test -f cluster/onprem.yaml"),
@@ -151,7 +156,7 @@ def filled(command: str, ids: Mapping[str, str]) -> str:
 
 
 def test_there_are_as_many_commands_as_we_think():
-    assert [len(commands(page)) for page in PAGES] == [81, 2, 12, 0, 6, 0, 15, 8]
+    assert [len(commands(page)) for page in PAGES] == [89, 6, 12, 0, 6, 0, 24, 8]
 
 
 def documented() -> list[str]:

@@ -22,7 +22,7 @@ LIGHT = [
         "em.__main__",
         "em.rerun",
     ),
-    *("sweeps.plan", "sweeps.status", "sweeps.steer", "sweeps.failures"),
+    *("sweeps.plan", "sweeps.status", "sweeps.steer", "sweeps.failures", "sweeps.power", "sweeps.decided"),
     *(
         "analysis.figures.axis",
         "analysis.figures.gain",

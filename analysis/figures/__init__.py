@@ -39,6 +39,7 @@ class Figure:
     steps: Sequence[int] = ()  # that the sweep measures; others may have measured more
     pool: Sequence[str] = ()  # what else is varied: the combinations of its values are strata of a cell
     metric: str = AVERAGE  # or a benchmark's name
+    objectives: Sequence[str] = ()  # of a search: names of analysis.search
 
     @property
     def temperatures(self) -> list[float]:

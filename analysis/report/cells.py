@@ -1,13 +1,13 @@
 """The trials of a cell, as the page opens them: every seed's score and curves, and of a few all that is recorded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
-from analysis.answers import answers
+from analysis.answers import Key, answers
 from analysis.draw import Drawn, data
-from analysis.seeds import AVERAGE, Outcome
+from analysis.seeds import AVERAGE, Outcome, are_of
 from analysis.tables import Tables
 from em.errors import InputError
 from em.store.record import Status
@@ -15,6 +15,7 @@ from em.store.record import Status
 MOST = 160  # trials of a cell that are listed
 ANSWERS = 4  # that are shown of a trial: the first of as many benchmarks
 LETTERS = 1_200  # of an answer
+ANSWER = ("texts", "extracted", "correct")
 COLUMNS = ("status", "steps", "started", "seconds", "node", "environment", "code_version")
 
 
@@ -93,18 +94,19 @@ def shown_of(tables: Tables, trials: pl.DataFrame, drawn: Drawn) -> dict[str, di
     """By trial, why it ended, and its first answers beside the base model's: after the step that its score is of, or
     the last one before that it was measured after."""
     base_of = dict(drawn.seeds.select("trial_id", "base_id").unique().iter_rows())
-    ids = [item.id for item in drawn.figure.headline.evaluations]
-    scores = tables.scores.filter(pl.col("evaluation_id").is_in(ids))
+    evaluations = drawn.figure.headline.evaluations
+    of_base = {item.id: item.of_base.id for item in evaluations}
+    scores = tables.scores.filter(are_of(evaluations))
     own = scores.join(trials.select("trial_id", until="step"), on="trial_id").filter(pl.col("step") <= pl.col("until"))
     own = own.sort("step", maintain_order=True).unique(["trial_id", "evaluation_id"], keep="last", maintain_order=True)
     starts = scores.filter(pl.col("trial_id").is_in([*base_of.values()]), pl.col("step") == 0)
-    found = firsts(tables, pl.concat([own.drop("until"), starts]))
+    found = firsts(tables, own.drop("until"), starts, base_of, of_base)
     of = {trial: own.filter(pl.col("trial_id") == trial).head(ANSWERS) for trial in trials["trial_id"]}
     return {
         trial: {
             "error": error(tables, trial),
             "answers": [
-                {"benchmark": name, "step": step, "sides": [found.get((trial, key)), found.get((base_of[trial], key))]}
+                {"benchmark": name, "step": step, "sides": found.get((trial, key), [None, None])}
                 for name, step, key in measured.select("benchmark", "step", "evaluation_id").iter_rows()
             ],
         }
@@ -112,16 +114,30 @@ def shown_of(tables: Tables, trials: pl.DataFrame, drawn: Drawn) -> dict[str, di
     }
 
 
-def firsts(tables: Tables, measured: pl.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """By trial and evaluation, of these measurements the first answer to the first problem, what the grader took from
-    it, and its grade."""
-    read = answers(tables, measured, ["texts", "extracted", "correct"])
+def firsts(
+    tables: Tables, own: pl.DataFrame, starts: pl.DataFrame, base_of: Mapping[str, str], of_base: Mapping[str, str]
+) -> dict[tuple[str, str], list[dict[str, Any] | None]]:
+    """By trial and evaluation the first answer to the first problem that the trial was asked, and the base model's to
+    the same: text, what the grader took from it, its grade."""
+    read = answers(tables, pl.concat([own, starts]), ["asked", *ANSWER])
+    columns = ("trial_id", "evaluation_id", "samples", "unit_id", "step")
+    bases = {
+        (trial, of): (samples, (unit, step, of)) for trial, of, samples, unit, step in starts.select(columns).rows()
+    }
     found = {}
-    for trial, *key in measured.select("trial_id", "unit_id", "step", "evaluation_id").iter_rows():
-        of = read.get((key[0], key[1], key[2]), {})
-        text, extracted, correct = (next(iter(of.get(name) or []), None) for name in ("texts", "extracted", "correct"))
-        found[trial, key[2]] = {"text": text and text[:LETTERS], "extracted": extracted, "correct": correct}
+    for trial, of, _, unit, step in own.select(columns).iter_rows():
+        key: Key = (unit, step, of)
+        first = next(iter(read.get(key, {}).get("asked") or [0]))
+        known = bases.get((base_of[trial], of_base[of]))
+        base = answer(read.get(known[1], {}), first * known[0]) if known else None
+        found[trial, of] = [answer(read.get(key, {}), 0), base]
     return found
+
+
+def answer(of: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """One of a measurement's answers."""
+    text, extracted, correct = (next(iter((of.get(name) or [])[place:]), None) for name in ANSWER)
+    return {"text": text and text[:LETTERS], "extracted": extracted, "correct": correct}
 
 
 def error(tables: Tables, trial_id: str) -> str | None:

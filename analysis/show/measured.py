@@ -54,7 +54,7 @@ def row(own: EvaluationResult, base: EvaluationResult | None) -> Cells:
         "answers": f"{own.problems} x {own.samples}",
         "base": percent(base.accuracy if base else None),
         "score": percent(own.accuracy),
-        "difference": difference(own.accuracy - base.accuracy, compared(own, base)) if base else "-",
+        "difference": difference(gain(own, base)) if base else "-",
         "paper's": percent(own.paper_accuracy),
         "ungraded": str((own.timeouts or 0) + (own.grader_failures or 0) or ""),
     }
@@ -66,19 +66,24 @@ def mean_row(own: Sequence[EvaluationResult], bases: Sequence[EvaluationResult |
     cells: Cells = {"benchmark": MEAN, "step": str(own[0].step), "at": f"{own[0].temperature:g}"}
     if len(whole) < len(own):
         return cells | {"base": "-", "score": percent(mean), "difference": "-"}
-    base, comparisons = fmean(result.accuracy for result in whole), [*map(compared, own, whole)]
-    error = math.hypot(*(it.error if it else math.nan for it in comparisons)) / len(own)
-    united = Comparison(mean - base, error, sum(result.problems for result in own))
-    return cells | {"base": percent(base), "score": percent(mean), "difference": difference(mean - base, united)}
+    base, gains = fmean(result.accuracy for result in whole), [*map(gain, own, whole)]
+    error = math.hypot(*(of.error for of in gains)) / len(own)
+    united = Comparison(fmean(of.difference for of in gains), error, sum(result.problems for result in own))
+    return cells | {"base": percent(base), "score": percent(mean), "difference": difference(united)}
+
+
+def gain(own: EvaluationResult, base: EvaluationResult) -> Comparison:
+    """On the problems that both answered where single answers are recorded, else of the accuracies, without error."""
+    return compared(own, base) or Comparison(own.accuracy - base.accuracy, math.nan, own.problems)
 
 
 def percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 
 
-def difference(gained: float, comparison: Comparison | None) -> Text:
+def difference(of: Comparison) -> Text:
     """`+26.9 ± 4.1`, in points; coloured where it is clear."""
-    error = comparison.error if comparison else math.nan
+    gained, error = of.difference, of.error
     style = ("green" if gained > 0 else "red") if abs(gained) > CLEAR * error else ""
     return Text(f"{100 * gained:+.1f}" + (f" ± {100 * error:.1f}" if math.isfinite(error) else ""), style=style)
 
@@ -96,8 +101,9 @@ def answers(of: OneTrial, width: int) -> Table | None:
         table.add_column(heading, ratio=3, overflow="fold")
     evaluations = known(of)
     for result in reversed(firsts.values()):
-        base = of.base.get(result.evaluation_id)
-        cells = [answer(side, room) for side in ([base, result] if of.base else [result])]
+        base, first = of.base.get(result.evaluation_id), next(iter(result.asked or [0]))
+        sides = [(base, first * base.samples if base else 0)] if of.base else []
+        cells = [answer(side, room, place) for side, place in (*sides, (result, 0))]
         table.add_row(asked(result, evaluations.get(result.evaluation_id), room // LINES), *cells)
     return table
 
@@ -114,26 +120,26 @@ def known(of: OneTrial) -> Mapping[str, Evaluation]:
 
 
 def asked(result: EvaluationResult, evaluation: Evaluation | None, room: int) -> Text:
-    """A benchmark, its first problem and the reference, where these are at hand without a network."""
+    """A benchmark, the first problem that was asked and the reference, where these are at hand without a network."""
     named = Text(f"{result.benchmark} at {result.temperature:g}")
     if evaluation is None or (evaluation.benchmark.hub and not evaluation.benchmark.path):
         return named
     try:
-        problem, reference = digested_problems(evaluation.benchmark)[0]
+        problem, reference = digested_problems(evaluation.benchmark)[next(iter(result.asked or [0]))]
     except (InputError, OSError):  # moved, or other problems by now
         return named
     cut = partial(shortened, length=2 * room)
     return named.append(f"\n{cut(printable(problem))} → {cut(printable(reference))}", style="dim")
 
 
-def answer(result: EvaluationResult | None, room: int) -> Text:
+def answer(result: EvaluationResult | None, room: int, place: int) -> Text:
     """Its grade, its text and what the grader took from it."""
     if result is None:
         return Text("not recorded", style="dim")
     if not result.correct:
         return Text("single answers are not recorded", style="dim")
-    mark, style = MARKS[result.correct[0]]
-    text, extracted = result.texts[0] if result.texts else None, result.extracted[0]
+    mark, style = MARKS[result.correct[place]]
+    text, extracted = result.texts[place] if result.texts else None, result.extracted[place]
     took = "no answer" if extracted is None else shortened(printable(extracted), room)
     said = Text.assemble((mark, style), " ")
     if text is None:

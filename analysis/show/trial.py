@@ -19,6 +19,7 @@ from analysis.tables import of_trials, scores_of
 from em.errors import InputError
 from em.store import Store, index, schema
 from em.store.record import EvaluationResult, Record, Status
+from em.store.recorded import evaluations_of
 from em.trial.trial import Trial
 
 ALWAYS = ("loss", "entropy", "grad_norm", "mean_length", "truncated")  # curves of StepMetrics ...
@@ -32,7 +33,9 @@ class OneTrial:
     attempts: list[Record]  # that failed, the earliest first
     trial: Trial | None  # None: its config cannot be read
     results: list[EvaluationResult]  # each measurement once: by step, temperature, benchmark
-    base: dict[str, EvaluationResult]  # of the base model, by evaluation id; empty for the base model itself
+    base: dict[
+        str, EvaluationResult
+    ]  # of the base model, by the trial's evaluation id; empty for the base model itself
     notes: list[str]  # what a reader should know
 
     @property
@@ -76,10 +79,16 @@ def gather(store: Store, word: str) -> OneTrial:
     if trial is not None and not trial.is_base:
         try:
             measured = united(graded(store, trial.base.id))
-            base = {result.evaluation_id: result for result in measured if result.step == 0}
+            of_base = {result.evaluation_id: result for result in measured if result.step == 0}
+            base = {own: of_base[its] for own, its in bases_of(records or [record]).items() if its in of_base}
         except InputError as error:
             notes.append(f"base model: {error}")
     return OneTrial(record, records, attempts, trial, united(records or [record]), base, notes)
+
+
+def bases_of(records: Sequence[Record]) -> dict[str, str]:
+    """By evaluation that trials were measured by, the one that the base model is."""
+    return {key: of.of_base.id for record in records for key, of in evaluations_of(record).items()}
 
 
 def graded(store: Store, trial_id: str) -> list[Record]:
@@ -106,6 +115,8 @@ def compared(own: EvaluationResult, base: EvaluationResult) -> Comparison | None
     None where the grades of single answers are not recorded.  An answer without a grade counts as wrong.
     """
     x_P, y_P = shares(own), shares(base)
+    if y_P is not None and own.asked:
+        y_P = y_P[own.asked]
     if x_P is None or y_P is None or len(x_P) != len(y_P):
         return None
     difference_P = x_P - y_P

@@ -89,6 +89,7 @@ def caption(table: Table, seeds: pl.DataFrame, rows: pl.DataFrame) -> str:
     """What the numbers are of, and what each line is."""
     first, number = table.headline.evaluations[0], len(table.benchmarks)
     sampled = f"avg@{first.samples} at temperature {first.temperature:g}" if first.temperature else "greedy"
+    sampled += f", {first.problems} problems of each" if first.problems else ""
     over = NUMBERS[number] if number < len(NUMBERS) else str(number)
     said = [f"Accuracy in per cent, {sampled}. {AVERAGE}: the unweighted mean of {over} benchmarks."]
     trained = rows.filter(pl.col("statistic") == MEAN)

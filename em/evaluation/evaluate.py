@@ -1,24 +1,27 @@
 """Measures the weights that an engine holds: all benchmarks of a measurement as one batch, graded while it runs.
 
 P problems of a benchmark, K samples each.  A sample's random stream depends on (evaluation seed, benchmark, problem,
-sample) and not on the trial: two models are compared on common random numbers.
+sample) and not on the trial: two models are compared on common random numbers.  With `numbers=own` it depends on the
+trial's seed, too: equal seeds of two cells are compared on common random numbers.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from em.errors import require
 from em.evaluation import graders
+from em.evaluation.asked import asked, stream_of
 from em.evaluation.graders import GRADERS, Grade
 from em.evaluation.pool import GradingPool, grade_of
 from em.evaluation.problems import digested_problems
 from em.evaluation.statistics import AnswerStatistics, Looks, statistics_of
 from em.rollout import Completion, Request, Sampler
+from em.rollout.loops import Loop
 from em.rollout.reader import Reader
 from em.store.record import EvaluationResult, grades
-from em.trial.evaluation import Evaluation, Statistics, Texts
-from em.trial.seeds import stream
+from em.trial.evaluation import Ends, Evaluation, Statistics, Texts
 from em.trial.unit import Measurement
 
 
@@ -27,7 +30,8 @@ class Measured:
     """Answers of one measurement, whose grades may not all be known yet."""
 
     measurement: Measurement
-    answers: dict[int, list[Completion]] = field(default_factory=dict)  # by problem
+    asked: list[int]  # the problems, by their place in the benchmark
+    answers: dict[int, list[Completion]] = field(default_factory=dict)  # by place in `asked`
     texts: dict[int, list[str]] = field(default_factory=dict)
     grades: dict[int, list[Future[Grade]]] = field(default_factory=dict)
     statistics: AnswerStatistics | None = None
@@ -52,7 +56,9 @@ class Measured:
             samples=evaluation.samples,
             lengths=[len(completion.token_ids) for completion in completions],
             truncated=[completion.truncated for completion in completions],
+            ended=by_rules(completions),
             **(self.statistics.fields() if self.statistics else {}),
+            asked=self.asked if evaluation.problems else None,
             texts=kept([text for problem in order for text in self.texts[problem]], evaluation),
             **grades(
                 [grade_of(future) for problem in order for future in self.grades[problem]],
@@ -68,13 +74,21 @@ class Evaluator:
         self.sampler, self.reader, self.looks, self.pool = sampler, reader, looks, GradingPool()
         self.prepared: dict[str, tuple[list[Request], list[str]]] = {}
 
-    def measure(self, measurements: Sequence[Measurement], alive: Callable[[], None] = lambda: None) -> list[Measured]:
+    def measure(
+        self, measurements: Sequence[Measurement], alive: Callable[[], None] = lambda: None, seed: int = 0
+    ) -> list[Measured]:
         """Samples all answers of the weights as they are now; grading may go on after it.
 
-        `alive` is called as answers come: all of them may take hours.
+        `alive` is called as answers come: all of them may take hours.  `seed` is the trial's, for evaluations that
+        depend on it.
         """
-        measured = [Measured(measurement) for measurement in measurements]
-        prepared = [self.prepare(measurement.evaluation) for measurement in measurements]
+        measured, prepared = list[Measured](), list[tuple[list[Request], list[str]]]()
+        for measurement in measurements:
+            evaluation, (requests, references) = measurement.evaluation, self.prepare(measurement.evaluation)
+            places = asked(evaluation, seed, len(requests))
+            own = [replace(requests[at], seed=stream_of(evaluation, seed, at)) for at in places]
+            measured.append(Measured(measurement, places))
+            prepared.append((own, [references[at] for at in places]))
         owners = [
             (owner, problem, reference)
             for owner, (_, references) in zip(measured, prepared, strict=True)
@@ -115,7 +129,16 @@ class Evaluator:
                 benchmark.max_new_tokens,
                 f"prompt and answer together have {self.reader.context} tokens here (rollout.max_model_len)",
             )
+            loop = Loop() if evaluation.ends in (Ends.loops, Ends.both) else None
+            final = graders.final(benchmark.grader) if evaluation.ends in (Ends.answered, Ends.both) else None
             prompts = [self.reader.encode_problem(benchmark, text) for text, _ in pairs]
+            strata = evaluation.strata
+            require(
+                len(strata) in (0, len(prompts)),
+                f"eval.strata.{benchmark.name}",
+                strata,
+                f"must have a character for each of the {len(prompts)} problems",
+            )
             longest = max(map(len, prompts))
             # Where the model's own context cuts an answer short, that depends on the model alone.
             needed = min(longest + benchmark.max_new_tokens, self.reader.own_context)
@@ -129,15 +152,17 @@ class Evaluator:
             requests = [
                 Request(
                     prompt=prompt,
-                    seed=stream("evaluation", evaluation.seed, benchmark.name, index),
+                    seed=stream_of(evaluation, 0, index),
                     samples=evaluation.samples,
                     temperature=evaluation.temperature,
                     top_p=evaluation.top_p,
                     max_new_tokens=min(benchmark.max_new_tokens, self.reader.context - len(prompt)),
                     stop=strings,
                     stop_ids=ids,
+                    loop=loop,
+                    is_final=partial(final, reference=reference) if final else None,
                 )
-                for index, prompt in enumerate(prompts)
+                for index, (prompt, (_, reference)) in enumerate(zip(prompts, pairs, strict=True))
             ]
             self.prepared[evaluation.id] = requests, [reference for _, reference in pairs]
         return self.prepared[evaluation.id]
@@ -148,6 +173,12 @@ class Evaluator:
 
     def close(self) -> None:
         self.pool.close()
+
+
+def by_rules(completions: Sequence[Completion]) -> list[str | None] | None:
+    """By which rule each answer was ended; None where none was."""
+    ended = [completion.ended.value if completion.ended else None for completion in completions]
+    return ended if any(ended) else None
 
 
 def kept(texts: list[str], evaluation: Evaluation) -> list[str | None]:

@@ -58,7 +58,8 @@ class Regrader:
                 self.counts[benchmark.name]["no text"] += len(result.texts)
                 continue
             references, samples = self.references_of(benchmark), result.samples
-            pairs = [(text, references[index // samples]) for index, text in enumerate(texts)]
+            gold = [references[at] for at in result.asked or range(result.problems)]
+            pairs = [(text, gold[index // samples]) for index, text in enumerate(texts)]
             submitted.append((result, benchmark.grader, pairs, self.pool.submit_all(benchmark.grader, pairs)))
         made = []
         for result, grader, pairs, pending in submitted:

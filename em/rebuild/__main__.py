@@ -23,7 +23,7 @@ from em.model.hub import SMALL
 from em.paths import expanded
 from em.quiet import quiet_libraries
 from em.store import Store
-from em.store.recorded import trial_of
+from em.store.recorded import evaluations_of, trial_of
 from em.trial.model import Precision
 from em.trial.unit import Unit
 
@@ -149,7 +149,8 @@ def rebuild(
     own, of_base = (store.evaluations(of.id, first=record.unit_id) for of in (trial, trial.base))
     for step, folder in folders.items():
         command = f"{PYTHON} -m em.rebuild {trial.id} step={step} out=FOLDER"
-        scores = "\n\n".join(filter(None, [note, table(own, of_base, step)]))
+        bases = {key: of.of_base.id for key, of in evaluations_of(record).items()}
+        scores = "\n\n".join(filter(None, [note, table(own, of_base, step, bases)]))
         (folder / "README.md").write_text(card(trial, step, record, drift, digests[step], scores, command))
         console.print(
             f"{folder}: {trial.model.label} after step {step}, {dtype.value}", soft_wrap=True, highlight=False

@@ -1,7 +1,7 @@
 """The model card of a rebuilt checkpoint: what it is, what it scores, how it was made, how to make it again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +113,19 @@ def said(drift: Drift) -> str:
     )
 
 
-def table(own: Sequence[EvaluationResult], base: Sequence[EvaluationResult], step: int) -> str:
+def table(
+    own: Sequence[EvaluationResult], base: Sequence[EvaluationResult], step: int, of_base: Mapping[str, str]
+) -> str:
     """Markdown: what was measured after this step, beside the base model; empty where nothing was.
 
-    Of several measurements of one kind the first counts.
+    Of several measurements of one kind the first counts.  `of_base`: the base model's evaluation, where it is measured
+    otherwise than the trial.
     """
     before = {of.evaluation_id: of.accuracy for of in base if of.step == 0}
     cells = dict[tuple[str, float, str], str]()
     for of in (of for of in own if of.step == step):
-        known = f"{100 * before[of.evaluation_id]:.1f}" if of.evaluation_id in before else "-"
+        its = of_base.get(of.evaluation_id, of.evaluation_id)
+        known = f"{100 * before[its]:.1f}" if its in before else "-"
         place = f"avg@{of.samples}, T {of.temperature:g}" if of.temperature else "greedy"
         cells.setdefault((of.benchmark, of.temperature, place), f"{known} → {100 * of.accuracy:.1f}")
     if not cells:

@@ -1,13 +1,15 @@
 """What a rollout engine does: sample token ids from weights that are pushed into it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 from transformers import AutoConfig
 
+from em.rollout.loops import Loop
+from em.trial.evaluation import Ends
 from em.trial.rollout import EngineConfig
 
 FINGERPRINT_PROMPT = list(range(1, 9))  # token ids that every vocabulary has
@@ -26,6 +28,12 @@ class Request:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     stop_ids: tuple[int, ...] = ()  # tokens that end an answer, beside the model's own
+    loop: Loop | None = None  # what ends an answer that repeats itself
+    is_final: Callable[[str], bool] | None = None  # what of its text ends an answer; then true of whatever follows
+
+    @property
+    def is_watched(self) -> bool:
+        return self.loop is not None or self.is_final is not None
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,9 @@ class Completion:
     """One sampled answer: exactly the ids that were sampled, the end-of-sequence token included."""
 
     token_ids: list[int]
-    truncated: bool  # whether it met the token limit instead of ending
+    truncated: bool  # whether it met the token limit, or was ended, instead of ending by itself
     logprobs: list[float] | None = None  # of each id under softmax(logits), before temperature and top_p; on request
+    ended: Ends | None = None  # by which rule of the request it was over before its end; None: by none
 
 
 class Sampler(ABC):

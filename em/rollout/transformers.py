@@ -19,6 +19,7 @@ from transformers.generation.stopping_criteria import StoppingCriteria, Stopping
 
 from em.model.loading import end_ids, load, load_tokenizer, vocabulary
 from em.rollout.engine import Completion, Engine, Request, check_names, context
+from em.rollout.watch import EVERY, Watch
 from em.trial.rollout import EngineConfig
 
 
@@ -77,12 +78,14 @@ class TransformersEngine(Engine):
             output_logits=logprobs,
         )
         stopping = StopStrings(self.tokenizer, first.stop, width)
+        watches = {row: Watch(request, self._text) for row, request in enumerate(requests) if request.is_watched}
+        criteria = [*([stopping] if first.stop else []), *([Over(watches, width)] if watches else [])]
         output: Any = self.model.generate(
             torch.tensor(rows, device=device),
             attention_mask=torch.tensor(mask, device=device),
             generation_config=settings,
             logits_processor=processors,
-            stopping_criteria=StoppingCriteriaList([stopping] if first.stop else []),
+            stopping_criteria=StoppingCriteriaList(criteria),
         )
         sampled_BT = output.sequences[:, width:].tolist()
         scores: list[list[float]] | None = None
@@ -90,10 +93,14 @@ class TransformersEngine(Engine):
             logits_BTV = torch.stack(output.logits, dim=1).float()
             scores_BT = logits_BTV.log_softmax(-1).gather(-1, output.sequences[:, width:, None])[..., 0]
             scores = scores_BT.tolist()
-        return [
+        whole = [
             self._completion(ids, first, stopping.lengths.get(row), scores[row] if scores else None)
             for row, ids in enumerate(sampled_BT)
         ]
+        return [watches[row].cut(answer) if row in watches else answer for row, answer in enumerate(whole)]
+
+    def _text(self, token_ids: list[int]) -> str:
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True))
 
     def _completion(
         self, ids: list[int], request: Request, stopped: int | None, scores: list[float] | None
@@ -132,6 +139,21 @@ class StopStrings(StoppingCriteria):
             if any(stop in text for stop in self.stop):
                 self.lengths.setdefault(row, answers_BT.shape[1])
         return torch.tensor([row in self.lengths for row in range(len(input_ids))], device=input_ids.device)
+
+
+class Over(StoppingCriteria):
+    """Ends the answers, by row, whose watch says that they are over."""
+
+    def __init__(self, watches: Mapping[int, Watch], width: int) -> None:
+        self.watches, self.width = watches, width
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Any:
+        answers_BT = input_ids[:, self.width :]
+        if answers_BT.shape[1] % EVERY == 0:
+            for row, watch in self.watches.items():
+                watch.read(answers_BT[row, len(watch.token_ids) :].tolist())
+        over = [row in self.watches and self.watches[row].over is not None for row in range(len(input_ids))]
+        return torch.tensor(over, device=input_ids.device)
 
 
 class GumbelNoise(LogitsProcessor):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from transformers.core_model_loading import revert_weight_conversion
 
 from em.model.loading import DTYPES, end_ids, load_tokenizer
 from em.rollout.engine import Completion, Engine, Request, check_names, context
+from em.rollout.watch import EVERY, Watch
 from em.trial.model import Model
 from em.trial.rollout import EngineConfig
 
@@ -74,7 +75,8 @@ class VllmEngine(Engine):
             seed=0,
             **limits,
         )
-        self.end_ids = sorted(end_ids(folder, load_tokenizer(folder)))
+        self.tokenizer = load_tokenizer(folder)
+        self.end_ids = sorted(end_ids(folder, self.tokenizer))
         self.names = set(self.skeleton.state_dict())
         own = self.llm.collective_rpc(prepare)[0]
         # A tied head is pushed all the same where vLLM keeps a packed copy of it, and is unknown to it elsewhere.
@@ -82,36 +84,69 @@ class VllmEngine(Engine):
         self.in_place: bool | None = None  # whether a push may copy into the tensors that are there; not known yet
 
     def stream(self, requests: Sequence[Request], logprobs: bool = False) -> Iterator[tuple[int, list[Completion]]]:
-        from vllm import SamplingParams
+        """A watched answer is a request of its own to vLLM, which can end that and goes on with the others."""
+        from vllm.inputs import tokens_input
 
         assert not self.is_asleep, "push before anything is sampled"
-        sampling = [
-            SamplingParams(
-                n=request.samples if request.temperature > 0 else 1,  # vLLM refuses several greedy samples
-                seed=request.seed,
-                temperature=request.temperature,
-                top_p=request.top_p,
-                repetition_penalty=request.repetition_penalty,
-                max_tokens=request.max_new_tokens,
-                stop_token_ids=[*self.end_ids, *request.stop_ids],
-                stop=list(request.stop),
-                detokenize=bool(request.stop),
-                logprobs=0 if logprobs else None,
-            )
-            for request in requests
-        ]
-        prompts: Any = [{"prompt_token_ids": request.prompt} for request in requests]
-        engine, ids = self.llm.llm_engine, self.llm.enqueue(prompts, sampling, use_tqdm=False)
-        waiting = {name.partition("-")[0]: index for index, name in enumerate(ids)}  # vLLM adds "-<random>"
+        engine = self.llm.llm_engine
+        counts = [request.samples if request.temperature > 0 else 1 for request in requests]  # greedy ones are equal
+        answers: list[dict[int, Completion]] = [{} for _ in requests]
+        watches: dict[str, Watch] = {}
+        waiting = set[str]()
         try:
+            for index, request in enumerate(requests):
+                for first in range(counts[index]) if request.is_watched else [0]:
+                    name = f"{index}/{first}"
+                    if request.is_watched:
+                        watches[name] = Watch(request, self._text)
+                    count = 1 if request.is_watched else counts[index]
+                    sampling = self._sampling(replace(request, seed=request.seed + first, samples=count), logprobs)
+                    engine.add_request(name, tokens_input(request.prompt), sampling)
+                    waiting.add(name)
             while engine.has_unfinished_requests():
                 for output in engine.step():
-                    index = waiting.pop(output.request_id)
+                    name = output.request_id
                     samples = [completion(sample) for sample in output.outputs]  # type: ignore[union-attr]
-                    yield index, samples if requests[index].temperature > 0 else samples * requests[index].samples
+                    if watch := watches.get(name):
+                        [sample] = samples  # what came since the last look
+                        if watch.read(sample.token_ids, sample.logprobs or ()) and not output.finished:
+                            engine.abort_request([name])
+                        elif not output.finished:
+                            continue
+                        known = watch.logprobs if logprobs else None
+                        whole = Completion(watch.token_ids, sample.truncated or not output.finished, known)
+                        samples = [watch.cut(whole)]
+                    waiting.remove(name)
+                    index, first = map(int, name.split("/"))
+                    answers[index] |= dict(enumerate(samples, first))
+                    if len(answers[index]) == counts[index]:
+                        done = [answers[index][sample] for sample in range(counts[index])]
+                        yield index, done if requests[index].temperature > 0 else done * requests[index].samples
         finally:
             if waiting:  # whoever reads has stopped
                 engine.abort_request(list(waiting))
+
+    def _sampling(self, request: Request, logprobs: bool) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            n=request.samples,
+            seed=request.seed,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            repetition_penalty=request.repetition_penalty,
+            max_tokens=request.max_new_tokens,
+            stop_token_ids=[*self.end_ids, *request.stop_ids],
+            stop=list(request.stop),
+            detokenize=bool(request.stop),
+            logprobs=0 if logprobs else None,
+            output_kind=RequestOutputKind.DELTA if request.is_watched else RequestOutputKind.FINAL_ONLY,
+            stream_interval=EVERY,
+        )
+
+    def _text(self, token_ids: list[int]) -> str:
+        return str(self.tokenizer.decode(token_ids, skip_special_tokens=True))
 
     def push(self, weights: Mapping[str, Tensor]) -> None:
         check_names(weights, self.names)

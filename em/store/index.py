@@ -22,7 +22,7 @@ VERSION = 2  # of the columns
 PREFIX = f"index/{VERSION}-"
 LARGE = ("evaluations_config", "measurements", "error", "log", "prompts", "rollouts", "seconds")
 LARGE_OF_EVALUATIONS = (
-    *("correct", "paper_rules", "grading_errors", "extracted", "lengths", "truncated", "texts"),
+    *("asked", "correct", "paper_rules", "grading_errors", "extracted", "lengths", "truncated", "ended", "texts"),
     *("entropies", "probabilities", "position_tokens", "position_entropies", "distributions"),
 )
 PARTS = 64  # files, above which a reader unites them
@@ -41,7 +41,8 @@ def rows_of(records: pl.DataFrame) -> pl.DataFrame:
     """The rows of the index for whole records."""
     flat = flat_of(records.select("unit_id", "evaluations"))
     own = records.select(name for name in SCHEMA if name != "evaluations")
-    return with_evaluations(own, flat.with_columns(variance=variances(flat)))
+    # Where problems were drawn for the trial, its answers do not tell how far off the draw is.
+    return with_evaluations(own, flat.with_columns(variance=pl.when(pl.col("asked").is_null()).then(variances(flat))))
 
 
 def flat_of(rows: pl.DataFrame) -> pl.DataFrame:
@@ -107,6 +108,7 @@ def regraded(rows: pl.DataFrame, regrades: pl.LazyFrame) -> pl.DataFrame:
         return rows
     attempt = pl.col("provenance").struct.field("attempt_id")
     flat = flat_of(rows.select("unit_id", attempt, "evaluations"))
-    again = latest.join(flat.select(*key, "samples"), on=key)
-    again = again.with_columns(variance=variances(again)).drop("correct", "samples")
+    again = latest.join(flat.select(*key, "samples", known=pl.col("variance").is_not_null()), on=key)
+    variance = pl.when("known").then(variances(again))
+    again = again.with_columns(variance=variance).drop("correct", "samples", "known")
     return with_evaluations(rows.drop("evaluations"), flat.update(again, on=key, include_nulls=False))

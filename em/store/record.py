@@ -118,13 +118,15 @@ class EvaluationResult(Grades):
     problems: int
     samples: int
     lengths: list[int]  # generated tokens
-    truncated: list[bool]  # how an answer ended: at the token limit, or by itself
+    truncated: list[bool]  # how an answer ended: at the token limit or by a rule, or by itself
     texts: list[str | None]  # null: not kept (eval.texts)
+    ended: list[str | None] | None = added(default=None)  # by which rule of eval.ends; null: by none
     entropies: list[float] | None = added(default=None)  # mean over an answer's tokens, nats (eval.statistics)
     probabilities: list[float] | None = added(default=None)  # the same of the tokens' probabilities: its confidence
     position_tokens: list[int] | None = added(default=None)  # answers that have a first, second, ... token ...
     position_entropies: list[float] | None = added(default=None)  # ... and the mean entropy at it, nats
     distributions: list[LogitDistribution] | None = added(default=None)
+    asked: list[int] | None = added(default=None)  # places of the problems in the benchmark; null: all, in its order
 
     def with_grades(self, later: Grades) -> "EvaluationResult":
         return replace(self, **{item.name: getattr(later, item.name) for item in fields(Grades)})

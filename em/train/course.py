@@ -240,7 +240,8 @@ class Course:
                 if due:
                     if averaged:
                         self.policy.push()
-                    self.measured += self.evaluator.measure(due, paced(partial(self.on_step, step)))
+                    alive = paced(partial(self.on_step, step))
+                    self.measured += self.evaluator.measure(due, alive, unit.trial.seed)
                 if step in unit.ends:
                     self._keep_end(unit.trial, step)
             if averaged and due:

@@ -20,6 +20,9 @@ from em.trial.stabiliser import Stabiliser
 from em.trial.trial import Earlier, Phase, Trial
 from em.trial.unit import Keep, Measurement, Unit, united
 
+# Of Eval and Evaluation.
+SHARED = ("top_p", "seed", "texts", "statistics", "ends", "numbers", "problems", "base_samples")
+
 
 @dataclass(kw_only=True)
 class Config:
@@ -74,12 +77,13 @@ class Config:
             dataclasses.replace(benchmark, chat=chosen.chat) if chosen.chat else benchmark
             for benchmark in self.benchmarks.values()
         ]
-        shared = {name: getattr(chosen, name) for name in ("top_p", "seed", "texts", "statistics")}
+        shared = {name: getattr(chosen, name) for name in SHARED}
         return [
             Evaluation(
                 benchmark=benchmark,
                 temperature=temperature,
                 samples=chosen.samples if temperature > 0 else 1,
+                strata=chosen.strata.get(benchmark.name, ""),
                 **shared,
             )
             for temperature in chosen.temperatures
@@ -87,7 +91,8 @@ class Config:
         ]
 
     def measurements(self, steps: Sequence[int]) -> tuple[Measurement, ...]:
-        return tuple(Measurement(step, evaluation) for step in steps for evaluation in self.evaluations)
+        """After step 0 as base models are measured."""
+        return tuple(Measurement(step, of if step else of.of_base) for step in steps for of in self.evaluations)
 
     def units(self, trials: Iterable[Trial], steps: Mapping[str, Sequence[int]] | None = None) -> list[Unit]:
         """What is wanted of these trials: each base model once, at step 0, the end of each earlier phase, once for all

@@ -1,6 +1,6 @@
 """What is measured of a model: benchmarks, and how they are sampled."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 
@@ -37,6 +37,22 @@ class Statistics(Enum):
     @property
     def has_logits(self) -> bool:
         return self in (Statistics.logits, Statistics.logits_of_shortest)
+
+
+class Ends(Enum):
+    """What ends an answer before its own end; a rule that changes takes a new name, since it changes what is read."""
+
+    none = "none"
+    loops = "loops"  # an answer that repeats itself (em.rollout.loops.Loop)
+    answered = "answered"  # one whose grade nothing that may follow changes, as far as its grader can tell
+    both = "both"
+
+
+class Numbers(Enum):
+    """Whose random numbers a trial answers with."""
+
+    common = "common"  # the same for all trials: what they do to all alike is in no interval over seeds
+    own = "own"  # of its seed, the same in every cell: over seeds they average out
 
 
 STYLES = dict.fromkeys(Chat, 1)  # version of each: raised when a change of its code changes what models are asked
@@ -95,10 +111,21 @@ class Evaluation:
     seed: int
     texts: Texts = not_identity(default=Texts.all)
     statistics: Statistics = added(default=Statistics.none)
+    ends: Ends = added(default=Ends.none)
+    numbers: Numbers = added(default=Numbers.common)
+    problems: int = added(default=0)  # that each trial is asked, drawn by its seed; 0: all
+    strata: str = added(default="")  # a character for each problem, over which that draw is balanced; empty: none
+    base_samples: int = absent(default=0)  # answers of a base model to each problem; 0: `samples`
 
     @cached_property
     def id(self) -> str:
         return content_id(self)
+
+    @cached_property
+    def of_base(self) -> "Evaluation":
+        """How base models are measured, of which there are few: asked everything, with common random numbers."""
+        samples = self.base_samples if self.base_samples and self.temperature > 0 else self.samples
+        return replace(self, numbers=Numbers.common, problems=0, strata="", samples=samples, base_samples=0)
 
     def identity(self) -> dict[str, object]:
         """The fields off their defaults, and the version of the style unless it is the first."""
@@ -118,7 +145,17 @@ class Eval:
     samples: int = 8  # answers a problem: avg@8; one is enough at temperature 0
     top_p: float = 1.0
     seed: int = 0  # of the answers' random numbers, the same for every model
+    numbers: Numbers = Numbers.common  # own: they depend on the trial's seed too
+    problems: int = 0  # of each benchmark, that a trial is asked, drawn by its seed; 0: all
+    strata: dict[str, str] = field(default_factory=dict)  # by benchmark, a character for each of its problems
+    base_samples: int = 0  # answers of base models, which are asked everything; 0: `samples`
+    decided: bool = False  # from records: samples, numbers, problems, strata and sweep.seeds (sweeps.budget)
+    target: float = 0.0  # half the 95% interval of a cell's mean, a share; 0: of avg@8, own numbers, sweep.seeds seeds
+    pilot_cells: int = 4  # that are measured in full first, where too few like trials are recorded, ...
+    pilot_seeds: int = 4  # ... each with so many seeds, ...
+    pilot_samples: int = 8  # ... so many answers a problem
     statistics: Statistics = Statistics.none  # of the distributions that they were sampled from
+    ends: Ends = Ends.none  # which answers are ended before the token limit
     texts: Texts = Texts.all  # of answers that are kept: most of a record, some 50 MB for a 7B model at avg@8
 
     def __post_init__(self) -> None:
@@ -130,4 +167,7 @@ class Eval:
         require(bool(self.temperatures), "eval.temperatures", self.temperatures, "name at least one, e.g. [1.0]")
         for temperature in self.temperatures:
             check_sampling("eval.temperatures", temperature, "eval.top_p", self.top_p)
-        require_positive("eval", samples=self.samples)
+        require_positive("eval", samples=self.samples, pilot_cells=self.pilot_cells, pilot_seeds=self.pilot_seeds - 1)
+        require(self.pilot_samples > 1, "eval.pilot_samples", self.pilot_samples, "must be 2 or greater")
+        for name in ("problems", "base_samples", "target"):
+            require(getattr(self, name) >= 0, f"eval.{name}", getattr(self, name), "must be 0 or greater")

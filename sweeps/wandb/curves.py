@@ -20,8 +20,11 @@ def curve_name(path: str, statistic: str) -> str:
 
 
 def curve_runs(view: View) -> Iterator[Run]:
-    """A run for each numeric axis that has scores: every value's score over all seeds that have it, so far."""
-    for path in view.config.sweep.varied:
+    """A run for each numeric axis that has scores: every value's score over all seeds that have it, so far.
+
+    None of a search, whose points hardly share a value.
+    """
+    for path in [] if view.config.search.is_on else view.config.sweep.varied:
         value_of = {trial.id: cell.axes[path] for cell in view.cells for trial in cell.seeds}
         if not is_numeric(list(value_of.values())):
             continue

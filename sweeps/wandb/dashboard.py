@@ -14,6 +14,7 @@ import wandb_workspaces.reports.v2.interface as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces import expr
 
+from analysis.search import OBJECTIVES, POINT
 from em.errors import InputError
 from sweeps import expand
 from sweeps.config import Launch
@@ -25,6 +26,7 @@ from sweeps.wandb.values import word
 
 MAX_RUNS = 100  # W&B's limit of a chart's lines
 WIDE, HALF, THIRD = 24, 12, 8  # of a row of 24
+SEARCHED = "Which axes matter to the score, how it rose point by point, and what else it costs."
 ONE_RUN = {"aggregate": False, "max_runs_to_show": 1}
 MEAN_OF_GROUP = {"groupby": "Group", "groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}  # a group is a cell
 AGAINST_STEP = {"x": "Step", "title_x": "optimiser step", "smoothing_type": "none"}
@@ -82,7 +84,9 @@ def sections(config: Launch) -> list[Section]:
     scores = [shown for name in axes for shown in against(config, name, values[name])]
     steps = "Score and metrics against the optimiser step; metrics of a step are of the weights before it."
     reasons = "Trials that were given up or diverged; a run that failed says why in `failure`."
+    searched = [Section("Search", SEARCHED, [kind], of_search(config))] if config.search.is_on else []
     return [
+        *searched,
         Section("Score", f"Mean accuracy of the benchmarks {at}.", [kind, "curve"], scores),
         Section("All axes", "Every line is a run; its ends are its setting and its score.", [kind], [settings]),
         Section("Training", steps, [kind, "base"], training),
@@ -92,13 +96,43 @@ def sections(config: Launch) -> list[Section]:
     ]
 
 
+def of_search(config: Launch) -> list[Any]:
+    """Which axes matter, the score point by point with the best so far, and the score against other objectives."""
+    score = column(config, "score")
+    of_cells = {"median": "score/mean", "worst": "score/q10", "spread": "score/std", "seconds": "seconds"}
+    others = [] if config.tracking.by_trial else [name for name in config.search.objectives[1:] if name in of_cells]
+    return [
+        panel(wr.ParameterImportancePlot, HALF, 10, with_respect_to=score),
+        panel(
+            wr.ScatterPlot,
+            HALF,
+            10,
+            title=f"{score} point by point",
+            x=wr.Config(POINT),
+            y=wr.SummaryMetric(score),
+            running_ymax=True,
+        ),
+        *(
+            panel(
+                wr.ScatterPlot,
+                HALF,
+                10,
+                title=f"{score} against {OBJECTIVES[name].label}",
+                x=wr.SummaryMetric(of_cells[name]),
+                y=wr.SummaryMetric(score),
+            )
+            for name in others
+        ),
+    ]
+
+
 def against(config: Launch, path: str, values: Sequence[object]) -> list[Any]:
     """Score against an axis: every run as a point and, of numbers, the mean over seeds between its quantiles."""
     score, band = wr.SummaryMetric(column(config, "score")), config.tracking.by_trial or None  # where points share an x
     bands = dict.fromkeys(("running_ymin", "running_ymean", "running_ymax"), band)
     title = f"{score.name} against {path}"
     points = panel(wr.ScatterPlot, HALF, 10, title=title, x=wr.Config(word(path)), y=score, **bands)
-    if not is_numeric(values):
+    if config.search.is_on or not is_numeric(values):
         return [points]
     y = [curve_name(path, statistic) for statistic in ("mean", "q10", "q90")]
     title = f"score against {path}: mean over seeds, 10% and 90% of them"
@@ -144,7 +178,7 @@ def report(config: Launch, entity: str) -> wr.Report:
         filters = shown(config, of.kinds)
         runs = wr.Runset(entity=entity, project=project, name=of.name, filters=filters, groupby=groupby)
         blocks += [wr.H1(of.name), wr.P(of.text), wr.PanelGrid(runsets=[runs], panels=of.panels)]
-    description = f"{len(expand.cells(config))} cells of {len(config.seeds)} seeds"
+    description = f"{len(expand.cells(config))} cells of {expand.seeds_each(expand.cells(config))}"
     return wr.Report(
         entity=entity,
         project=project,

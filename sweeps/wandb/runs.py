@@ -122,10 +122,16 @@ def cell_run(view: View, run_id: str, cell: Cell, batch: Batch, version: int) ->
         tags=[CURRENT, *(name for name in ("diverged", "failed") if outcomes[name])],
         config={name: value for name, value in of_seed.items() if name != "seed"} | named(view, cell) | about,
         history=history,
-        summary=outcomes | failure(view, cell),
+        summary=outcomes | failure(view, cell) | taken(seeds),
         tables={"seeds": {"columns": [*cell.config, *seeds.columns], "rows": rows}},
         exit_code=int(outcomes["failed"] > 0),
     )
+
+
+def taken(seeds: pl.DataFrame) -> dict[str, object]:
+    """Lane seconds of a trial, the mean over seeds."""
+    mean = seeds["seconds"].mean()
+    return {} if mean is None else {"seconds": mean}
 
 
 def trial_run(view: View, run_id: str, cell: Cell, batch: Batch, version: int) -> Run:

@@ -14,7 +14,8 @@ from pathlib import Path
 import wandb
 
 from em.errors import InputError
-from sweeps.config import Launch, Upload
+from sweeps.config import Launch
+from sweeps.tracking import Upload
 from sweeps.wandb.folder import Folder
 
 ROUNDS = 3  # of `wandb sync`, where it leaves something out without a word

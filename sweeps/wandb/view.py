@@ -10,8 +10,9 @@ from functools import cached_property
 
 import polars as pl
 
+from analysis.search import POINT
+from analysis.seeds import are_of, seeds
 from analysis.seeds import cells as wanted_cells
-from analysis.seeds import seeds
 from analysis.tables import of_trials, scores_of
 from em.store import Store
 from em.store.record import EvaluationResult, Status
@@ -21,6 +22,7 @@ from em.trial.trial import Trial
 from em.trial.unit import Unit
 from sweeps import expand, failures
 from sweeps.config import Launch
+from sweeps.grids import Cell as WantedCell
 from sweeps.plan import Plan, compare
 from sweeps.protocol import last_line
 from sweeps.wandb.values import longest, word
@@ -38,6 +40,7 @@ class Cell:
     axes: dict[str, object]  # value by dotted path; none of a base model
     seeds: list[Trial]
     base: Trial | None = None  # that the seeds start from, and that the run shows too
+    is_open: bool = False  # it may get more seeds, by what results say
 
     @property
     def trials(self) -> list[Trial]:
@@ -59,10 +62,16 @@ class Cell:
 def cells(config: Launch) -> list[Cell]:
     """The cells of a sweep, in the order of work; the key is the content of seed 0 and the sweep's name."""
     return [
-        Cell(key_of(config, "cell", first.with_seed(0).id), cell.values, list(cell.trials), first.base)
-        for cell in expand.cells(config)
+        Cell(key_of(config, "cell", first.with_seed(0).id), values, list(cell.trials), first.base, cell.is_open)
+        for values, cell in valued(config)
         if (first := cell.trials[0])
     ]
+
+
+def valued(config: Launch) -> Iterator[tuple[dict[str, object], WantedCell]]:
+    """Each cell with its values on the axes and, of a search, which point it is."""
+    for place, cell in enumerate(expand.cells(config)):
+        yield cell.values | ({POINT: place} if config.search.is_on else {}), cell
 
 
 def key_of(config: Launch, kind: str, identity: str) -> str:
@@ -87,7 +96,8 @@ class View:
             trials = {unit.trial.id: unit.trial for unit in self.plan.wanted}
             cells = [Cell(key_of(self.config, "trial", id), axes.get(id, {}), [trial]) for id, trial in trials.items()]
         todo = {unit.trial.id for unit in self.plan.todo}
-        done = [cell for cell in cells if todo.isdisjoint(trial.id for trial in cell.trials)]
+        whole = [cell for cell in cells if not cell.is_open]
+        done = [cell for cell in whole if todo.isdisjoint(trial.id for trial in cell.trials)]
         return {f"{cell.key}-{self.version(cell.trials)}": cell for cell in done}
 
     def version(self, trials: Sequence[Trial]) -> str:
@@ -155,11 +165,11 @@ def look(config: Launch, store: Store, cells: list[Cell], units: list[Unit]) -> 
     """
     stored, damaged = store.records()
     records = until(of_trials(stored, {unit.trial.id for unit in units}), max(config.eval.steps))
-    steps, evaluations = [0, *config.eval.steps], [item.id for item in config.evaluations]
+    steps = [0, *config.eval.steps]
     scores = (
         scores_of(records)
         .cast({pl.Categorical: pl.String})
-        .filter(pl.col("step").is_in(steps), pl.col("evaluation_id").is_in(evaluations))
+        .filter(pl.col("step").is_in(steps), are_of(config.evaluations))
     )
     shown = pl.col("unit_id").is_in([*scores["unit_id"], *longest(records)["unit_id"]])
     records = records.filter(shown | (pl.col("status") == Status.diverged))

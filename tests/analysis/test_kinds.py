@@ -80,7 +80,7 @@ def test_a_new_kind_is_checked_before_anything_is_trained() -> None:
 def test_an_unknown_kind_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown kind of figure 'heatmpa': did you mean 'heatmap'"):
         figures.kind_of("heatmpa")
-    known = "axis, dynamics, eval_temperature, gain, heatmap, logits, steps"
+    known = "axis, dynamics, eval_temperature, gain, heatmap, history, logits, pareto, slices, steps"
     with pytest.raises(InputError, match=f"unknown kind of figure 'spread': choose from {known}"):
         figures.kind_of("spread")
 

@@ -19,7 +19,7 @@ EXTRA = {
     "model/checkpoint": ["model.path=owner/model"],
     "prompts/jsonl": ["prompts.path={folder}/problems.jsonl"],
     "benchmark/jsonl": ["benchmarks.jsonl.path={folder}/problems.jsonl"],
-    **{choice: ["eval.data={folder}"] for choice in ("eval/paper", "eval/reference_code", "eval/logits")},
+    **{f"eval/{name}": ["eval.data={folder}"] for name in ("paper", "paper_budget", "reference_code", "logits")},
     "preset/reference_code": ["eval.data={folder}"],
     **{
         f"benchmark/{name}": ["eval.data={folder}"]
@@ -37,7 +37,7 @@ ROWS = {  # one in the shape of each published benchmark
     "mbpp": {"task_id": 11, "text": "Add.", "test_list": ["assert add(1, 1) == 2"], "test_setup_code": ""},
     "mbpp_plus": {"prompt": "Add.", "test_list": ["assert add(1, 1) == 2"], "test": "assert True", "test_imports": []},
 }
-LAUNCH = ("cluster", "tracking", "sweep")  # groups of `python -m sweeps` alone
+LAUNCH = ("cluster", "search", "stopping", "sweep", "tracking")  # groups of `python -m sweeps` alone
 CHOICES = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.glob("*/*.yaml"))
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -76,9 +77,10 @@ def test_a_config_of_several_values_shows_the_axes(monkeypatch, capsys):
     words = ["sweep=smoke", "optimizer.lr=1,2", "--cfg", "job", "-p", "sweep.axes"]
     monkeypatch.setattr("sys.argv", ["em-sweep", *words])
     run_command(lambda _: pytest.fail("ran"), "usage", LAUNCH)
-    assert OmegaConf.create(capsys.readouterr().out) == [
-        {"field": "rollout.temperature", "values": [0.5, 1.0, 1.5]},
-        {"field": "optimizer.lr", "values": [1, 2]},
+    axes: Any = OmegaConf.to_container(OmegaConf.create(capsys.readouterr().out))
+    assert [(axis["field"], axis["values"]) for axis in axes] == [
+        ("rollout.temperature", [0.5, 1.0, 1.5]),
+        ("optimizer.lr", [1, 2]),
     ]
 
 

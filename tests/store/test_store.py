@@ -129,7 +129,8 @@ def test_a_record_comes_back_as_it_went_in(store, status):
     later = [whole.pop("metrics"), *(whole["rollouts"][0].pop(name) for name in sampled)]
     later += [whole["provenance"].pop(name) for name in ("resumed", "model_commit")]
     later += [digest.pop("kind") for digest in whole["digests"]]
-    measured = ("entropies", "probabilities", "position_tokens", "position_entropies", "distributions")
+    measured = ("ended", "entropies", "probabilities", "position_tokens", "position_entropies", "distributions")
+    measured += ("asked",)
     later += [result.pop(name) for result in whole["evaluations"] for name in ("grader_version", *measured)]
     assert row == whole  # fields that were added later are not written until they say something
     assert list(row) == list(whole)
@@ -140,11 +141,16 @@ def test_what_was_added_later_is_written_where_it_says_something(store):
     written = record()
     written.rollouts[0].reward = 0.5
     written.metrics = [Metric(step=1, name="reward", value=0.5)]
+    written.evaluations[0].ended = [None, "loops"]
     store.commit(written)
     assert store.record(UNIT.id) == written
     [row] = pl.read_parquet(store.files.read(RECORD)).to_dicts()
     assert row["metrics"] == [{"step": 1, "name": "reward", "value": 0.5}]
     assert list(row["rollouts"][0]) == ["step", "prompt", "token_ids", "truncated", "reward"]
+    assert [result["ended"] for result in row["evaluations"]] == [
+        [None, "loops"],
+        *[None] * (len(written.evaluations) - 1),
+    ]
 
 
 def test_a_record_without_steps_comes_back(store):

@@ -141,7 +141,7 @@ def test_the_frame_has_a_column_for_each_axis():
         ("model.cpu_threads=1,2", "model.cpu_threads=1: it changes nothing of what a trial is"),
         ("seed=1,2 sweep.seeds=3", "sweep.seeds=3: seed=1,2 names the seeds; leave one of the two out"),
         ("seed=1.5,2", "seed=1.5: "),
-        ("optimizer.lr=interval(0,1)", "an interval is for a search; name values, or take range(start,stop,step)"),
+        ("optimizer.lr=interval(0,1)", "is for a search: search=tpe takes numbers between the ends; or give values"),
         ("optimizer.lr=glob(*)", "glob() chooses files of a group, and optimizer.lr is none"),
         ("objective=glob(x*)", "objective=glob(x*): names no value"),
         ("seed=range(0,0)", "seed=range(0,0): names no value"),

@@ -24,7 +24,7 @@ from em.train.objective import Objective
 from em.train.sampling import Sampling
 from em.train.selection import Selector
 from em.train.trainer import EngineCorruptError, Trainer
-from em.trial.evaluation import Benchmark, Evaluation, Texts
+from em.trial.evaluation import Benchmark, Ends, Evaluation, Texts
 from em.trial.fields import with_value
 from em.trial.model import Model, Precision
 from em.trial.optimizer import Optimizer
@@ -228,6 +228,23 @@ def test_evaluations_hold_every_answer(trainer, trial, five_steps):
     assert result.accuracy == sum(result.correct) / 6
     assert max(result.lengths) <= 8
     assert result.texts[0] != result.texts[1]
+
+
+def test_answers_that_are_over_are_ended_and_graded_alike(trainer, trial):
+    long = dataclasses.replace(SUM, max_new_tokens=64)
+    whole = dataclasses.replace(EVALUATION, benchmark=long, samples=16)
+    both = [run(trainer, unit(trial, 0, evaluation=dataclasses.replace(whole, ends=ends))) for ends in Ends]
+    free, loops, answered, either = (record.evaluations[0] for record in both)
+    assert free.ended is loops.ended is None
+    assert loops.texts == free.texts
+    assert either.texts == answered.texts != free.texts
+    assert answered.ended is not None
+    assert (answered.correct, answered.extracted) == (free.correct, free.extracted)
+    for short, text, ended in zip(answered.texts, free.texts, answered.ended, strict=True):
+        assert text is not None
+        assert short is not None
+        assert text.startswith(short.rstrip("\ufffd")) if ended else short == text
+    assert len({*answered.ended}) == 2
 
 
 def test_several_prompts_take_turns_across_steps(trainer, trial):

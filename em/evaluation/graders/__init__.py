@@ -31,17 +31,27 @@ class Entry:
     instant: bool = False  # takes microseconds and cannot hang: not worth another process
     text: bool = False  # its reference is one text; otherwise it may be JSON of the answer fields
     latex: bool = False  # of mathematics
+    final: str = ""  # whether nothing that may follow a text changes its grade; "": it may always
     needs: str = ""  # what raises InputError where this machine lacks something
 
 
 GRADERS = {  # by name
-    "tiny": Entry("em.evaluation.graders.tiny:grade", instant=True, text=True),
+    "tiny": Entry(
+        "em.evaluation.graders.tiny:grade", instant=True, text=True, final="em.evaluation.graders.tiny:is_final"
+    ),
     "boxed": Entry("em.evaluation.graders.boxed:grade", instant=True, text=True),
     "maths": Entry("em.evaluation.graders.maths:grade", version=2, text=True, latex=True),
     "olympiad": Entry("em.evaluation.graders.maths:grade_olympiad", version=2, latex=True),
     "knights": Entry("em.evaluation.graders.knights:grade", version=2, instant=True, text=True),
-    "code": Entry("em.evaluation.graders.code:grade", version=2, needs="em.evaluation.sandbox:check"),
-    "code_without_sandbox": Entry("em.evaluation.graders.code:grade_without_sandbox", version=2),
+    "code": Entry(
+        "em.evaluation.graders.code:grade",
+        version=2,
+        final="em.evaluation.graders.code:is_final",
+        needs="em.evaluation.sandbox:check",
+    ),
+    "code_without_sandbox": Entry(
+        "em.evaluation.graders.code:grade_without_sandbox", version=2, final="em.evaluation.graders.code:is_final"
+    ),
 }
 
 
@@ -55,6 +65,12 @@ def require_ready(name: str, owner: str) -> None:
     check(name)
     if needs := GRADERS[name].needs:
         pkgutil.resolve_name(needs)(f"{owner}.grader={name}")
+
+
+def final(name: str) -> Callable[..., bool] | None:
+    """What says of a `text` and a `reference` that nothing that may follow the text changes its grade; None: nobody."""
+    where = GRADERS[name].final
+    return pkgutil.resolve_name(where) if where else None
 
 
 def grader(name: str) -> Grader:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from em.evaluation import sandbox
-from em.evaluation.graders import Grade
+from em.evaluation.graders import Grade, programs
 from em.evaluation.graders.programs import extract, fault
 from em.evaluation.sandbox.script import Script, read
 
@@ -23,6 +23,14 @@ def grade(text: str, reference: str) -> Grade:
 def grade_without_sandbox(text: str, reference: str) -> Grade:
     """The same with no protection from the program but limits on what it uses."""
     return _grade(text, reference, sandbox.run_without_sandbox)
+
+
+def is_final(text: str, reference: str) -> bool:
+    """Whether the program that is tested stands before a [DONE]; compiles what stands there."""
+    try:
+        return programs.is_final(text, tests(reference).names)
+    except TestsError:
+        return False
 
 
 def inside(reference: str) -> bool:

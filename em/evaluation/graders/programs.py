@@ -62,6 +62,13 @@ def extract(text: str, wanted: Collection[str] = ()) -> str | None:
     return first
 
 
+def is_final(text: str, wanted: Collection[str]) -> bool:
+    """Whether `extract` reads no further: a part that ends in [DONE] binds a wanted name, or no more parts are read."""
+    *ended, _ = text.removeprefix("\ufeff").split("[DONE]", PARTS)
+    programs = (_in_part(part, done=True, wanted=wanted) for part in ended)
+    return len(ended) == PARTS or any(program and set(wanted) & bound(program) for program in programs)
+
+
 def _in_part(text: str, done: bool, wanted: Collection[str]) -> str | None:
     fenced = [*blocks(text)]
     if fenced:

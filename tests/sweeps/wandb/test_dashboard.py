@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from em.store import Store
+from sweeps.source import settled
+from sweeps.wandb import view
 from sweeps.wandb.dashboard import report, specification, workspace
 from tests.sweeps.wandb.conftest import composed, run
 from tests.wandb_server import Server
@@ -61,3 +63,16 @@ def test_workspace_and_report_are_sent_and_replaced_when_sent_again(store: Store
     assert run(store, action="dashboard", environment=server.environment()) == said
     assert {view["displayName"] for view in server.views.values()} == {"Sweep smoke"}
     assert len(server.views) == 2
+
+
+def test_a_search_has_a_section_of_its_own(store: Store) -> None:
+    words = ["search=random", "search.points=3", "search.objectives=[mean,seconds]", AXES]
+    config = settled(composed(store, *words), store)
+    leaves = flat(specification(workspace(config, "")))
+    names = [value for path, value in leaves.items() if path.endswith(".name") and value in ("Search", "Score")]
+    assert names == ["Search", "Score"]
+    kinds = [value for path, value in leaves.items() if path.endswith("viewType")]
+    assert kinds[:3] == ["Parameter Importance", "Scatter Plot", "Scatter Plot"]
+    texts = {value for value in leaves.values() if isinstance(value, str)}
+    assert {"score/mean point by point", "score/mean against lane seconds a trial"} <= texts
+    assert [cell.axes["point"] for cell in view.cells(config)] == list(range(len(view.cells(config))))

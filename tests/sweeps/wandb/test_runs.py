@@ -130,6 +130,9 @@ def test_a_trial_that_was_given_up_fails_its_cell_with_the_reason(store: Store) 
     fill(store, [base, *others])
     of_cells = list(planned(viewed(config), []))
     assert [run.exit_code for run in of_cells] == [1, 0, 0]
+    table = of_cells[0].tables["seeds"]
+    took = [row[table["columns"].index("seconds")] for row in table["rows"]]
+    assert of_cells[0].summary.pop("seconds") == pytest.approx(np.mean([seconds for seconds in took if seconds]))
     assert of_cells[0].summary == {
         "scored": 2,
         "diverged": 0,

@@ -1,0 +1,92 @@
+"""What a search with several objectives leaves to choose from: the points that no other beats in all of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.random import Generator
+
+from analysis import style
+from analysis.figures import Figure, history
+from analysis.search import OBJECTIVES
+from analysis.seeds import observe
+from analysis.summary import summarise
+from analysis.tables import Tables
+from em.errors import require
+
+if TYPE_CHECKING:
+    from altair import Axis
+
+    from analysis.charts import Chart
+
+FRONT, OTHER = "no other is better in all", "other point"
+LOOKS = {FRONT: style.VERMILION, OTHER: style.SKY}
+PANEL = 200
+
+BY_BENCHMARK = False
+
+
+def check(figure: Figure, cells: pl.DataFrame) -> None:
+    """The points of a search with two objectives or more."""
+    history.check(figure, cells)
+    remedy = "a Pareto front needs two objectives or more, search.objectives=[mean,seconds]"
+    require(len(figure.objectives) > 1, f"figure {figure.name}: objectives", list(figure.objectives), remedy)
+
+
+def observed(figure: Figure, cells: pl.DataFrame, tables: Tables) -> pl.DataFrame:
+    """The headline of each trial, and its lane seconds."""
+    headline = figure.headline
+    took = tables.records.group_by("trial_id").agg(pl.sum("seconds")).cast({"trial_id": cells["trial_id"].dtype})
+    return observe(cells, tables, headline.evaluations, [headline.step], metric=figure.metric).join(
+        took, on="trial_id", how="left", maintain_order="left"
+    )
+
+
+def numbers(figure: Figure, seeds: pl.DataFrame, rng: Generator) -> pl.DataFrame:
+    """The columns of `analysis.summary.summarise`, the mean of `seconds`, and whether a point is on the front."""
+    took = seeds.drop_nulls("score").group_by(figure.axes).agg(pl.mean("seconds"))
+    made = summarise(seeds, figure.axes, rng).join(took, on=figure.axes, how="left", maintain_order="left")
+    return made.with_columns(front=pl.Series(on_front(made, figure.objectives)))
+
+
+def on_front(points: pl.DataFrame, objectives: Sequence[str]) -> list[bool]:
+    """Of each point, whether no other is as good in every objective and better in one."""
+    signs = [1 if OBJECTIVES[name].larger else -1 for name in objectives]
+    columns = points.select(pl.col(OBJECTIVES[name].column).cast(pl.Float64) for name in objectives)
+    rows = [[sign * value for sign, value in zip(signs, row, strict=True)] for row in columns.fill_null(np.nan).rows()]
+    return [all(map(np.isfinite, row)) and not any(beats(other, row) for other in rows) for row in rows]
+
+
+def beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    pairs = list(zip(one, other, strict=True))
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
+    """The first objective against each of the others."""
+    from analysis import charts
+    from analysis.charts import alt
+
+    first, *others = (OBJECTIVES[name] for name in figure.objectives)
+    colour = charts.legend(LOOKS)
+    shown = charts.numbers().transform_calculate(called=f"datum.front ? '{FRONT}' : '{OTHER}'")
+    panels = []
+    for other in others:
+        x, y = (
+            place(f"{of.column}:Q", title=of.label, scale=alt.Scale(zero=False), axis=shares(of.is_share))
+            for place, of in ((alt.X, other), (alt.Y, first))
+        )
+        order = alt.Order(f"{other.column}:Q")
+        line = shown.transform_filter("datum.front").mark_line(strokeWidth=1.2, interpolate="step-after")
+        line = line.encode(x, y, colour, order)
+        points = shown.mark_circle(size=30, opacity=1).encode(x, y, colour, tooltip=charts.tips(figure.axes, "n"))
+        panels.append(alt.layer(line, points).properties(width=PANEL, height=PANEL))
+    return alt.hconcat(*panels, spacing=24)
+
+
+def shares(is_share: bool) -> "Axis":
+    from analysis import charts
+    from analysis.charts import alt
+
+    return charts.PERCENT if is_share else alt.Axis()

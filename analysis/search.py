@@ -1,0 +1,107 @@
+"""What a search goes by: objectives of a point, from the scores of its seeds, and how much each axis matters.
+
+S seeds.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from analysis import style
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+POINT = "point"  # column of `analysis.seeds.cells`: the place of a cell among a search's points
+FEWEST = 8  # points that importances are reckoned from
+
+
+@dataclass(frozen=True)
+class Objective:
+    label: str
+    column: str  # of `analysis.summary.summarise`, or one that a figure adds
+    is_share: bool  # in [0, 1]
+    larger: bool  # is better
+    of: Callable[[NDArray, NDArray], float]  # scores_S and seconds_S of the seeds that are recorded
+
+    def lacks(self, value: float, bound: float) -> float:
+        """How far a value is from what is asked for; 0 or less where it reaches that."""
+        return bound - value if self.larger else value - bound
+
+    def written(self, value: float) -> str:
+        return f"{100 * value:.1f}%" if self.is_share else f"{value:.3g}"
+
+
+def _spread(scores_S: NDArray, _: NDArray) -> float:
+    return float(np.std(scores_S, ddof=1)) if len(scores_S) > 1 else 0.0
+
+
+OBJECTIVES = {
+    "mean": Objective("mean accuracy", "mean", True, True, lambda scores_S, _: float(np.mean(scores_S))),
+    "median": Objective("median accuracy", "median", True, True, lambda scores_S, _: float(np.median(scores_S))),
+    "worst": Objective("accuracy of the worst seed", "worst", True, True, lambda scores_S, _: float(np.min(scores_S))),
+    "spread": Objective("standard deviation over seeds", "std", True, False, _spread),
+    "seconds": Objective("lane seconds a trial", "seconds", False, False, lambda _, seconds_S: float(seconds_S.mean())),
+}
+
+
+@contextmanager
+def untroubled() -> Iterator[None]:
+    """Some of what we use is experimental to Optuna, which it says whenever it is used."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
+
+
+def importances(points: pl.DataFrame, axes: Sequence[str], objective: str = "mean") -> dict[str, float]:
+    """Of each axis the share of the objective's variation that it explains where points are good, by PED-ANOVA
+    (Watanabe et al., 2023): of all together 1.  Empty for fewer than FEWEST points, or where none differ.
+
+    `points`: a row each, with its values on the axes and the objective's column.
+    """
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    of = OBJECTIVES[objective]
+    known = points.drop_nulls(of.column)
+    varied = [axis for axis in axes if known[axis].n_unique() > 1]
+    if len(known) < FEWEST or not varied or known[of.column].n_unique() == 1:
+        return {}
+    space: dict[str, BaseDistribution] = {axis: _distribution(axis, known[axis]) for axis in varied}
+    study = optuna.create_study(direction="maximize" if of.larger else "minimize")
+    study.add_trials(
+        [
+            optuna.trial.create_trial(
+                value=row[of.column], params={axis: row[axis] for axis in varied}, distributions=space
+            )
+            for row in known.iter_rows(named=True)
+        ]
+    )
+    with untroubled():
+        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {axis: float(found[axis]) for axis in varied}
+
+
+def _distribution(axis: str, values: pl.Series) -> "BaseDistribution":
+    from optuna import distributions as of
+
+    if not values.dtype.is_numeric():
+        return of.CategoricalDistribution(values.unique(maintain_order=True).to_list())
+    low, high = values.min(), values.max()
+    log = is_logarithmic(axis, values)
+    kind = of.IntDistribution if values.dtype.is_integer() else of.FloatDistribution
+    return kind(low, high, log=log)  # type: ignore[arg-type]
+
+
+def is_logarithmic(axis: str, values: pl.Series) -> bool:
+    """Whether the numbers of an axis are told apart by their ratios."""
+    low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
+    return low > 0 and (axis in style.LOGARITHMIC or high / low > 16)

@@ -1,0 +1,61 @@
+"""What a search is told: which sampler, how many points, what counts as good."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from analysis.search import OBJECTIVES
+from em.errors import require, require_known, require_positive
+
+
+@dataclass(kw_only=True)
+class Bounds:
+    """What a point has to reach, by objective: at least, where more is better, else at most."""
+
+    mean: float | None = None
+    median: float | None = None
+    worst: float | None = None
+    spread: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(kw_only=True)
+class SearchConfig:
+    """`search=tpe`: instead of every combination of the axes' values, points that a sampler of Optuna's chooses.
+
+    A point is tried with the sweep's seeds, one trial each.  Point k is chosen by the results of all points but the
+    last `ahead` before it, so that a search is the same on one lane and on a thousand.
+    """
+
+    sampler: str = ""  # a class of optuna.samplers; empty: every combination
+    options: dict[str, Any] = field(default_factory=dict)  # its arguments
+    seed: int = 0  # of the sampler
+    points: int = 40
+    ahead: int = 8  # points that are tried at once
+    objectives: list[str] = field(default_factory=lambda: ["mean"])  # of a point's seeds: names of analysis.search
+    constraints: Bounds = field(default_factory=Bounds)
+    prune: float = 0.15  # p of Wilcoxon's test below which the other seeds of a point are left out; 0: none are
+    warm: bool = True  # whether what is recorded of the space when the search begins is told to the sampler
+    storage: str = ""  # URL of a database that shows the study; empty: a journal file in the store's studies/
+
+    def __post_init__(self) -> None:
+        require_positive("search", points=self.points, ahead=self.ahead)
+        require(self.seed >= 0, "search.seed", self.seed, "must be 0 or greater")
+        require(0 <= self.prune < 1, "search.prune", self.prune, "must be 0 (never) or a probability below 1")
+        require(bool(self.objectives), "search.objectives", [], f"name at least one of {', '.join(OBJECTIVES)}")
+        for name in self.objectives:
+            require_known("objective of a search", name, OBJECTIVES)
+        once = len(set(self.objectives)) == len(self.objectives)
+        require(once, "search.objectives", self.objectives, "name each once")
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.sampler)
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        return {name: bound for name, bound in vars(self.constraints).items() if bound is not None}
+
+    @property
+    def prunes(self) -> bool:
+        """Seeds are compared by one number."""
+        return self.prune > 0 and len(self.objectives) == 1

@@ -1,0 +1,265 @@
+"""A search as a source of work: what it wants by records, in a store, from words to what is said and drawn."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from analysis.seeds import cells as frame_of
+from em.errors import InputError
+from em.store import Store
+from em.store.record import Record, Status
+from em.trial.unit import Unit
+from sweeps import expand, figures, plan
+from sweeps.config import Launch, compose_launch
+from sweeps.search.source import Search
+from sweeps.source import Grid, Growing, settled, source_of
+from tests.searched import Trainer, expected
+from tests.trials import phase_of, run
+
+SEEDS, POINTS = 5, 10
+WORDS = ["sweep=search", f"sweep.seeds={SEEDS}", f"search.points={POINTS}", "search.ahead=3", "search=random"]
+
+
+def launch(folder: Path, *words: str) -> Launch:
+    return compose_launch([*WORDS, f"store={folder}", *words])
+
+
+def source(config: Launch) -> Search:
+    made = source_of(config, Store(config.store))
+    assert isinstance(made, Search)
+    return made
+
+
+def record(unit: Unit) -> Record:
+    return run(Trainer(unit.trial.model, unit.trial.engine), unit)
+
+
+def work(config: Launch, trials: float = float("inf"), skip: str = "") -> int:
+    """Record what is wanted, unit after unit, each time asking anew; how many were made."""
+    store, made = Store(config.store), 0
+    while made < trials:
+        todo = [unit for unit in plan.plan(config, store).todo if unit.trial.id != skip]
+        if not todo:
+            break
+        assert store.commit(record(todo[0]))
+        made += 1
+    return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    from tests import searched
+
+    before, searched.SECONDS = searched.SECONDS, 0.0
+    yield
+    searched.SECONDS = before
+
+
+def points(config: Launch) -> list[dict]:
+    made = source(config)
+    made.settled(made.store.records()[0])
+    return [point.values | {"seeds": point.wanted, "pruned": point.is_pruned} for point in made.study.by_number]
+
+
+def test_a_search_ends_with_the_best_of_its_points(tmp_path):
+    config = launch(tmp_path)
+    made = work(config)
+    wanted = plan.plan(config, Store(tmp_path))
+    assert not wanted.todo
+    assert made == len(wanted.wanted) < 1 + POINTS * SEEDS  # seeds of hopeless points were left out
+    own = source(config)
+    own.settled(own.store.records()[0])
+    assert len(own.study.by_number) == POINTS
+    best = own.study.best(own.study.by_number)
+    assert best is not None
+    cell = own.cell(best.values)
+    assert best.objective("mean") == pytest.approx(
+        np.mean([record(Unit(trial, config.measurements([10]))).evaluations[0].accuracy for trial in cell.trials])
+    )
+    whole = [own.cell(of.values) for of in own.study.by_number if not of.is_pruned]
+    truth = [expected(of.trials[0]) for of in whole]
+    assert expected(cell.trials[0]) >= np.sort(truth)[-2]
+    [line, said] = own.said(own.store.records()[0])
+    left = sum(point.is_pruned for point in own.study.by_number)
+    said_of_them = f"{left} of them were left before they had all their seeds"
+    assert line == f"search {own.name}: {POINTS} of {POINTS} points asked; {said_of_them}"
+    assert left > 0
+    assert f"best: optimizer.lr={best.values['optimizer.lr']:g} " in said
+    assert f"mean accuracy {100 * best.objective('mean'):.1f}% on validation problems (5 seeds)" in said
+
+
+def test_another_process_goes_on_where_one_was_killed(tmp_path):
+    """Whatever was recorded by then, and also where the points that were asked are lost: the study is the same."""
+    whole = launch(tmp_path / "whole")
+    work(whole)
+    broken = launch(tmp_path / "broken")
+    store = Store(broken.store)
+    work(broken, trials=17)
+    for name in store.files.list("decisions")[:1]:
+        store.files.remove(f"decisions/{name}")
+    work(broken, trials=6)
+    work(broken)
+    assert points(broken) == points(whole)
+    ids = [set(Store(of.store).recorded_units()) for of in (whole, broken)]
+    assert ids[0] == ids[1]
+
+
+def test_a_search_that_asks_more_points_goes_on_with_its_own(tmp_path):
+    work(launch(tmp_path))
+    more = launch(tmp_path, "search.points=12")
+    assert source(more).name == source(launch(tmp_path)).name
+    known = points(launch(tmp_path))
+    assert points(more)[:POINTS] == known
+    assert source(launch(tmp_path, "search.seed=1")).name != source(more).name
+    assert source(launch(tmp_path, "search.objectives=[median]")).name != source(more).name
+    assert source(launch(tmp_path, "rollout.top_p=0.9")).name != source(more).name
+
+
+def test_what_is_recorded_of_the_space_is_told_first(tmp_path):
+    """Of a grid with three seeds, of which one cell lies outside; another sweep's trials are of no interest."""
+    rates = "optimizer.lr=1e-4,1e-3,5e-2"
+    words = ["sweep=search", "search=none", rates, "rollout.temperature=1", "rollout.samples=16,32", "sweep.seeds=3"]
+    grid = compose_launch([*words, f"store={tmp_path}"])
+    work(grid)
+    work(compose_launch([*words, f"store={tmp_path}", "rollout.top_p=0.5"]))
+    own = source(launch(tmp_path))
+    made = own.settled(own.store.records()[0])
+    warm = own.study.warm
+    found = {(of.values["optimizer.lr"], of.values["rollout.samples"]) for of in warm}
+    assert found == {(1e-4, 16), (1e-4, 32), (1e-3, 16), (1e-3, 32)}
+    assert {len(of.scores) for of in warm} == {3}
+    assert all(of.is_pruned for of in warm)  # two of five seeds lack
+    recorded = {trial.id for trial in expand.trials(grid)}
+    assert {trial.id for cell in (made.settled or ())[:4] for trial in cell.trials} < recorded
+    work(launch(tmp_path))
+    again = source(launch(tmp_path))
+    again.settled(again.store.records()[0])
+    assert again.begun == own.begun  # and not what the search itself has recorded since
+    cold = source(launch(tmp_path, "search.warm=false"))
+    cold.settled(cold.store.records()[0])
+    assert cold.study.warm == []
+
+
+def test_a_seed_that_failed_too_often_does_not_hold_the_search_up(tmp_path):
+    config = launch(tmp_path)
+    store = Store(tmp_path)
+    bad = next(unit for unit in plan.plan(config, store).todo if not unit.trial.is_base)
+    for _ in range(config.sweep.max_attempts):
+        failed = record(bad)
+        failed.status, failed.error = Status.failed, "RuntimeError: synthetic"
+        failed.provenance.attempt_id = os.urandom(6).hex()
+        store.commit(failed)
+    work(config)
+    planned = plan.plan(config, store)
+    assert [unit.trial.id for unit in planned.given_up] == [bad.trial.id]
+    assert not planned.todo
+    assert len(points(config)) == POINTS
+
+
+def test_a_diverged_trial_counts_as_one_that_knows_nothing(tmp_path):
+    config = launch(tmp_path)
+    store = Store(tmp_path)
+    bad = next(unit for unit in plan.plan(config, store).todo if not unit.trial.is_base)
+    diverged = record(bad)
+    diverged.status, diverged.evaluations = Status.diverged, []
+    store.commit(diverged)
+    work(config)
+    own = source(config)
+    own.settled(store.records()[0])
+    point = next(of for of in own.study.by_number if own.cell(of.values).trials[0].id == bad.trial.id)
+    assert point.results.scores_S[0] == 0.0
+    assert point.scores[0] == 0.0
+
+
+def test_figures_plan_and_quote_of_a_search(tmp_path):
+    config = launch(tmp_path, "search.objectives=[mean,seconds]", "search=tpe")
+    store = Store(tmp_path)
+    work(config, trials=30)
+    own = source_of(config, store)
+    planned = plan.plan(config, store, own)
+    shown = settled(config, store, own)
+    assert isinstance(own, Growing)
+    assert "TPESampler chooses 10" in plan.describe(shown, planned, store)
+    most = own.at_most(store.records()[0])
+    assert len(plan.plan(most, store, Grid(most)).todo) == 1 + POINTS * SEEDS - 30
+    assert plan.quoted(config, planned, store, own)[0].startswith("quote: at most ")
+    paths = figures.draw_all(shown, store, Console(quiet=True))["search"]
+    assert {path.name for path in paths if path.suffix == ".png"} == {
+        "search-history.png",
+        "search-slices.png",
+        "search-pareto.png",
+    }
+    drawn = pl.read_csv(tmp_path / "figures" / "search-pareto.csv")
+    for row in drawn.iter_rows(named=True):
+        others = drawn.filter(pl.col("mean") >= row["mean"], pl.col("seconds") <= row["seconds"])
+        better = others.filter((pl.col("mean") > row["mean"]) | (pl.col("seconds") < row["seconds"]))
+        assert row["front"] == better.is_empty()
+    history = pl.read_csv(tmp_path / "figures" / "search-history.csv")
+    assert history["point"].to_list() == list(range(len(history)))
+    grid = compose_launch(["sweep=temperature", "sweep.figures=[{kind: history}]", f"store={tmp_path}"])
+    with pytest.raises(InputError, match="shows the points of a search"):
+        figures.check_all(grid)
+
+
+def test_groups_and_values_are_chosen_among(tmp_path):
+    words = ["objective=paper,reference_code", "rollout.temperature=0.5,1.0", "optimizer.lr=1e-4,1e-3"]
+    config = compose_launch(
+        ["search=tpe", *words, "sweep.seeds=2", "search.points=12", "search.ahead=2", f"store={tmp_path}"]
+    )
+    work(config)
+    shown = settled(config, Store(tmp_path))
+    names = {(of.values["objective"], phase_of(of.trials[0]).objective.name) for of in expand.cells(shown)}
+    assert names <= {("paper", "em"), ("reference_code", "em")}
+    assert len({of.trials[0].id for of in expand.cells(shown)}) == len(expand.cells(shown)) <= 8
+    assert len(points(config)) == 12  # a point that is asked again costs nothing
+    assert frame_of([of.trials[0] for of in expand.cells(shown)], {})["trial_id"].n_unique() == len(expand.cells(shown))
+
+
+def test_a_union_of_a_search_and_a_grid(tmp_path):
+    words = ["sweep=search,smoke", "sweep.seeds=2", "search.points=4", "search.ahead=2", "eval.samples=2"]
+    config = compose_launch([*words, "eval.texts=none", f"store={tmp_path}"])
+    store = Store(tmp_path)
+    work(config)
+    shown = settled(config, store)
+    assert len(expand.cells(shown.parts[0])) == 4
+    assert shown.parts[1] == config.parts[1]
+    assert plan.quoted(config, plan.plan(config, store), store, source_of(config, store)) == [
+        "quote: nothing is left to do"
+    ]
+    assert {*figures.draw_all(shown, store, Console(quiet=True))} == {"search", "smoke"}
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_again_and_again_is_the_same_study(tmp_path):
+    """kill -9 of driver and lanes at random: nothing is lost, and the study is that of an undisturbed one."""
+    words = [*WORDS, "search=tpe", "sweep.figures=[]", "tracking=quiet", "cluster.lanes=2", "cluster.lease_seconds=4"]
+    command = [sys.executable, "-m", "tests.searched", *words]
+    subprocess.run([*command, f"store={tmp_path / 'whole'}"], check=True, timeout=300, capture_output=True)
+    rng, kills = np.random.default_rng(0), 0
+    for _ in range(12):
+        with subprocess.Popen(
+            [*command, f"store={tmp_path / 'broken'}"], start_new_session=True, stdout=subprocess.PIPE
+        ) as driver:
+            try:
+                driver.wait(timeout=8 + 6 * rng.random())
+                break
+            except subprocess.TimeoutExpired:
+                os.killpg(driver.pid, signal.SIGKILL)  # driver, Ray and lanes alike; workers have groups of their own
+                kills += 1
+        time.sleep(1)
+    subprocess.run([*command, f"store={tmp_path / 'broken'}"], check=True, timeout=300, capture_output=True)
+    assert kills > 0
+    whole, broken = (compose_launch([*words, f"store={tmp_path / name}"]) for name in ("whole", "broken"))
+    assert points(broken) == points(whole)
+    assert Store(whole.store).recorded_units() == Store(broken.store).recorded_units()
+    kept = [json.loads(path.read_text()) for path in sorted((tmp_path / "broken" / "decisions").rglob("point-*.json"))]
+    assert len(kept) == POINTS
