@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -59,6 +59,18 @@ def untroubled() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         yield
+
+
+def on_front(values_NO: Sequence[Sequence[float]], objectives: Sequence[str]) -> list[bool]:
+    """Of each of N points, whether no other is as good in every objective and better in one (Pareto); none with nan."""
+    import optuna
+
+    directions: list[Any] = ["maximize" if OBJECTIVES[name].larger else "minimize" for name in objectives]
+    study = optuna.create_study(directions=directions)
+    known = [place for place, values in enumerate(values_NO) if np.isfinite(values).all()]
+    study.add_trials([optuna.trial.create_trial(values=list(values_NO[place])) for place in known])
+    front = {known[trial.number] for trial in study.best_trials}
+    return [place in front for place in range(len(values_NO))]
 
 
 def importances(points: pl.DataFrame, axes: Sequence[str], objective: str = "mean") -> dict[str, float]:

@@ -99,8 +99,10 @@ def source_of(launch: Launch, store: Store) -> Source:
     if launch.parts:
         parts = [source_of(part, store) for part in launch.parts]
         return Union(launch, parts) if any(part.follows_results for part in parts) else Grid(launch)
+    if launch.settled is not None:
+        return Grid(launch)
     deciders = {"eval=budget": launch.eval.decided, "search": launch.search.is_on}
-    deciders["stopping=decided"] = launch.stopping.rule is Rule.decided and launch.settled is None
+    deciders["stopping=decided"] = launch.stopping.rule is Rule.decided
     chosen = [name for name, is_chosen in deciders.items() if is_chosen]
     require(len(chosen) < 2, "sweep", " and ".join(chosen), "each decides what is wanted in its own way; choose one")
     if launch.eval.decided:

@@ -226,8 +226,9 @@ def test_a_policy_of_two_ranks(checkpoint, tmp_path):
 # --- a store that is no file system
 
 
-def test_a_store_in_memory():
+def test_a_store_in_memory(tmp_path, monkeypatch):
     """Two workers, two launches: one record, one claim, nothing left to do."""
+    monkeypatch.chdir(tmp_path)  # what needs a file system in any case lies beside
     files, launch = MemoryFiles(), compose_launch(["sweep=smoke", "sweep.seeds=1"])
     store, units = Store("memory", files), expand.units(launch)
     runner = near_empty.Trainer(launch.model, launch.trial.engine)

@@ -1,6 +1,5 @@
 """What a search with several objectives leaves to choose from: the points that no other beats in all of them."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +8,7 @@ from numpy.random import Generator
 
 from analysis import style
 from analysis.figures import Figure, history
-from analysis.search import OBJECTIVES
+from analysis.search import OBJECTIVES, on_front
 from analysis.seeds import observe
 from analysis.summary import summarise
 from analysis.tables import Tables
@@ -47,20 +46,8 @@ def numbers(figure: Figure, seeds: pl.DataFrame, rng: Generator) -> pl.DataFrame
     """The columns of `analysis.summary.summarise`, the mean of `seconds`, and whether a point is on the front."""
     took = seeds.drop_nulls("score").group_by(figure.axes).agg(pl.mean("seconds"))
     made = summarise(seeds, figure.axes, rng).join(took, on=figure.axes, how="left", maintain_order="left")
-    return made.with_columns(front=pl.Series(on_front(made, figure.objectives)))
-
-
-def on_front(points: pl.DataFrame, objectives: Sequence[str]) -> list[bool]:
-    """Of each point, whether no other is as good in every objective and better in one."""
-    signs = [1 if OBJECTIVES[name].larger else -1 for name in objectives]
-    columns = points.select(pl.col(OBJECTIVES[name].column).cast(pl.Float64) for name in objectives)
-    rows = [[sign * value for sign, value in zip(signs, row, strict=True)] for row in columns.fill_null(np.nan).rows()]
-    return [all(map(np.isfinite, row)) and not any(beats(other, row) for other in rows) for row in rows]
-
-
-def beats(one: Sequence[float], other: Sequence[float]) -> bool:
-    pairs = list(zip(one, other, strict=True))
-    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+    values = made.select(pl.col(OBJECTIVES[name].column).cast(pl.Float64) for name in figure.objectives)
+    return made.with_columns(front=pl.Series(on_front(values.fill_null(np.nan).rows(), figure.objectives)))
 
 
 def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":

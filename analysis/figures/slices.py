@@ -6,7 +6,7 @@ import polars as pl
 
 from analysis import style
 from analysis.figures import Figure, history
-from analysis.search import POINT, importances, is_logarithmic
+from analysis.search import OBJECTIVES, POINT, importances, is_logarithmic
 
 if TYPE_CHECKING:
     from analysis.charts import Chart
@@ -26,7 +26,8 @@ def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
     from analysis.charts import alt
 
     axes = [axis for axis in figure.axes if axis != POINT]
-    shares = importances(numbers, axes)
+    shown = [name for name in figure.objectives if OBJECTIVES[name].column in numbers.columns]
+    shares = importances(numbers, axes, *shown[:1])
     colour = alt.Color(f"{POINT}:Q", scale=alt.Scale(range=SHADES), title="point")
     y = charts.accuracy(figure.headline.label)
     panels = []

@@ -21,7 +21,7 @@ from em.rollout import Completion, Request, Sampler
 from em.rollout.loops import Loop
 from em.rollout.reader import Reader
 from em.store.record import EvaluationResult, grades
-from em.trial.evaluation import Ends, Evaluation, Statistics, Texts
+from em.trial.evaluation import Ends, Evaluation, Numbers, Statistics, Texts
 from em.trial.unit import Measurement
 
 
@@ -86,7 +86,9 @@ class Evaluator:
         for measurement in measurements:
             evaluation, (requests, references) = measurement.evaluation, self.prepare(measurement.evaluation)
             places = asked(evaluation, seed, len(requests))
-            own = [replace(requests[at], seed=stream_of(evaluation, seed, at)) for at in places]
+            own = [requests[at] for at in places]
+            if evaluation.numbers is Numbers.own:
+                own = [replace(requests[at], seed=stream_of(evaluation, seed, at)) for at in places]
             measured.append(Measured(measurement, places))
             prepared.append((own, [references[at] for at in places]))
         owners = [

@@ -25,7 +25,7 @@ from sweeps.config import Launch
 from sweeps.grids import Cell
 from sweeps.grids import Point as Combination
 from sweeps.search import mirror
-from sweeps.search.space import holds, lowest, sampler_of, space_of, written
+from sweeps.search.space import holds, lowest, space_of, written
 from sweeps.search.study import Asked, Point, Results, Study
 from sweeps.source import Growing
 
@@ -39,14 +39,14 @@ class Search(Growing):
     def __init__(self, launch: Launch, store: Store) -> None:
         """Raises InputError where the sweep cannot be searched, or its sampler does not take what it is told."""
         self.launch, self.store, self.space = launch, store, space_of(launch)
-        sampler_of(launch.search, 0)
         self.headline, self.typed = launch.sought, expand.Known()
-        self.name = f"{launch.sweep.name}-{self.identity()}"
-        self.folder = f"search-{self.identity()}"
+        identity = self.identity()
+        self.name, self.folder = f"{launch.sweep.name}-{identity}", f"search-{identity}"
         kept = store.decisions.kept(self.folder)
         asked = [Asked(**kept[name]) for name in sorted(kept, key=number_of) if number_of(name) >= 0]
         self.begun: list[dict[str, Any]] | None = kept.get("warm")  # values, and the seeds that were recorded
         self.study = Study(launch.search, self.space, self.keep, asked)
+        self.published: list[bool] = []  # of each point, whether it was over when the copy was written
 
     def identity(self) -> str:
         """Of what the study is: the same search goes on with more points, or more seeds."""
@@ -112,7 +112,7 @@ class Search(Growing):
         attempts = self.store.failed_attempts()
         limit = self.launch.sweep.max_attempts
         given_up = {trial_of(unit) for unit, number in attempts.items() if number >= limit}
-        tables = among(self.store, records, attempts, {trial.id for trial in trials} | {trials[0].base.id})
+        tables = among(self.store, records, attempts, {trial.id for trial in trials})
         steps = [max(cell.steps) for cell in cells for _ in cell.trials]
         rows = seeds(frame_of(trials, {}, steps), tables, self.headline)
         took = tables.records.group_by("trial_id").agg(pl.sum("seconds"))
@@ -172,7 +172,10 @@ class Search(Growing):
         return f"{', '.join(values)} on {problems} problems ({len(point.scores)} seeds)"
 
     def publish(self) -> list[str]:
-        mirror.write(self.study, self.name, self.store)
+        are_over = [point.is_over for point in (*self.study.warm, *self.study.by_number)]
+        if are_over != self.published:
+            mirror.write(self.study, self.name, self.store)
+            self.published = are_over
         where = mirror.place(self.store, self.name, self.launch.search.storage)
         return [f"  `optuna-dashboard {where}` shows study {self.name}"]
 

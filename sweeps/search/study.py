@@ -20,7 +20,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from analysis.search import OBJECTIVES, untroubled
+from analysis.search import OBJECTIVES, on_front, untroubled
 from em.trial.seeds import stream
 from sweeps.search.config import SearchConfig
 from sweeps.search.space import Space, sampler_of, written
@@ -113,7 +113,7 @@ class Study:
         storage = InMemoryStorage()
         study = self.optuna_study(storage, sampler_of(self.search, stream("search", self.search.seed, number) % SEEDS))
         id_ = storage.get_study_id_from_name(study.study_name)
-        study.add_trials([self.trial_of(point, number) for number, point in enumerate([*self.warm, *told])])
+        study.add_trials(map(self.trial_of, [*self.warm, *told]))
         study.add_trials([self.running(point.asked) for point in running])
         for name, value in (self.asked[-1].of_study if self.asked else {}).items():
             storage.set_study_system_attr(id_, name, value)
@@ -136,13 +136,13 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         """The study as Optuna has it: what was told first, then the points of the last look."""
         points = [*self.warm, *self.by_number]
-        return [self.trial_of(of, at) if of.is_over else self.running(of.asked) for at, of in enumerate(points)]
+        return [self.trial_of(point) if point.is_over else self.running(point.asked) for point in points]
 
     def running(self, asked: Asked) -> FrozenTrial:
         own: dict[str, Any] = {"params": asked.values, "distributions": self.space, "system_attrs": asked.of_trial}
         return create_trial(state=TrialState.RUNNING, **own)
 
-    def trial_of(self, point: Point, number: int) -> FrozenTrial:
+    def trial_of(self, point: Point) -> FrozenTrial:
         """A point that is over; failed, where no seed has a score."""
         values = [point.objective(name) for name in self.search.objectives]
         said = {"seeds": len(point.scores), "pruned": point.is_pruned, "warm": point.is_warm}
@@ -178,10 +178,9 @@ class Study:
 
     def front(self, points: Sequence[Point]) -> list[Point]:
         """Those of the good ones that no other is as good as in every objective and better in one (Pareto)."""
-        good = [point for point in points if self.is_good(point)]
-        study = self.optuna_study()
-        study.add_trials([self.trial_of(point, number) for number, point in enumerate(good)])
-        return [good[trial.number] for trial in study.best_trials]
+        good, names = [point for point in points if self.is_good(point)], self.search.objectives
+        values = [[point.objective(name) for name in names] for point in good]
+        return [point for point, is_on in zip(good, on_front(values, names), strict=True) if is_on]
 
     def follow(self, asked: Asked, results: Results, rival: Point | None) -> Point:
         """How many seeds of a point are wanted: all, unless it is worse than its rival by those that are there."""

@@ -99,7 +99,7 @@ def sections(config: Launch) -> list[Section]:
 def of_search(config: Launch) -> list[Any]:
     """Which axes matter, the score point by point with the best so far, and the score against other objectives."""
     score = column(config, "score")
-    of_cells = {"median": "score/mean", "worst": "score/q10", "spread": "score/std", "seconds": "seconds"}
+    of_cells = {"spread": "score/std", "seconds": "seconds"}  # what runs hold beside the mean
     others = [] if config.tracking.by_trial else [name for name in config.search.objectives[1:] if name in of_cells]
     return [
         panel(wr.ParameterImportancePlot, HALF, 10, with_respect_to=score),
