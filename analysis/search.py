@@ -4,7 +4,7 @@ S seeds.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POINT = "point"  # column of `analysis.seeds.cells`: the place of a cell among a search's points
 FEWEST = 8  # points that importances are reckoned from
+DIVERGED = "diverged"  # constraint that no seed has
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Objective:
     column: str  # of `analysis.summary.summarise`, or one that a figure adds
     is_share: bool  # in [0, 1]
     larger: bool  # is better
+    sees_divergence: bool  # a seed that diverged makes it bad
     of: Callable[[NDArray, NDArray], float]  # scores_S and seconds_S of the seeds that are recorded
 
     def lacks(self, value: float, bound: float) -> float:
@@ -43,12 +45,48 @@ def _spread(scores_S: NDArray, _: NDArray) -> float:
 
 
 OBJECTIVES = {
-    "mean": Objective("mean accuracy", "mean", True, True, lambda scores_S, _: float(np.mean(scores_S))),
-    "median": Objective("median accuracy", "median", True, True, lambda scores_S, _: float(np.median(scores_S))),
-    "worst": Objective("accuracy of the worst seed", "worst", True, True, lambda scores_S, _: float(np.min(scores_S))),
-    "spread": Objective("standard deviation over seeds", "std", True, False, _spread),
-    "seconds": Objective("lane seconds a trial", "seconds", False, False, lambda _, seconds_S: float(seconds_S.mean())),
+    "mean": Objective("mean accuracy", "mean", True, True, True, lambda scores_S, _: float(np.mean(scores_S))),
+    "median": Objective("median accuracy", "median", True, True, True, lambda scores_S, _: float(np.median(scores_S))),
+    "worst": Objective(
+        "accuracy of the worst seed", "worst", True, True, True, lambda scores_S, _: float(np.min(scores_S))
+    ),
+    "spread": Objective("standard deviation over seeds", "std", True, False, False, _spread),
+    "seconds": Objective(
+        "lane seconds a trial", "seconds", False, False, False, lambda _, seconds_S: float(seconds_S.mean())
+    ),
 }
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a search is after.
+
+    A point is given as a function, the value of an objective by its name, and the number of its seeds that diverged.
+    These count as scores of 0; where an objective does not see that, there are to be none.
+    """
+
+    objectives: Sequence[str]  # names of OBJECTIVES; the first decides which point is called best
+    bounds: Mapping[str, float]  # that a point has to meet, by objective
+
+    @property
+    def constraints(self) -> list[str]:
+        blind = any(not OBJECTIVES[name].sees_divergence for name in self.objectives)
+        return [*self.bounds, *([DIVERGED] if blind else [])]
+
+    def lacks(self, of: Callable[[str], float], diverged: int) -> dict[str, float]:
+        """By constraint, how far a point is from it; 0 or less where it holds."""
+        return {
+            name: float(diverged) if name == DIVERGED else OBJECTIVES[name].lacks(of(name), self.bounds[name])
+            for name in self.constraints
+        }
+
+    def is_met(self, of: Callable[[str], float], diverged: int) -> bool:
+        return all(lack <= 0 for lack in self.lacks(of, diverged).values())
+
+    def rank(self, of: Callable[[str], float]) -> float:
+        """By the first objective; the larger the better."""
+        first = self.objectives[0]
+        return of(first) if OBJECTIVES[first].larger else -of(first)
 
 
 @contextmanager

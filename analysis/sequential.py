@@ -69,11 +69,11 @@ def race(
     """Looks at the cells after so many seeds (ascending), and gives the next only to those that are not decided.
 
     The cell with the highest mean leads.  Another one is decided where the interval of leader minus cell, seed by seed,
-    lies above 0, or within +-margin, or where it has no score after a look.  Each interval has a share of the error, so
-    that the best cell is ever dropped with a probability of at most `error`, whichever led meanwhile: it must lose
-    against one of C - 1 others.  `known_CS` says of which seeds it is known what became of them; a score may be nan.
-    We look when all of the seeds are known, so a decision stands, in whatever order they come.  After the last look
-    those that are left get all S.
+    lies above 0, or within +-margin, or where it has no score after a look.  Each end of an interval has a share of the
+    error, so that the best cell is ever dropped with a probability of at most `error`, whichever led meanwhile: it must
+    lose against one of C - 1 others, which the other end does not decide.  `known_CS` says of which seeds it is known
+    what became of them; a score may be nan.  We look when all of the seeds are known, so a decision stands, in whatever
+    order they come.  After the last look those that are left get all S.
     """
     cells, most = scores_CS.shape
     seeds, verdicts = [0] * cells, [Verdict.undecided] * cells
@@ -93,7 +93,7 @@ def race(
         leader = max(running, key=lambda cell: np.nanmean(scored_CN[cell]))
         for cell in running:
             if cell != leader:
-                ends = interval(scored_CN[leader] - scored_CN[cell], error / (cells - 1), resolution)
+                ends = interval(scored_CN[leader] - scored_CN[cell], 2 * error / (cells - 1), resolution)
                 verdicts[cell] = _decided(*ends, margin)
         left = [cell for cell in running if cell == leader or verdicts[cell] is Verdict.undecided]
         if left == [leader] or count == most:

@@ -26,7 +26,7 @@ def main(
     arguments: list[str], trainer: str = TRAINER, source_of: Callable[[Launch, Store], Source] = source_of
 ) -> None:
     config = compose_launch(arguments)
-    store, console = Store(config.store), terminal()
+    store, console = Store(config.store, decides=True), terminal()
     source, spent = source_of(config, store), ""
     planned, shown = plan(config, store, source), settled(config, store, source)
     console.print(describe(shown, planned, store), highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from em.trial.identity import content_id
 
 Axes = dict[str, list[object]]  # values by field or group
 
-ENDS = ("low", "high", "log")
+ENDS = ("low", "high", "log", "step")
 UNNAMED = "command_line"  # the sweep of axes that are given without a sweep
 
 
@@ -78,7 +78,7 @@ def ends_of(override: Override) -> list[object]:
     """The ends of an interval, as `plain` has them: `interval(0.5,2)`, `tag(log,interval(1e-5,1e-2))`."""
     given: Any = override.value()
     low, high = (int(end) if float(end).is_integer() else end for end in (given.start, given.end))
-    return [{"low": low, "high": high, "log": "log" in given.tags}]
+    return [{"low": low, "high": high, "log": "log" in given.tags, "step": None}]
 
 
 def has_ends(values: Sequence[object]) -> bool:

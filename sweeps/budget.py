@@ -26,6 +26,7 @@ from em.trial.identity import content_id
 from sweeps import expand
 from sweeps.config import LAUNCH, Launch, compose_launch
 from sweeps.full import AVG, Full, Seen
+from sweeps.plan import compare
 from sweeps.source import Growing
 
 OF = "budget"  # whose decisions
@@ -60,14 +61,22 @@ class Budget(Growing):
         if found := self.store.decisions.kept(OF).get(self.name):
             return found
         cells = self.full.cells(records)
-        if missing_units(expand.units(self.full.measuring(cells)), records):
+        units, most = expand.units(self.full.measuring(cells)), self.launch.sweep.max_attempts
+        if compare(units, records, self.store.failed_attempts(), [], most).todo:
             return None
         return self.store.decisions.keep(OF, self.name, decide(self.launch, self.full.seen(records, cells)))
 
     def at_most(self, records: pl.DataFrame) -> Launch:
-        """Until it is decided, what everything measured in full would be."""
+        """Until it is decided, what everything measured in full would be or, where that need not do for the target,
+        what is measured first."""
         undecided = replace(self.launch, eval=replace(self.launch.eval, decided=False))
-        return self.settled(records) if self.made or self.decided(records) else undecided
+        return undecided if not self.launch.eval.target and not self.is_decided(records) else self.settled(records)
+
+    def is_bounded(self, records: pl.DataFrame) -> bool:
+        return not self.launch.eval.target or self.is_decided(records)
+
+    def is_decided(self, records: pl.DataFrame) -> bool:
+        return self.made is not None or self.decided(records) is not None
 
     def said(self, records: pl.DataFrame) -> list[str]:
         decided = self.decided(records)

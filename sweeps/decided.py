@@ -1,7 +1,7 @@
 """Cells get seeds in rounds until each is decided against the best one of its base model.
 
 A decision follows from the records alone: rounds are looked at in the order of seeds, once it is known what became of
-all that a round has.  A seed that diverged or was given up has no score, and holds up nothing.
+all that a round has.  A seed that diverged has a score of 0; one that was given up has none, and holds up nothing.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from analysis.seeds import observe
 from analysis.sequential import Race, Verdict, race
-from analysis.tables import Tables, among
+from analysis.tables import Tables
 from em.store import Store
 from em.trial.evaluation import Evaluation
 from sweeps import expand
 from sweeps.config import Launch
 from sweeps.grids import Cell
+from sweeps.outcomes import fates
 from sweeps.source import Growing
 
 
@@ -56,17 +56,10 @@ class Decided(Growing):
 
     def outcomes(self, records: pl.DataFrame) -> tuple[dict[str, float], set[str], float]:
         """Scores by trial, the trials of which it is known what became of them, and the share of one answer."""
-        from sweeps.plan import compare  # which needs sources
-
-        attempts, most = self.store.failed_attempts(), self.launch.sweep.max_attempts
-        units = expand.units(self.launch)
-        tables = among(self.store, records, attempts, expand.trial_ids([self.launch]))
-        sought = self.launch.sought
-        seeds = observe(expand.frame(self.launch), tables, sought.evaluations, [sought.step])
-        score = dict(seeds.select(pl.col("trial_id").cast(pl.String), "score").drop_nulls().iter_rows())
-        given_up = compare(units, records, attempts, [], most).given_up if attempts else []
-        known = {*score, *tables.diverged, *(unit.trial.id for unit in given_up)}
-        return score, known, share_of_one_answer(tables, sought.evaluations)
+        found, tables = fates(self.launch, self.store, records, expand.cells(self.launch))
+        score = {trial: of.score for trial, of in found.items() if np.isfinite(of.score)}
+        known = {trial for trial, of in found.items() if of.is_over}
+        return score, known, share_of_one_answer(tables, self.launch.sought.evaluations)
 
 
 def groups(cells: Sequence[Cell]) -> list[list[int]]:

@@ -25,6 +25,7 @@ from sweeps.config import LAUNCH, Launch
 from sweeps.source import opened
 
 DEFAULTS = ("axis", "heatmap")  # kinds that are tried where a sweep names no figure
+OF_SEARCH = ("history", "slices", "pareto")  # kinds that show points
 
 
 def draw_all(config: Launch, store: Store, console: Console) -> dict[str, list[Path]]:
@@ -95,17 +96,19 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
     """
     sweep, axes = config.sweep, config.sweep.varied
     if config.search.is_on and sweep.figures is None:
-        objectives, shown = config.search.objectives, ["history", "slices"]
-        return [
-            Figure(f"{sweep.name}-{kind}", kind, [POINT, *axes], config.sought, objectives=objectives)
-            for kind in [*shown, *(["pareto"] if len(objectives) > 1 else [])]
-        ]
+        kinds = OF_SEARCH if len(config.search.objectives) > 1 else OF_SEARCH[:2]
+        return [of_search(config, f"{sweep.name}-{kind}", kind) for kind in kinds]
     if sweep.figures is None:
         defaults = [Figure(sweep.name, kind, axes, config.headline()) for kind in DEFAULTS]
         return [figure for figure in defaults if fits(figure, cells)][:1]
+    called = [
+        item.name or (f"{sweep.name}-{item.kind}" if place else sweep.name) for place, item in enumerate(sweep.figures)
+    ]
     shown = [
-        Figure(
-            item.name or (f"{sweep.name}-{item.kind}" if place else sweep.name),
+        of_search(config, name, item.kind)
+        if config.search.is_on and item.kind in OF_SEARCH
+        else Figure(
+            name,
             item.kind,
             item.axes or [axis for axis in axes if axis not in item.pool],
             config.headline(item.step, item.temperature),
@@ -113,11 +116,17 @@ def figures_of(config: Launch, cells: pl.DataFrame) -> list[Figure]:
             config.eval.steps,
             item.pool,
         )
-        for place, item in enumerate(sweep.figures)
+        for name, item in zip(called, sweep.figures, strict=True)
     ]
     names = [f"{figure.name}{suffix}" for figure in shown for suffix in ("", "-seeds")]  # of files
     require(len(names) == len(set(names)), "sweep.figures", names[::2], "give each a name of its own")
     return shown
+
+
+def of_search(config: Launch, name: str, kind: str) -> Figure:
+    """What a search goes by, at all its axes."""
+    axes, search = [POINT, *config.sweep.varied], config.search
+    return Figure(name, kind, axes, config.sought, goal=search.goal, seeds=len(config.seeds))
 
 
 def fits(figure: Figure, cells: pl.DataFrame) -> bool:

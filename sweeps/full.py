@@ -125,8 +125,8 @@ class Full:
         names = [item.benchmark.name for item in self.evaluations]
         complete = [[found[trial.id] for trial in cell.trials if found[trial.id].keys() >= {*names}] for cell in cells]
         correct = [[np.stack([of[name] for of in own]) for name in names] for own in complete if len(own) > 1]
-        if not correct:
-            reason = "no cell has two seeds that are scored on all benchmarks"
+        if not correct or any(found[base].keys() < {*names} for base in bases):
+            reason = "no cell has two seeds that are scored on all benchmarks, or a base model is not"
             raise InputError(f"eval.decided=true: {reason}; `make failures` says why, eval=avg8 needs no pilot")
         base = {name: np.mean([found[of][name] for of in sorted(bases)], axis=0) for name in found[min(bases)]}
         of_names = [base[name] for name in names]

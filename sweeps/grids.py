@@ -36,6 +36,7 @@ class Axis:
     low: float | None = None
     high: float | None = None
     log: bool = False  # whether equal ratios count alike
+    step: float | None = None  # from low on; None: every number
 
     def __post_init__(self) -> None:
         if self.low is None and self.high is None:
@@ -48,10 +49,19 @@ class Axis:
         require(-math.inf < low < high < math.inf, name, ends, "give a finite low that is below a finite high")
         require(not self.log or low > 0, name, ends, "where log=true, low must be greater than 0")
         require(self.field != "seed", name, ends, "every cell has the same seeds; give values")
+        steps = self.step is None or (0 < self.step <= high - low and not self.log)
+        require(steps, f"{name}.step", self.step, "must be above 0, at most high - low, and without log")
 
     @property
     def is_range(self) -> bool:
         return self.low is not None
+
+    @property
+    def highest(self) -> float:
+        """Of a range, the last number that its steps reach."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.high if not self.step else self.low + int((self.high - self.low) / self.step + 1e-9) * self.step
 
 
 @dataclass(kw_only=True)

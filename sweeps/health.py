@@ -24,6 +24,7 @@ class Running:
 class Health:
     seconds: dict[str, dict[str, deque[float]]] = field(default_factory=lambda: defaultdict(dict))  # by model and node
     failures: Counter[str] = field(default_factory=Counter)  # by device, since something succeeded there
+    said: str = ""  # by the last of them
 
     def took(self, model: str, node: str, seconds: float) -> None:
         self.seconds[model].setdefault(node, deque(maxlen=LAST)).append(seconds)
@@ -31,9 +32,9 @@ class Health:
     def worked(self, device: str) -> None:
         del self.failures[device]
 
-    def failed(self, device: str) -> None:
-        if device:
-            self.failures[device] += 1
+    def failed(self, device: str, error: str) -> None:
+        self.failures[device] += 1
+        self.said = error
 
     def is_broken(self, device: str) -> bool:
         return self.failures[device] >= BROKEN

@@ -180,8 +180,9 @@ def quoted(launch: Launch, planned: Plan, store: Store, source: Source) -> list[
 
     if not isinstance(source, Growing):
         return quote.said(quote.quote(launch, planned, store))
-    most = source.at_most(store.records()[0])
-    return quote.said(quote.quote(most, plan(most, store, Grid(most)), store), at_most=True)
+    records, _ = store.records()
+    most, bound = source.at_most(records), "at most " if source.is_bounded(records) else "at least "
+    return quote.said(quote.quote(most, plan(most, store, Grid(most)), store), bound)
 
 
 def main(arguments: list[str]) -> None:

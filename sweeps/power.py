@@ -73,7 +73,8 @@ def show(config: Launch, store: Store, console: Console) -> list[Path]:
     lost = set(seeds.filter(pl.col("outcome").is_in([Outcome.diverged.value, Outcome.failed.value]))["trial_id"])
     pairs = list(paired(config.compare, expand.cells(config), score, config.sweep.varied))
     if not pairs:
-        raise InputError(f"sweep {config.sweep.name}: has no two cells of one model to compare; give an axis")
+        remedy = "take compare.pairs=best, its points have no neighbours" if config.search.is_on else "give an axis"
+        raise InputError(f"sweep {config.sweep.name}: has no two cells of one model to compare; {remedy}")
     resolution = share_of_one_answer(tables, headline.evaluations)
     made = [compared(config.compare, *pair, score, lost, resolution) for pair in pairs]
     rows = pl.DataFrame(made, COLUMNS, orient="row")

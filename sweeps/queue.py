@@ -53,6 +53,7 @@ class Queue:
         self.unit_seconds: deque[float] = deque(maxlen=64)
         self.row: list[str] = []  # causes of the failures since the last success, of trials tried for the first time
         self.starts = 0  # of lanes since anything was finished
+        self.joined = -math.inf  # when a lane last started
         self.paused, self.stopped, self.dropped = False, "", False
         self.ending = False  # a lane has been told that there is nothing more, and is gone
         self.add(self.units)
@@ -93,7 +94,7 @@ class Queue:
         self.take_back(lane)
         state = self.lanes.setdefault(lane, LaneState())
         said, state.doing, state.node, state.seen = state.doing, "starting", node, self.clock()
-        state.device = device
+        state.device, self.joined = device, state.seen
         self.starts += 1
         if self.starts > STARTS * len(self.lanes) and not self.running:
             self.stop(f"lanes started {self.starts} times without finishing anything, the last one said: {said}")
@@ -187,11 +188,15 @@ class Queue:
         return self.pending.take(model, start, lanes_at)
 
     def expire(self) -> None:
-        """Take back the units of lanes that show no more life."""
+        """Take back the units of lanes that show no more life; stop where every GPU fails and no other has come."""
         for lane, leases in self.leases.items():
             if leases and self.clock() - self.lanes[lane].seen > self.lease_seconds:
                 self.take_back(lane)
                 self.lanes[lane].doing = "gone"
+        alive = [of for of in self.lanes.values() if self.clock() - of.seen <= self.lease_seconds]
+        broken = bool(alive) and all(self.health.is_broken(state.device) for state in alive)
+        if broken and self.clock() - self.joined > self.lease_seconds:  # nodes start one after the other
+            self.stop(f"every GPU fails, the last one said: {self.health.said}")
 
     def beat(self, lane: str, doing: str, started: int = 0, ended: Iterable[tuple[str, Result]] = ()) -> Order:
         """A sign of life of a lane: what it is doing, how many workers it has just started, how units ended."""
@@ -217,9 +222,7 @@ class Queue:
             self.counts[outcome.status] += 1
             state = self.lanes[lane]
             if outcome.status is Status.failed:
-                if outcome.on_device:
-                    self.fail_device(state.device, outcome)
-                self.fail(unit, outcome)
+                self.fail(unit, outcome, state.device if outcome.on_device else "")
             else:
                 state.done += 1
                 self.health.worked(state.device)
@@ -231,22 +234,21 @@ class Queue:
                 self.row.clear()
         self.tried.add(unit.id)
 
-    def fail(self, unit: Unit, outcome: Result) -> None:
+    def fail(self, unit: Unit, outcome: Result, device: str) -> None:
+        """`device`: that it is laid to, where it is."""
         self.failures[unit.id] += 1
-        if outcome.final or self.failures[unit.id] >= self.max_attempts:
+        final = outcome.final and not self.is_open  # a source goes by what is recorded, which is attempts
+        if final or self.failures[unit.id] >= self.max_attempts:
             self.given_up += 1 + self.ahead.given_up(unit)
         else:
             self.pending.put_last(unit)
-        if unit.id not in self.tried:
+        if device:
+            self.health.failed(device, outcome.error)
+        elif unit.id not in self.tried:
             self.row.append(cause(outcome.error))
         alike = len(set(self.row)) == 1 and len(self.row) >= ALIKE * len(self.lanes)
         if alike or len(self.row) >= ANYHOW * len(self.lanes):
             self.stop(f"the last {len(self.row)} trials all failed{' alike' * alike}: {outcome.error}")
-
-    def fail_device(self, device: str, outcome: Result) -> None:
-        self.health.failed(device)
-        if device and all(self.health.is_broken(state.device) for state in self.lanes.values()):
-            self.stop(f"every GPU fails, the last one said: {outcome.error}")
 
     def at_work(self) -> Iterator[Running]:
         """The units that lanes are at, where each has one."""

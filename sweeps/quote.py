@@ -208,15 +208,15 @@ def advice(launch: Launch, seconds: Seconds, amounts: Amounts) -> str:
     return f"{said}: fewer values on an axis, or rollout.max_new_tokens=N, would save most"
 
 
-def said(made: Quote, at_most: bool = False) -> list[str]:
-    """The quote in words, a line a fact; `at_most`: where results may make it less."""
+def said(made: Quote, bound: str = "") -> list[str]:
+    """The quote in words, a line a fact; `bound`, "at most " or "at least ": where results may make it another."""
     if not made.units:
         return ["quote: nothing is left to do"]
     low, high = made.interval
     lanes = f"{made.lanes} lane{'s' * (made.lanes != 1)}"
     on = f"{lanes} of {made.gpus:g} GPU{'s' * (made.gpus != 1)}" if made.gpus else f"{lanes} without GPU"
     lines = [
-        f"quote: {'at most ' * at_most}{duration(made.wall)} of wall time "
+        f"quote: {bound}{duration(made.wall)} of wall time "
         f"(90%: {duration(low)} to {duration(high)}) on {on}; cluster.lanes=N quotes another number"
     ]
     parts = (f"{name} {duration(getattr(made.seconds, name))}" for name in PARTS)

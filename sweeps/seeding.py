@@ -20,7 +20,7 @@ class Stopping:
     margin: float = 0.01  # of accuracy, within which a cell is as good as the best
     error: float = 0.05  # probability that the best cell of a base model is ever dropped, at most
     first: int = 4  # seeds of the first round
-    round: int = 2  # of each further one
+    round: int = 1  # of each further one
 
     def __post_init__(self) -> None:
         require(self.margin >= 0, "stopping.margin", self.margin, "must be a difference of accuracy, 0 or greater")

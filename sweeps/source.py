@@ -58,6 +58,10 @@ class Growing(ABC):
         what a quote is of."""
         return self.settled(records)
 
+    def is_bounded(self, records: pl.DataFrame) -> bool:
+        """Whether it comes to no more than `at_most`."""
+        return True
+
     def wanted(self, records: pl.DataFrame) -> list[Unit]:
         return expand.units(self.settled(records))
 
@@ -82,6 +86,9 @@ class Union(Growing):
 
     def at_most(self, records: pl.DataFrame) -> Launch:
         return self.united(lambda part: part.at_most(records))
+
+    def is_bounded(self, records: pl.DataFrame) -> bool:
+        return all(part.is_bounded(records) for part in self.parts if isinstance(part, Growing))
 
     def united(self, made: Callable[[Growing], Launch]) -> Launch:
         both = zip(self.launch.parts, self.parts, strict=True)

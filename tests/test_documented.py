@@ -164,7 +164,7 @@ def documented() -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_command_of_the_documents(copy, environment):
     run(next(command for command in documented() if "benchmark=jsonl" in command), copy, environment)
     ids = recorded(copy)

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.random import Generator
 
 from analysis import style
+from analysis.search import Goal
 from analysis.seeds import AVERAGE, PLACE, Headline, observe
 from analysis.summary import summarise
 from analysis.tables import Tables
@@ -39,7 +40,8 @@ class Figure:
     steps: Sequence[int] = ()  # that the sweep measures; others may have measured more
     pool: Sequence[str] = ()  # what else is varied: the combinations of its values are strata of a cell
     metric: str = AVERAGE  # or a benchmark's name
-    objectives: Sequence[str] = ()  # of a search: names of analysis.search
+    goal: Goal | None = None  # of a search
+    seeds: int = 0  # of a search's point, unless some are left out
 
     @property
     def temperatures(self) -> list[float]:

@@ -9,9 +9,6 @@ from numpy.random import Generator
 from analysis import style
 from analysis.figures import Figure, history
 from analysis.search import OBJECTIVES, on_front
-from analysis.seeds import observe
-from analysis.summary import summarise
-from analysis.tables import Tables
 from em.errors import require
 
 if TYPE_CHECKING:
@@ -24,30 +21,25 @@ LOOKS = {FRONT: style.VERMILION, OTHER: style.SKY}
 PANEL = 200
 
 BY_BENCHMARK = False
+observed = history.observed
 
 
 def check(figure: Figure, cells: pl.DataFrame) -> None:
     """The points of a search with two objectives or more."""
-    history.check(figure, cells)
+    objectives = history.goal_of(figure, cells).objectives
     remedy = "a Pareto front needs two objectives or more, search.objectives=[mean,seconds]"
-    require(len(figure.objectives) > 1, f"figure {figure.name}: objectives", list(figure.objectives), remedy)
-
-
-def observed(figure: Figure, cells: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """The headline of each trial, and its lane seconds."""
-    headline = figure.headline
-    took = tables.records.group_by("trial_id").agg(pl.sum("seconds")).cast({"trial_id": cells["trial_id"].dtype})
-    return observe(cells, tables, headline.evaluations, [headline.step], metric=figure.metric).join(
-        took, on="trial_id", how="left", maintain_order="left"
-    )
+    require(len(objectives) > 1, f"figure {figure.name}: objectives", list(objectives), remedy)
 
 
 def numbers(figure: Figure, seeds: pl.DataFrame, rng: Generator) -> pl.DataFrame:
-    """The columns of `analysis.summary.summarise`, the mean of `seconds`, and whether a point is on the front."""
-    took = seeds.drop_nulls("score").group_by(figure.axes).agg(pl.mean("seconds"))
-    made = summarise(seeds, figure.axes, rng).join(took, on=figure.axes, how="left", maintain_order="left")
-    values = made.select(pl.col(OBJECTIVES[name].column).cast(pl.Float64) for name in figure.objectives)
-    return made.with_columns(front=pl.Series(on_front(values.fill_null(np.nan).rows(), figure.objectives)))
+    """Those of `history`, and whether a point is on the front; one that is not `good` neither is nor keeps others
+    off."""
+    assert figure.goal is not None
+    objectives, made = figure.goal.objectives, history.numbers(figure, seeds, rng)
+    values = made.select(
+        pl.when("good").then(pl.col(OBJECTIVES[name].column).cast(pl.Float64)).alias(name) for name in objectives
+    )
+    return made.with_columns(front=pl.Series(on_front(values.fill_null(np.nan).rows(), objectives)))
 
 
 def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
@@ -55,7 +47,8 @@ def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
     from analysis import charts
     from analysis.charts import alt
 
-    first, *others = (OBJECTIVES[name] for name in figure.objectives)
+    assert figure.goal is not None
+    first, *others = (OBJECTIVES[name] for name in figure.goal.objectives)
     colour = charts.legend(LOOKS)
     shown = charts.numbers().transform_calculate(called=f"datum.front ? '{FRONT}' : '{OTHER}'")
     panels = []

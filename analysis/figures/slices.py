@@ -6,7 +6,7 @@ import polars as pl
 
 from analysis import style
 from analysis.figures import Figure, history
-from analysis.search import OBJECTIVES, POINT, importances, is_logarithmic
+from analysis.search import POINT, importances, is_logarithmic
 
 if TYPE_CHECKING:
     from analysis.charts import Chart
@@ -17,7 +17,7 @@ SHADES = ["#9ECAE1", "#08306B"]  # of early and late points
 KEY = "%: share of what tells good points from others (PED-ANOVA)"
 
 BY_BENCHMARK = False
-check = history.check
+check, observed, numbers = history.check, history.observed, history.numbers
 
 
 def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
@@ -26,8 +26,8 @@ def draw(figure: Figure, numbers: pl.DataFrame, seeds: pl.DataFrame) -> "Chart":
     from analysis.charts import alt
 
     axes = [axis for axis in figure.axes if axis != POINT]
-    shown = [name for name in figure.objectives if OBJECTIVES[name].column in numbers.columns]
-    shares = importances(numbers, axes, *shown[:1])
+    assert figure.goal is not None
+    shares = importances(numbers, axes, figure.goal.objectives[0])
     colour = alt.Color(f"{POINT}:Q", scale=alt.Scale(range=SHADES), title="point")
     y = charts.accuracy(figure.headline.label)
     panels = []

@@ -6,7 +6,6 @@ Whatever a grader raises is the error of that answer alone, also what is no Exce
 too long.
 """
 
-import ctypes
 import os
 import pkgutil
 import signal
@@ -18,12 +17,12 @@ from multiprocessing import get_context
 from pebble import ProcessPool
 
 from em.evaluation.graders import GRADERS, TIMEOUT, Grade, check
+from em.orphans import end_with
 
 HARD_SECONDS = 240.0  # of one answer: more than a sandbox may take to start, and then to run, on a busy machine
 PROCESSES = min(4, os.cpu_count() or 1)  # grading is faster than generation; lanes share a node
 TIMEOUTS = "TimeoutException", "FunctionTimedOut", "TimeoutExpired"  # of libraries that end what takes too long
 LONGEST_ERROR = 500  # characters of one that is recorded
-PR_SET_PDEATHSIG = 1
 
 
 class GradingPool:
@@ -40,8 +39,8 @@ class GradingPool:
         if GRADERS[name].instant:
             return at_once(where, text, reference)
         if self.pool is None:
-            start = partial(end_with, os.getpid())
-            self.pool = ProcessPool(self.processes, initializer=start, context=get_context("spawn"))
+            begin = partial(start, os.getpid())
+            self.pool = ProcessPool(self.processes, initializer=begin, context=get_context("spawn"))
         return self.pool.schedule(grade, args=(where, text, reference), timeout=self.hard_seconds)
 
     def submit_all(self, name: str, pairs: Sequence[tuple[str, str]]) -> "list[Future[Grade]]":
@@ -97,9 +96,7 @@ def at_once(where: str, text: str, reference: str) -> "Future[Grade]":
     return future
 
 
-def end_with(parent: int) -> None:
-    """Of a process of the pool: end when the process that grades is gone, however it went; leave Ctrl-C to it."""
+def start(parent: int) -> None:
+    """Of a process of the pool: Ctrl-C is left to the process that grades."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
+    end_with(parent)

@@ -13,8 +13,8 @@ FOLDER = "decisions"
 
 
 class Decisions:
-    def __init__(self, files: Files) -> None:
-        self.files = files
+    def __init__(self, files: Files, decides: bool) -> None:
+        self.files, self.decides = files, decides
 
     def kept(self, of: str) -> dict[str, Any]:
         """All that stands, by name, in the order of names."""
@@ -24,10 +24,11 @@ class Decisions:
     def keep(self, of: str, name: str, value: Any) -> Any:
         """What stands under that name from now on: this value, or what another process decided before.
 
-        Where nothing can be written it is this value: whoever decides again, by the same records, decides the same.
+        Who only looks gets the same, and nothing stands by that.  Where nothing can be written it is this value:
+        whoever decides again, by the same records, decides the same.
         """
         path = f"{FOLDER}/{of}/{name}.json"
         with suppress(OSError):
-            if not self.files.create_once(path, json.dumps(value).encode()):
+            if not self.decides or not self.files.create_once(path, json.dumps(value).encode()):
                 return json.loads(self.files.read(path))
         return json.loads(json.dumps(value))

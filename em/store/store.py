@@ -46,14 +46,15 @@ class Store:
     """Reads and writes what lies below one root: a folder, or a bucket's `s3://bucket/prefix`.
 
     `files` holds it.  `root` is for what needs a file system in any case: Ray Tune's state, W&B's runs, what a browser
-    opens.  It is the folder or, beside a bucket, one of this machine.
+    opens.  It is the folder or, beside a bucket, one of this machine.  `decides`: whether what is decided from its
+    records stands from then on, as it does for a launch; others only look.
     """
 
-    def __init__(self, root: str | Path, files: Files | None = None) -> None:
+    def __init__(self, root: str | Path, files: Files | None = None, decides: bool = False) -> None:
         """Raises InputError where a bucket cannot be used, OSError where it cannot be reached."""
         self.root = beside(str(root)) if is_url(str(root)) else expanded(root)
         self.address = str(root) if is_url(str(root)) else str(self.root)
-        self.files = files or files_at(root)
+        self.files, self.decides = files or files_at(root), decides
         self.unindexed: list[pl.DataFrame] = []  # rows of records that this process has committed
 
     # Records.
@@ -212,7 +213,7 @@ class Store:
     @property
     def decisions(self) -> Decisions:
         """What searches and other sources have decided from records."""
-        return Decisions(self.files)
+        return Decisions(self.files, self.decides)
 
     def claim(self, unit_id: str, lane: str, seconds: float) -> AbstractContextManager[None] | None:
         """Claim a unit of work: what holds the claim while work is done; None where a living worker has it.

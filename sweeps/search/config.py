@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.search import OBJECTIVES
+from analysis.search import OBJECTIVES, Goal
 from em.errors import require, require_known, require_positive
 
 
@@ -52,10 +52,11 @@ class SearchConfig:
         return bool(self.sampler)
 
     @property
-    def bounds(self) -> dict[str, float]:
-        return {name: bound for name, bound in vars(self.constraints).items() if bound is not None}
+    def goal(self) -> Goal:
+        bounds = {name: bound for name, bound in vars(self.constraints).items() if bound is not None}
+        return Goal(self.objectives, bounds)
 
     @property
     def prunes(self) -> bool:
-        """Seeds are compared by one number."""
-        return self.prune > 0 and len(self.objectives) == 1
+        """Only the middle of the scores can be told by comparing seed by seed."""
+        return self.prune > 0 and self.objectives in (["mean"], ["median"])

@@ -21,12 +21,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.search import OBJECTIVES, on_front, untroubled
-from em.trial.seeds import stream
+from em.errors import InputError
 from sweeps.search.config import SearchConfig
 from sweeps.search.space import Space, sampler_of, written
 
 DIRECTIONS = {True: StudyDirection.MAXIMIZE, False: StudyDirection.MINIMIZE}  # by Objective.larger
-SEEDS = 2**32  # that samplers take
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Results:
     scores_S: NDArray  # nan: none, or none yet
     seconds_S: NDArray  # of a lane
     is_over_S: NDArray  # recorded or given up
+    diverged: int = 0  # seeds
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,17 @@ class Study:
     def ask(self, number: int, told: Sequence[Point], running: Sequence[Point]) -> Asked:
         """The sampler's choice of point `number`."""
         storage = InMemoryStorage()
-        study = self.optuna_study(storage, sampler_of(self.search, stream("search", self.search.seed, number) % SEEDS))
+        study = self.optuna_study(storage, sampler_of(self.search, number))
         id_ = storage.get_study_id_from_name(study.study_name)
         study.add_trials(map(self.trial_of, [*self.warm, *told]))
         study.add_trials([self.running(point.asked) for point in running])
         for name, value in (self.asked[-1].of_study if self.asked else {}).items():
             storage.set_study_system_attr(id_, name, value)
         with untroubled():
-            trial = study.ask(self.space)
+            try:
+                trial = study.ask(self.space)
+            except (ValueError, ImportError) as error:  # what it cannot do shows when it is asked
+                raise InputError(f"search.sampler={self.search.sampler}: {str(error).splitlines()[0]}") from None
         own = study.get_trials(deepcopy=False)[trial.number].system_attrs
         return Asked(written(self.space, trial.params), dict(own), dict(storage.get_study_system_attrs(id_)))
 
@@ -139,7 +142,8 @@ class Study:
         return [self.trial_of(point) if point.is_over else self.running(point.asked) for point in points]
 
     def running(self, asked: Asked) -> FrozenTrial:
-        own: dict[str, Any] = {"params": asked.values, "distributions": self.space, "system_attrs": asked.of_trial}
+        own: dict[str, Any] = {"params": asked.values, "distributions": self.space}
+        own["system_attrs"] = dict(asked.of_trial)  # Optuna writes into it
         return create_trial(state=TrialState.RUNNING, **own)
 
     def trial_of(self, point: Point) -> FrozenTrial:
@@ -149,32 +153,26 @@ class Study:
         own: dict[str, Any] = {
             "params": point.values,
             "distributions": self.space,
-            "system_attrs": point.asked.of_trial,
+            "system_attrs": dict(point.asked.of_trial),
             "user_attrs": said,
         }
         if not np.isfinite(values).all():
             return create_trial(state=TrialState.FAIL, **own)
         if len(values) == 1:
             own["intermediate_values"] = by_seed(point.results.scores_S[: point.wanted])
-        return create_trial(values=values, constraints=self.lacks(point), **own)
-
-    def lacks(self, point: Point) -> dict[str, float]:
-        """By constraint, how far a point is from it; 0 or less where it holds."""
-        bounds = self.search.bounds.items()
-        return {name: OBJECTIVES[name].lacks(point.objective(name), bound) for name, bound in bounds}
+        lacks = self.search.goal.lacks(point.objective, point.results.diverged)
+        return create_trial(values=values, constraints=lacks, **own)
 
     def is_good(self, point: Point) -> bool:
-        """Whether a point has all its seeds and meets the constraints."""
-        whole = point.is_over and not point.is_pruned and len(point.scores) > 0
-        return whole and all(lack <= 0 for lack in self.lacks(point).values())
+        """Whether a point has the scores of all its seeds and meets the constraints."""
+        whole = point.is_over and not point.is_pruned and 0 < len(point.scores) == len(point.results.scores_S)
+        return whole and self.search.goal.is_met(point.objective, point.results.diverged)
 
     def best(self, points: Sequence[Point]) -> Point | None:
         """The best by the first objective of those that have all their seeds and meet the constraints; the first of
         equals."""
-        name = self.search.objectives[0]
-        sign = 1 if OBJECTIVES[name].larger else -1
         good = [point for point in points if self.is_good(point)]
-        return max(good, key=lambda point: sign * point.objective(name), default=None)
+        return max(good, key=lambda point: self.search.goal.rank(point.objective), default=None)
 
     def front(self, points: Sequence[Point]) -> list[Point]:
         """Those of the good ones that no other is as good as in every objective and better in one (Pareto)."""

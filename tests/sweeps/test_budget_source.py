@@ -15,10 +15,10 @@ from sweeps.amounts import Amounts
 from sweeps.budget import Budget, main
 from sweeps.config import Launch, compose_launch
 from sweeps.plan import main as print_plan
-from sweeps.plan import plan
+from sweeps.plan import plan, quoted
 from sweeps.source import settled, source_of
 from tests.synthetic import fill
-from tests.truth import Score, normal
+from tests.truth import Options, Score, normal
 
 SWEEP = ["sweep=lr", "optimizer.lr=5e-4,1e-3,2e-3", "sweep.seeds=16", "eval.texts=none"]
 BUDGET = [*SWEEP, "eval=budget", "eval.pilot_cells=2", "eval.pilot_seeds=3", "eval.target=0.03"]
@@ -40,7 +40,7 @@ def recorded(store: Store, config: Launch, of: Score = score) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
+    return Store(tmp_path / "results", decides=True)
 
 
 def test_base_models_and_a_few_trials_are_measured_in_full_first(store):
@@ -75,6 +75,20 @@ def test_the_design_is_decided_once_and_stands(store):
     assert not plan(config, store).todo
     other = settled(launch("eval.target=0.5"), store)
     assert (len(other.seeds), len(store.decisions.kept("budget"))) == (16, 2)  # another target is another decision
+
+
+def test_a_pilot_seed_that_is_given_up_holds_nothing_up(store):
+    config = launch()
+    bad = plan(config, store).todo[-1].trial.id
+    fill(store, settled(config, store), score, Options(fails=lambda trial: 3 * (trial.id == bad)))
+    assert settled(config, store).eval.numbers is Numbers.own
+
+
+def test_a_quote_is_no_bound_where_a_target_may_take_more(store):
+    for words, bound in (([], "at least"), (["eval.target=0"], "at most")):
+        config = launch(*words)
+        said = quoted(config, plan(config, store), store, source_of(config, store))
+        assert said[0].startswith(f"quote: {bound} ")
 
 
 def test_trials_that_are_recorded_in_full_need_no_pilot(store):

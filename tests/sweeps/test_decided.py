@@ -29,7 +29,7 @@ from tests.truth import Options, normal
 
 BEST, WORST = 0.7, 0.1
 WORDS = ["rollout.temperature=0.1,0.4,0.69,0.7", "sweep.seeds=12", "sweep.name=race", "eval.samples=8"]
-DECIDED = [*WORDS, "stopping=decided", "stopping.margin=0.05"]
+DECIDED = [*WORDS, "stopping=decided", "stopping.margin=0.05", "stopping.error=0.025", "stopping.round=2"]
 
 
 def truth(trial: Trial, step: int, evaluation: Evaluation) -> float:
@@ -38,6 +38,10 @@ def truth(trial: Trial, step: int, evaluation: Evaluation) -> float:
         return 0.2
     temperature = trial.phase.rollout.temperature
     return 0.8 - abs(temperature - BEST) + 0.02 * normal("seed", trial.seed)
+
+
+def temperature_of(trial: Trial) -> float:
+    return trial.phase.rollout.temperature if trial.phase else 0.0
 
 
 def made(words: list[str], score=truth, options: Options | None = None) -> tuple[Launch, Store]:
@@ -63,6 +67,15 @@ def test_cells_stop_where_they_are_decided(race):
     assert {found[0.69][1], found[BEST][1]} == {Verdict.leads.value, Verdict.alike.value}
     assert all(4 <= seeds < 12 for seeds, _ in found.values())
     assert found[WORST][0] <= found[0.69][0]
+
+
+def test_a_cell_that_diverges_every_second_time_does_not_lead():
+    """A seed that diverged counts as one that knows nothing, not as if it had not been."""
+    options = Options(diverges=lambda trial: 3 * (temperature_of(trial) == BEST and trial.seed % 2 == 1))
+    found = stands(*made(DECIDED, options=options))
+    assert found[0.69][1] != Verdict.worse.value
+    assert found[BEST][1] != Verdict.leads.value
+    assert stands(*made(DECIDED))[BEST][1] == Verdict.leads.value
 
 
 def test_without_a_rule_nothing_stops(race):

@@ -100,12 +100,47 @@ def test_a_gpu_that_fails_in_a_row_gets_no_more_work() -> None:
 
 
 def test_where_every_gpu_fails_the_sweep_stops() -> None:
-    queue = queue_of(units(10), lanes=0)
+    clock = Clock()
+    queue = queue_of(units(10), lanes=0, clock=clock)
     queue.join("0", "a", "GPU 0 of a")
     for _ in range(BROKEN):
         queue.finish("0", leased(queue, "0").id, ECC)
+    clock.now += queue.lease_seconds
+    assert queue.exchange("0") is Order.wait
+    clock.now += 1.0
     assert queue.snapshot().stopped.startswith("every GPU fails, the last one said: RuntimeError: CUDA error")
     assert queue.exchange("0") is Order.end
+
+
+def test_a_broken_gpu_that_starts_first_stops_no_sweep() -> None:
+    clock = Clock()
+    queue = queue_of(units(10), lanes=0, clock=clock)
+    queue.join("0", "a", "GPU 0 of a")
+    for _ in range(BROKEN):
+        queue.finish("0", leased(queue, "0").id, ECC)
+    clock.now += queue.lease_seconds
+    queue.join("1", "b", "GPU 0 of b")
+    done = 0
+    while isinstance(leases := queue.exchange("1"), list):
+        clock.now += queue.lease_seconds / 2
+        assert queue.exchange("0") is Order.wait
+        for lease in leases:
+            queue.finish("1", lease.unit.id, Result(Status.done, 1.0))
+            done += 1
+    assert done == 10
+    assert not queue.snapshot().stopped
+
+
+def test_a_lane_that_is_gone_keeps_no_sweep_going() -> None:
+    clock = Clock()
+    queue = queue_of(units(10), lanes=0, clock=clock)
+    for lane, node in (("0", "a"), ("1", "b")):
+        queue.join(lane, node, f"GPU 0 of {node}")
+    clock.now += queue.lease_seconds + 1.0
+    for _ in range(BROKEN):
+        assert not queue.snapshot().stopped
+        queue.finish("0", leased(queue, "0").id, ECC)
+    assert queue.snapshot().stopped.startswith("every GPU fails")
 
 
 def test_failures_of_a_cpu_mark_nothing() -> None:

@@ -194,6 +194,15 @@ def test_a_mistake_in_the_config_is_not_tried_again() -> None:
     assert queue.snapshot().given_up == 1
 
 
+def test_what_a_source_waits_for_is_given_up_by_what_is_recorded() -> None:
+    """Only attempts are recorded: the source would wait for a unit that the queue alone has given up."""
+    queue = queue_of(units(1), is_open=True)
+    for _ in range(3):
+        assert queue.snapshot().given_up == 0
+        work(queue, Result(Status.failed, error="InputError: too long", final=True))
+    assert queue.snapshot().given_up == 1
+
+
 def test_a_sweep_in_which_everything_fails_alike_is_stopped() -> None:
     queue = queue_of(units(20), lanes=2)
     work(queue)

@@ -34,7 +34,7 @@ def launch(folder: Path, *words: str) -> Launch:
 
 
 def source(config: Launch) -> Search:
-    made = source_of(config, Store(config.store))
+    made = source_of(config, Store(config.store, decides=True))
     assert isinstance(made, Search)
     return made
 
@@ -45,7 +45,7 @@ def record(unit: Unit) -> Record:
 
 def work(config: Launch, trials: float = float("inf"), skip: str = "") -> int:
     """Record what is wanted, unit after unit, each time asking anew; how many were made."""
-    store, made = Store(config.store), 0
+    store, made = Store(config.store, decides=True), 0
     while made < trials:
         todo = [unit for unit in plan.plan(config, store).todo if unit.trial.id != skip]
         if not todo:
@@ -111,6 +111,66 @@ def test_another_process_goes_on_where_one_was_killed(tmp_path):
     assert points(broken) == points(whole)
     ids = [set(Store(of.store).recorded_units()) for of in (whole, broken)]
     assert ids[0] == ids[1]
+
+
+def test_a_point_that_could_not_be_written_down_is_asked_again(tmp_path):
+    """The others are what they were."""
+    config = launch(tmp_path)
+    work(config)
+    known = points(config)
+    [path] = tmp_path.glob("decisions/*/point-3.json")
+    path.unlink()
+    assert points(config) == known
+
+
+def test_who_only_looks_decides_nothing(tmp_path):
+    """A plan, figures, a status: what is recorded between them and the launch is told to it all the same."""
+    config, store = launch(tmp_path), Store(tmp_path)
+    planned = [unit.id for unit in plan.plan(config, store).todo]
+    assert not (tmp_path / "decisions").exists()
+    assert [unit.id for unit in plan.plan(config, Store(tmp_path, decides=True)).todo] == planned
+    names = sorted(path.name for path in tmp_path.glob("decisions/*/*"))
+    assert names == ["point-0.json", "point-1.json", "point-2.json", "warm.json"]
+
+
+def test_points_that_are_no_trial_are_left_to_the_sampler_and_said(tmp_path):
+    """With GRPO the samples of a step are a multiple of those of a prompt."""
+    words = ["phase=grpo"]
+    config = launch(tmp_path, *words, "search.points=16", "search.ahead=16")
+    own = source(config)
+    made = own.settled(own.store.records()[0]).settled or ()
+    refused = [point for point in own.study.by_number if repr(point.values) in own.refused]
+    assert refused
+    assert all(point.values["rollout.samples"] % 8 for point in refused)
+    assert len(made) == 16 - len(refused) > 0
+    said = "\n".join(own.said(own.store.records()[0]))
+    assert (
+        f"{len(refused)} points cannot be trained, such as this one: rollout.samples_per_prompt=8: must divide" in said
+    )
+    none = launch(tmp_path, *words, "sweep.axes=[{field: rollout.samples, low: 9, high: 15}]")
+    with pytest.raises(InputError, match="samples_per_prompt=8: must divide"):
+        source(none)
+    every = launch(tmp_path, *words, "sweep.axes=[{field: rollout.samples, low: 8, high: 64, step: 8}]")
+    own = source(every)
+    own.settled(own.store.records()[0])
+    assert own.refused == {}
+
+
+def test_other_seeds_are_another_study_and_fewer_or_more_are_not(tmp_path):
+    config = launch(tmp_path)
+    work(config)
+    known = source(config)
+    assert source(launch(tmp_path, "sweep.seeds=7")).name == known.name
+    assert source(launch(tmp_path, "seed=100")).name != known.name
+    axis = [word for word in WORDS if not word.startswith("sweep.seeds")]
+    three, four = (source(compose_launch([*axis, f"seed=range(0,{n})", f"store={tmp_path}"])) for n in (3, 4))
+    assert three.name == four.name == known.name
+    fewer = launch(tmp_path / "fewer", "sweep.seeds=2")
+    words = ["sweep=search", "search=none", "rollout.temperature=1", "rollout.samples=16", f"store={fewer.store}"]
+    work(compose_launch([*words, "optimizer.lr=1e-3", "seed=5"]))  # of a seed that the search does not have
+    settled(fewer, Store(fewer.store))
+    work(launch(tmp_path / "fewer", "sweep.seeds=6", "search.points=3"), trials=2)
+    assert len(settled(fewer, Store(fewer.store)).settled or ()) == 3
 
 
 def test_a_search_that_asks_more_points_goes_on_with_its_own(tmp_path):
@@ -199,6 +259,8 @@ def test_figures_plan_and_quote_of_a_search(tmp_path):
         "search-pareto.png",
     }
     drawn = pl.read_csv(tmp_path / "figures" / "search-pareto.csv")
+    assert not drawn.filter(~pl.col("good"))["front"].any()  # that are not over yet
+    drawn = drawn.filter("good")
     for row in drawn.iter_rows(named=True):
         others = drawn.filter(pl.col("mean") >= row["mean"], pl.col("seconds") <= row["seconds"])
         better = others.filter((pl.col("mean") > row["mean"]) | (pl.col("seconds") < row["seconds"]))
@@ -208,6 +270,32 @@ def test_figures_plan_and_quote_of_a_search(tmp_path):
     grid = compose_launch(["sweep=temperature", "sweep.figures=[{kind: history}]", f"store={tmp_path}"])
     with pytest.raises(InputError, match="shows the points of a search"):
         figures.check_all(grid)
+
+
+def test_figures_show_what_the_search_finds_best(tmp_path):
+    """By its first objective, among points that meet its constraints, whatever the first figure shows."""
+    words = ["search.objectives=[worst,seconds]", "sweep.figures=[{kind: pareto}, {kind: history}]"]
+    config = launch(tmp_path, *words)
+    work(config)
+    own, store = source(config), Store(tmp_path)
+    own.settled(store.records()[0])
+    bound = float(np.median([point.objective("mean") for point in own.study.by_number]))
+    config = launch(tmp_path, *words, f"search.constraints.mean={bound}")
+    work(config)
+    own = source(config)
+    shown = settled(config, store, own)
+    figures.draw_all(shown, store, Console(quiet=True))
+    pareto, history = (pl.read_csv(tmp_path / "figures" / f"{name}.csv") for name in ("search", "search-history"))
+    points = [*own.study.warm, *own.study.by_number]
+    place = {cell.trials[0].id: number for number, cell in enumerate(expand.cells(shown))}
+    numbered = {place[own.cell(of.values).trials[0].id]: of for of in points}
+    assert history["good"].to_list() == [numbered[of].objective("mean") >= bound for of in history["point"]]
+    best = own.study.best(points)
+    assert best is not None
+    assert numbered[history["leader"][-1]].values == best.values
+    assert len(history) == len(place)
+    front = [own.cell(point.values).trials[0].id for point in own.study.front(points)]
+    assert set(pareto.filter("front")["point"]) == {place[trial] for trial in front}
 
 
 def test_groups_and_values_are_chosen_among(tmp_path):

@@ -185,6 +185,57 @@ def test_several_objectives_leave_a_front():
         assert (point in front) == (not beaten)
 
 
+@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in ("mean", "median")])
+def test_seeds_are_left_out_only_where_scores_decide_by_their_middle(name):
+    """The steadiest or fastest point may be the worse one, seed by seed."""
+    points = World(composed(f"search.objectives=[{name}]")).run(0)
+    assert {point.wanted for point in points} == {SEEDS}
+    assert {point.wanted for point in World(composed("search.objectives=[median]")).run(0)} > {SEEDS}
+
+
+@pytest.mark.parametrize("objectives", ["spread", "seconds", "mean,seconds", "mean,spread"])
+def test_a_point_that_diverges_or_fails_is_never_the_best(objectives):
+    """Scores of 0 have no spread, and diverging takes little time."""
+    launch = composed(f"search.objectives=[{objectives}]")
+    study = World(launch).study()
+    over_S = np.ones(SEEDS, bool)
+    good = Point(Asked({}), SEEDS, Results(np.linspace(0.5, 0.6, SEEDS), np.full(SEEDS, 9.0), over_S), True)
+    lost = Point(Asked({}), SEEDS, Results(np.zeros(SEEDS), np.ones(SEEDS), over_S, diverged=SEEDS), True)
+    given_up = Point(Asked({}), SEEDS, Results(np.array([0.9, *[NAN] * (SEEDS - 1)]), np.ones(SEEDS), over_S), True)
+    assert study.best([lost, given_up, good]) is good
+    assert study.front([lost, given_up, good]) == [good]
+    for point, diverged in ((lost, SEEDS), (good, 0)):
+        assert launch.search.goal.lacks(point.objective, point.results.diverged) == {"diverged": diverged}
+
+
+def test_points_of_a_sequence_fill_the_space_evenly():
+    """Once a first point is over: qmc against as many at random, by what a sequence is for."""
+    from scipy.stats.qmc import discrepancy, scale
+
+    found = dict[str, list[float]]()
+    for sampler in ("qmc", "random"):
+        for seed in range(4):
+            words = (f"search={sampler}", f"search.seed={seed}", "search.points=33", "search.ahead=1", "search.prune=0")
+            launch = composed(*words, "sweep.axes=[{field: rollout.top_p, low: 0.1, high: 1}, {field: "
+                              "rollout.temperature, low: 0.2, high: 2}]")  # fmt: skip
+            points = World(launch, lambda values: values["rollout.top_p"]).run(0)[1:]
+            values = np.array([[of.values["rollout.top_p"], of.values["rollout.temperature"]] for of in points])
+            unit = scale(values, [0.1, 0.2], [1, 2], reverse=True)
+            found.setdefault(sampler, []).append(float(discrepancy(unit)))
+    assert max(found["qmc"]) < min(found["random"]) / 2
+
+
+def test_steps_of_a_range_are_kept():
+    axes = "sweep.axes=[{field: rollout.samples, low: 8, high: 62, step: 8}, {field: rollout.top_p, low: 0.5, high: 1}]"
+    launch = composed(axes, "search=random", "search.points=20", "search.ahead=20")
+    world = World(launch, lambda values: values["rollout.top_p"])
+    world.study().look(world.results)
+    samples = {asked.values["rollout.samples"] for asked in world.kept}
+    assert samples <= {8, 16, 24, 32, 40, 48, 56}
+    assert len(samples) > 3
+    assert not holds(space_of(launch), {"rollout.samples": 12, "rollout.top_p": 0.5})
+
+
 def test_what_was_recorded_before_steers_the_first_point():
     """CMA-ES and others apart: TPE with ten points of its own begins where these were good."""
     launch = composed("search.points=3", "search.ahead=1", "search.options={n_startup_trials: 10}")
@@ -235,6 +286,8 @@ def test_mistakes_are_said_before_anything_is_trained(words, message):
         (["sweep.axes=[{field: optimizer.lr, low: 0.1}]"], "give a finite low"),
         (["sweep.axes=[{field: optimizer.lr}]"], "give at least one value"),
         (["sweep.axes=[{field: seed, low: 0, high: 4}]"], "every cell has the same seeds"),
+        (["sweep.axes=[{field: rollout.samples, low: 8, high: 64, step: 60}]"], "at most high - low"),
+        (["sweep.axes=[{field: optimizer.lr, low: 1e-4, high: 1, step: 1e-4, log: true}]"], "without log"),
     ],
 )
 def test_mistakes_in_words(words, message):
@@ -265,3 +318,24 @@ def test_spaces_are_typed_by_their_fields():
     launch = compose_launch(["search=random", "sweep.axes=[{field: rollout.samples, low: 8.5, high: 64}]"])
     with pytest.raises(InputError, match="holds whole numbers; give whole ends"):
         space_of(launch)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["search=tpe", "model=tiny,tiny_weak"], "points of one base model are compared"),
+        (["search=tpe", "model.pretrain.seed=0,1"], "points of one base model are compared"),
+        (["search=cmaes", "search.constraints.worst=0.5"], "worst is one; this sampler knows no constraints"),
+        (["search=cmaes", "search.objectives=[spread]"], "diverged is one; this sampler knows no constraints"),
+    ],
+)
+def test_spaces_that_cannot_be_searched(words, message):
+    launch = compose_launch([*words, "optimizer.lr=interval(1e-4,1e-2)"])
+    with pytest.raises(InputError, match=message):
+        space_of(launch)
+
+
+def test_what_a_sampler_cannot_do_is_said_when_it_is_asked_first():
+    world = World(composed("search=cmaes", "search.objectives=[mean,worst]"))
+    with pytest.raises(InputError, match=r"search\.sampler=CmaEsSampler: .*multi-objective"):
+        world.study().look(world.results)
