@@ -7,7 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
-from analysis.tables import WORD
+from analysis.tables import WORD, Tables
 from em.evaluation.graders import GRADERS
 from em.trial.evaluation import Evaluation
 from em.trial.trial import Trial
@@ -209,6 +209,15 @@ def words_of(kind: pl.DataType) -> list[str]:
 def seeds(cells: pl.DataFrame, recorded: Recorded, headline: Headline) -> pl.DataFrame:
     """One row per wanted trial, with its headline score, whether it has one or not: columns as of `observe`."""
     return observe(cells, recorded, headline.evaluations, [headline.step])
+
+
+def judged(cells: pl.DataFrame, tables: Tables, headline: Headline, metric: str = AVERAGE) -> pl.DataFrame:
+    """That, as what decides by scores takes it, and lane `seconds`.  A diverged trial has no model to speak of: its
+    score is 0."""
+    took = tables.records.group_by("trial_id").agg(pl.sum("seconds")).cast({"trial_id": WORD})
+    made = observe(cells, tables, headline.evaluations, [headline.step], metric=metric)
+    score = pl.when(pl.col("outcome") == Outcome.diverged.value).then(0.0).otherwise("score")
+    return made.with_columns(score=score).join(took, on="trial_id", how="left", maintain_order="left")
 
 
 def base_score(seeds: pl.DataFrame) -> float | None:

@@ -56,10 +56,11 @@ class Decided(Growing):
 
     def outcomes(self, records: pl.DataFrame) -> tuple[dict[str, float], set[str], float]:
         """Scores by trial, the trials of which it is known what became of them, and the share of one answer."""
-        found, tables = fates(self.launch, self.store, records, expand.cells(self.launch))
+        sought = self.launch.sought
+        found, tables = fates(self.launch, self.store, records, expand.cells(self.launch), sought)
         score = {trial: of.score for trial, of in found.items() if np.isfinite(of.score)}
         known = {trial for trial, of in found.items() if of.is_over}
-        return score, known, share_of_one_answer(tables, self.launch.sought.evaluations)
+        return score, known, share_of_one_answer(tables, sought.evaluations)
 
 
 def groups(cells: Sequence[Cell]) -> list[list[int]]:

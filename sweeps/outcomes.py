@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from analysis.seeds import Outcome, seeds
+from analysis.seeds import Headline, Outcome, judged
 from analysis.seeds import cells as frame_of
 from analysis.tables import Tables, among
 from em.store import Store
@@ -18,7 +18,7 @@ from sweeps.plan import compare
 
 @dataclass(frozen=True)
 class Fate:
-    """Of a trial.  A diverged one has no model to speak of: its score is 0."""
+    """Of a trial."""
 
     score: float = np.nan  # nan: none, or none yet
     seconds: float = np.nan  # of a lane
@@ -26,8 +26,11 @@ class Fate:
     has_diverged: bool = False
 
 
-def fates(launch: Launch, store: Store, records: pl.DataFrame, cells: Sequence[Cell]) -> tuple[dict[str, Fate], Tables]:
-    """By trial, what became of these cells' trials, and what is recorded of them."""
+def fates(
+    launch: Launch, store: Store, records: pl.DataFrame, cells: Sequence[Cell], headline: Headline
+) -> tuple[dict[str, Fate], Tables]:
+    """By trial, what became of these cells' trials by that score (`analysis.seeds.judged`), and what is recorded of
+    them."""
     trials = [trial for cell in cells for trial in cell.trials]
     attempts = store.failed_attempts()
     tables = among(store, records, attempts, {trial.id for trial in trials})
@@ -36,13 +39,11 @@ def fates(launch: Launch, store: Store, records: pl.DataFrame, cells: Sequence[C
         units = expand.units(replace(launch, settled=tuple(cells)))
         given_up = {of.trial.id for of in compare(units, records, attempts, [], launch.sweep.max_attempts).given_up}
     steps = [max(cell.steps) for cell in cells for _ in cell.trials]
-    rows = seeds(frame_of(trials, {}, steps), tables, launch.sought).with_columns(pl.col("trial_id").cast(pl.String))
-    took = tables.records.group_by("trial_id").agg(pl.sum("seconds"))
-    rows = rows.join(took, on="trial_id", how="left").select("trial_id", "score", "outcome", "seconds")
+    rows = judged(frame_of(trials, {}, steps), tables, headline)
+    known = pl.col("score", "seconds").cast(pl.Float64).fill_null(np.nan)
+    has_diverged = pl.col("outcome") == Outcome.diverged.value
     made = dict[str, Fate]()
-    for trial, score, outcome, seconds in rows.iter_rows():
-        diverged = outcome == Outcome.diverged.value
-        value = 0.0 if diverged else np.nan if score is None else score
-        is_over = diverged or score is not None or trial in given_up
-        made[trial] = Fate(value, np.nan if seconds is None else seconds, is_over, diverged)
+    columns = rows.select(pl.col("trial_id").cast(pl.String), known, has_diverged.alias("has_diverged"))
+    for trial, score, seconds, diverged in columns.iter_rows():
+        made[trial] = Fate(score, seconds, bool(np.isfinite(score)) or trial in given_up, diverged)
     return made, tables

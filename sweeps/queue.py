@@ -193,10 +193,11 @@ class Queue:
             if leases and self.clock() - self.lanes[lane].seen > self.lease_seconds:
                 self.take_back(lane)
                 self.lanes[lane].doing = "gone"
-        alive = [of for of in self.lanes.values() if self.clock() - of.seen <= self.lease_seconds]
-        broken = bool(alive) and all(self.health.is_broken(state.device) for state in alive)
-        if broken and self.clock() - self.joined > self.lease_seconds:  # nodes start one after the other
-            self.stop(f"every GPU fails, the last one said: {self.health.said}")
+        past = self.clock() - self.lease_seconds
+        if self.health.broken() and self.joined < past:  # nodes start one after the other
+            alive = [state for state in self.lanes.values() if state.seen >= past]
+            if alive and all(self.health.is_broken(state.device) for state in alive):
+                self.stop(f"every GPU fails, the last one said: {self.health.said}")
 
     def beat(self, lane: str, doing: str, started: int = 0, ended: Iterable[tuple[str, Result]] = ()) -> Order:
         """A sign of life of a lane: what it is doing, how many workers it has just started, how units ended."""

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from analysis import style
 from analysis.figures import Figure
 from analysis.search import OBJECTIVES, POINT, Goal
-from analysis.seeds import Outcome, observe
+from analysis.seeds import Outcome, judged
 from analysis.summary import summarise
 from analysis.tables import Tables
 from em.errors import InputError
@@ -35,12 +35,8 @@ def check(figure: Figure, cells: pl.DataFrame) -> None:
 
 
 def observed(figure: Figure, cells: pl.DataFrame, tables: Tables) -> pl.DataFrame:
-    """The headline of each trial, as the search takes it, and its lane `seconds`: a diverged one has a score of 0."""
-    headline = figure.headline
-    took = tables.records.group_by("trial_id").agg(pl.sum("seconds")).cast({"trial_id": cells["trial_id"].dtype})
-    made = observe(cells, tables, headline.evaluations, [headline.step], metric=figure.metric)
-    scored = pl.when(pl.col("outcome") == Outcome.diverged.value).then(0.0).otherwise("score")
-    return made.with_columns(score=scored).join(took, on="trial_id", how="left", maintain_order="left")
+    """The headline of each trial, as the search takes it, and its lane seconds."""
+    return judged(cells, tables, figure.headline, figure.metric)
 
 
 def numbers(figure: Figure, seeds: pl.DataFrame, rng: Generator) -> pl.DataFrame:
@@ -58,7 +54,7 @@ def numbers(figure: Figure, seeds: pl.DataFrame, rng: Generator) -> pl.DataFrame
         if scores:
             scores_S, seconds_S = pl.Series(scores).to_numpy(), pl.Series(seconds).to_numpy()
             of = {name: objective.of(scores_S, seconds_S) for name, objective in OBJECTIVES.items()}
-        good.append(len(scores) == figure.seeds > 0 and figure.goal.is_met(of.__getitem__, lost))
+        good.append(len(scores) == figure.seeds and figure.goal.is_met(of.__getitem__, lost))
         if good[-1] and (rank := figure.goal.rank(of.__getitem__)) > most:
             leader, most = point, rank
         leaders.append(leader)

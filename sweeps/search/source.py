@@ -14,8 +14,7 @@ import optuna
 import polars as pl
 
 from analysis.search import OBJECTIVES
-from analysis.seeds import VALIDATION, seeds
-from analysis.seeds import cells as frame_of
+from analysis.seeds import VALIDATION
 from analysis.tables import among
 from em.cli.overrides import choices
 from em.errors import InputError
@@ -47,7 +46,8 @@ class Search(Growing):
         points = takewhile(kept.__contains__, map(point_name, count()))  # one that is not there is asked again
         self.begun: list[dict[str, Any]] | None = kept.get("warm")  # values, and the seeds that were recorded
         self.study = Study(launch.search, self.space, self.keep, [Asked(**kept[name]) for name in points])
-        self.refused: dict[str, str] = {}  # by values, why a point is no trial
+        self.cells: dict[str, Cell | None] = {}  # by values, as far as they are composed; None: they are no trial ...
+        self.refused: dict[str, str] = {}  # ... and why
         self.published: list[bool] = []  # of each point, whether it was over when the copy was written
 
     def identity(self) -> str:
@@ -77,8 +77,9 @@ class Search(Growing):
             raise InputError(
                 f"search: no point can be trained, such as this one: {self.refused[repr(points[0].values)]}"
             )
-        shown = [replace(cell, trials=trials) for point in points for cell, trials in self.wanted_of(point) if trials]
-        return replace(self.launch, settled=tuple(unique(shown)))
+        both = [(point, cell) for point in points if (cell := self.composed(point.values))]
+        shown = [replace(cell, trials=[*wanted_of(point, cell)]) for point, cell in both]
+        return replace(self.launch, settled=tuple(unique([cell for cell in shown if cell.trials])))
 
     def look(self, records: pl.DataFrame) -> list[Point]:
         """All points, those that were recorded before the search first."""
@@ -107,28 +108,21 @@ class Search(Growing):
             points.append(Point(Asked(values), len(known), results_of(known), True, is_part, is_warm=True))
         return points
 
-    def wanted_of(self, point: Point) -> list[tuple[Cell, list[Trial]]]:
-        """The point's cell and the trials that are wanted of it; nothing where it is refused."""
-        cell = self.composed(point.values)
-        if cell is None:
-            return []
-        known = zip(cell.trials, point.results.scores_S, strict=True)
-        warm = [trial for trial, score in known if np.isfinite(score)]
-        return [(cell, warm if point.is_warm else cell.trials[: point.wanted])]
-
     def cell(self, values: Mapping[str, Any]) -> Cell:
         return expand.cell_of(self.launch, Combination(values, values), self.typed)[1]
 
     def composed(self, values: Mapping[str, Any]) -> Cell | None:
         """The cell of these values; None, and the reason is noted, where they are no trial together."""
-        try:
-            return self.cell(values)
-        except InputError as error:
-            self.refused[repr(values)] = str(error)
-            return None
+        key = repr(values)
+        if key not in self.cells:
+            try:
+                self.cells[key] = self.cell(values)
+            except InputError as error:
+                self.cells[key], self.refused[key] = None, str(error)
+        return self.cells[key]
 
     def fates(self, records: pl.DataFrame, cells: Sequence[Cell]) -> dict[str, Fate]:
-        return fates(self.launch, self.store, records, cells)[0] if cells else {}
+        return fates(self.launch, self.store, records, cells, self.headline)[0] if cells else {}
 
     def recorded(self, records: pl.DataFrame) -> list[dict[str, Any]]:
         """The points of the space of which trials are recorded: their values, and the seeds that have a score."""
@@ -189,17 +183,15 @@ class Search(Growing):
 
     def tested(self, records: pl.DataFrame, cells: Sequence[Cell]) -> list[str]:
         """What the headline says of cells that were chosen by other problems, in words."""
-        headline, trials = self.launch.headline(), [trial for cell in cells for trial in cell.trials]
+        headline = self.launch.headline()
         if headline.evaluations == self.headline.evaluations:
             return [""] * len(cells)
-        rows = seeds(
-            frame_of(trials, {}, [max(cell.steps) for cell in cells for _ in cell.trials]),
-            among(self.store, records, {}, {trial.id for trial in trials}),
-            headline,
-        )
-        score = dict(rows.select(pl.col("trial_id").cast(pl.String), "score").drop_nulls().iter_rows())
-        means = ([score[trial.id] for trial in cell.trials if trial.id in score] for cell in cells)
-        return [f"; mean accuracy {np.mean(of):.1%} on test problems" if of else "" for of in means]
+        found, _ = fates(self.launch, self.store, records, cells, headline)
+        scores = [np.array([found[trial.id].score for trial in cell.trials]) for cell in cells]
+        known = (scores_S[np.isfinite(scores_S)] for scores_S in scores)
+        return [
+            f"; mean accuracy {scores_S.mean():.1%} on test problems" if scores_S.size else "" for scores_S in known
+        ]
 
     def publish(self) -> list[str]:
         are_over = [point.is_over for point in (*self.study.warm, *self.study.by_number)]
@@ -227,6 +219,12 @@ def results_of(found: Sequence[Fate]) -> Results:
         is_over_S=np.array([of.is_over for of in found], bool),
         diverged=sum(of.has_diverged for of in found),
     )
+
+
+def wanted_of(point: Point, cell: Cell) -> Sequence[Trial]:
+    if not point.is_warm:
+        return cell.trials[: point.wanted]
+    return [trial for trial, score in zip(cell.trials, point.results.scores_S, strict=True) if np.isfinite(score)]
 
 
 def unique(cells: Sequence[Cell]) -> list[Cell]:

@@ -11,6 +11,7 @@ from em.store import Store
 from em.store.record import Status
 from sweeps.health import BROKEN, KNOWN, LAST, Health, Running
 from sweeps.protocol import Lease, Order, Result, is_of_device
+from sweeps.queue import Queue
 from tests.processes import finished, started
 from tests.sweeps.test_queue import Clock, leased, queue_of, units
 
@@ -99,14 +100,20 @@ def test_a_gpu_that_fails_in_a_row_gets_no_more_work() -> None:
     assert isinstance(queue.exchange("1"), list)
 
 
-def test_where_every_gpu_fails_the_sweep_stops() -> None:
-    clock = Clock()
+def first_gpu_broken(clock: Clock) -> Queue:
+    """A queue whose only lane so far has failed by its device, a while after it came."""
     queue = queue_of(units(10), lanes=0, clock=clock)
     queue.join("0", "a", "GPU 0 of a")
     for _ in range(BROKEN):
         queue.finish("0", leased(queue, "0").id, ECC)
     clock.now += queue.lease_seconds
     assert queue.exchange("0") is Order.wait
+    return queue
+
+
+def test_where_every_gpu_fails_the_sweep_stops() -> None:
+    clock = Clock()
+    queue = first_gpu_broken(clock)
     clock.now += 1.0
     assert queue.snapshot().stopped.startswith("every GPU fails, the last one said: RuntimeError: CUDA error")
     assert queue.exchange("0") is Order.end
@@ -114,11 +121,7 @@ def test_where_every_gpu_fails_the_sweep_stops() -> None:
 
 def test_a_broken_gpu_that_starts_first_stops_no_sweep() -> None:
     clock = Clock()
-    queue = queue_of(units(10), lanes=0, clock=clock)
-    queue.join("0", "a", "GPU 0 of a")
-    for _ in range(BROKEN):
-        queue.finish("0", leased(queue, "0").id, ECC)
-    clock.now += queue.lease_seconds
+    queue = first_gpu_broken(clock)
     queue.join("1", "b", "GPU 0 of b")
     done = 0
     while isinstance(leases := queue.exchange("1"), list):
