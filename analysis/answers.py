@@ -34,6 +34,16 @@ def answers(tables: Tables, measured: pl.DataFrame, names: Sequence[str]) -> dic
     return found
 
 
+def lists(measured: pl.DataFrame, found: Mapping[Key, Mapping[str, Any]], name: str = "correct") -> list[list[Any]]:
+    """That field of each of these measurements, as of `answers`; empty where it is not recorded."""
+    return [found.get(key, {}).get(name) or [] for key in measured.select(KEY).iter_rows()]
+
+
+def asked_alike(measured: pl.DataFrame, found: Mapping[Key, Mapping[str, Any]]) -> bool:
+    """Whether all were asked the same problems: only then are models and problems crossed."""
+    return len({tuple(asked) for asked in lists(measured, found, "asked")}) == 1
+
+
 def own_noise(tables: Tables, measured: pl.DataFrame) -> dict[str, float]:
     """By benchmark, `analysis.components.own_noise` of the models that were measured: one model, or one answer, nan.
 
@@ -42,13 +52,12 @@ def own_noise(tables: Tables, measured: pl.DataFrame) -> dict[str, float]:
     """
     found, noises = answers(tables, measured, ["correct", "asked"]), {}
     for (benchmark,), of in measured.group_by("benchmark", maintain_order=True):
-        lists = [found.get(key, {}).get("correct") or [] for key in of.select(KEY).iter_rows()]
+        correct = lists(of, found)
         shapes = of.select("problems", "samples").unique().rows()
-        asked = {tuple(found.get(key, {}).get("asked") or []) for key in of.select(KEY).iter_rows()}
-        same = len(shapes) == len(asked) == 1
-        whole = same and all(len(one) == shapes[0][0] * shapes[0][1] for one in lists)
+        same = len(shapes) == 1 and asked_alike(of, found)
+        whole = same and all(len(one) == shapes[0][0] * shapes[0][1] for one in correct)
         noises[str(benchmark)] = float("nan")
         if whole:
-            correct_SPK = np.array([[verdict is True for verdict in one] for one in lists], float)
+            correct_SPK = np.array([[verdict is True for verdict in one] for one in correct], float)
             noises[str(benchmark)] = components.own_noise(correct_SPK.reshape(-1, *shapes[0]))
     return noises

@@ -75,6 +75,15 @@ def variance(cells: Sequence[Sequence[NDArray]], base: Sequence[NDArray]) -> Var
     return Variance(max(0.0, models), answers_B, np.maximum(problems_B, 0), total_B, min(max(common, 0.0), 1.0))
 
 
+def is_below_resolution(cells: Sequence[Sequence[NDArray]], of: Variance) -> bool:
+    """Whether scores vary by less than the share of one answer: answers that are all wrong, or nearly so, tell nothing
+    of how others vary.  `cells` as of `variance`, and `of` what that is of them."""
+    shapes = [correct_SPK.shape[1:] for correct_SPK in cells[0]]
+    samples = shapes[0][1]
+    resolution = 1 / max(problems * samples for problems, samples in shapes) / len(shapes)
+    return of.of_seed(int(of.total_B.max()), samples) < resolution**2
+
+
 def strata(accuracy_PK: NDArray) -> str:
     """Of each problem the accuracy of the base model's answers as a digit, 0 to 9."""
     return "".join(str(round(9 * float(share))) for share in accuracy_PK.mean(axis=1))
@@ -110,10 +119,23 @@ def _of_problems(correct_SPK: NDArray, accuracy_PK: NDArray) -> float:
 
 
 def half_width(variance: float, seeds: NDArray) -> NDArray:
-    """Half of what the 95% interval of the mean of so many seeds is expected to be, of scores of that variance."""
+    """Half of what the 95% interval of the mean of so many seeds is expected to be, of scores of that variance; inf for
+    fewer than two."""
     from scipy.special import stdtrit
 
-    return WIDER * stdtrit(seeds - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance / seeds)
+    several = np.maximum(seeds, 2)
+    half = WIDER * stdtrit(several - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance / several)
+    return np.where(seeds < 2, np.inf, half)
+
+
+def with_score(seeds: NDArray, share: float) -> NDArray:
+    """How many of so many seeds are expected to have a score, where this share has: whole seeds."""
+    return np.floor(seeds * share + 1e-9)
+
+
+def seconds(cost: Cost, seeds: int, answers: int, share: float = 1.0) -> float:
+    """Of a lane for a cell, of so many answers a trial; seeds without a score are trained, and not measured."""
+    return seeds * (cost.trial + share * answers * cost.answer)
 
 
 def common_half_width(of: Variance, seeds: int, samples: int) -> float:
@@ -135,14 +157,18 @@ def plan(
     seeds: int,
     samples: Sequence[int] = SAMPLES,
     problems: Sequence[int] = (),
+    scored: float = 1.0,
 ) -> Design | None:
     """The design of the least time whose interval is at most `target` to either side; None where there is none.
 
     It has no fewer than `seeds`: how far models spread is what a sweep is for, and what a pilot knows least about.
-    `samples` and `problems` are what may be chosen; without `problems` any number.
+    `samples` and `problems` are what may be chosen; without `problems` any number.  The interval is of the seeds that
+    have a score, which are the share `scored` of those that are planned: a mean leaves out what diverged or failed.
     """
     seeds_N = np.arange(seeds, MOST + 1)
-    unit_N = half_width(1.0, seeds_N)
+    scored_N = with_score(seeds_N, scored)
+    seeds_N, scored_N = seeds_N[scored_N > 1], scored_N[scored_N > 1]
+    unit_N = half_width(1.0, scored_N)
     best = None
     for number in problems or counts(of):
         asked = int(np.minimum(number, of.total_B).sum())
@@ -151,8 +177,8 @@ def plan(
             enough = np.flatnonzero(half_N <= target * (1 + 1e-9))
             if len(enough):
                 at, answers = enough[0], asked * each
-                seconds = float(seeds_N[at]) * (cost.trial + answers * cost.answer)
-                made = Design(int(seeds_N[at]), number, each, answers, float(half_N[at]), seconds)
+                needed, half = int(seeds_N[at]), float(half_N[at])
+                made = Design(needed, number, each, answers, half, seconds(cost, needed, answers, scored))
                 if best is None or (made.seconds, made.half, each) < (best.seconds, best.half, best.samples):
                     best = made
     return best

@@ -41,7 +41,8 @@ class Objective:
 
 
 def _spread(scores_S: NDArray, _: NDArray) -> float:
-    return float(np.std(scores_S, ddof=1)) if len(scores_S) > 1 else 0.0
+    """nan where there is nothing to differ from."""
+    return float(np.std(scores_S, ddof=1)) if len(scores_S) > 1 else float("nan")
 
 
 OBJECTIVES = {
@@ -81,7 +82,11 @@ class Goal:
         }
 
     def is_met(self, of: Callable[[str], float], diverged: int) -> bool:
-        return all(lack <= 0 for lack in self.lacks(of, diverged).values())
+        return not self.is_lost(of, diverged) and all(lack <= 0 for lack in self.lacks(of, diverged).values())
+
+    def is_lost(self, of: Callable[[str], float], diverged: int) -> bool:
+        """Whether all seeds diverged; those that did not know nothing either."""
+        return diverged > 0 and of("mean") == 0
 
     def rank(self, of: Callable[[str], float]) -> float:
         """By the first objective; the larger the better."""
@@ -121,7 +126,7 @@ def importances(points: pl.DataFrame, axes: Sequence[str], objective: str = "mea
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     of = OBJECTIVES[objective]
-    known = points.drop_nulls(of.column)
+    known = points.filter(pl.col(of.column).is_finite())
     varied = [axis for axis in axes if known[axis].n_unique() > 1]
     if len(known) < FEWEST or not varied or known[of.column].n_unique() == 1:
         return {}

@@ -57,10 +57,16 @@ def main(
         seconds = config.cluster.outage_seconds
         source = source_of(config, store)
         planned = insist(lambda: plan(config, store, source), seconds, console.print)
-    # What is still to do after a launch that was not stopped would fail again.
-    given_up = len(planned.given_up) + (0 if spent else len(planned.todo))
+        for trial_id, step in () if planned.todo else planned.unneeded:  # a launch that was killed left them
+            store.states.drop_end(trial_id, step)
+    # What is still to do after a launch that was not stopped would fail again, unless it is wanted by the last results.
+    todo = [] if spent else planned.todo
+    left = sum(not planned.attempts[unit.id] for unit in todo) if source.follows_results else 0
+    given_up = len(planned.given_up) + len(todo) - left
     if given_up:
         console.print(f"{given_up} trials failed too often and were given up; `make failures` says why")
+    if left:
+        console.print(f"{left} trials are left; the same command goes on with them")
     shown = settled(config, store, source)
     try:
         drawn = draw_all(shown, store, console)
@@ -72,7 +78,7 @@ def main(
         say_all(source, store, console)
     if shown.parts or spent:
         console.print(listing(shown, drawn, store))
-    if given_up:
+    if given_up or left:
         sys.exit(1)
 
 

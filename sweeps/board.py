@@ -55,7 +55,8 @@ class Board:
             "pid": os.getpid(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        for old in sorted(notices(store), key=lambda notice: notice.age, reverse=True)[:-KEPT]:
+        over = [notice for notice in notices(store) if not notice.is_live]
+        for old in sorted(over, key=lambda notice: notice.age, reverse=True)[:-KEPT]:
             with suppress(OSError):  # of another user
                 self.files.remove(board(old.folder))
         self.posted, self.looked = -POST_SECONDS, -LOOK_SECONDS

@@ -2,9 +2,9 @@
 answers say."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import polars as pl
@@ -17,17 +17,17 @@ from analysis.seeds import are_of
 from analysis.tables import among
 from em.errors import InputError
 from em.store import Store
-from em.store.missing import missing_units
 from em.trial.evaluation import Evaluation, Numbers
-from em.trial.unit import Unit
+from em.trial.unit import Measurement, Unit
 from sweeps import expand
 from sweeps.amounts import Amounts
 from sweeps.config import Launch
 from sweeps.costs import Costs, observations, size
 from sweeps.grids import Cell
+from sweeps.plan import compare
 from sweeps.stated import GPUS, Stated
 
-AVG = 8  # answers to a problem of avg@8, which other designs are compared with
+AVG = 8  # answers to a problem of avg@8, which other designs are compared with; greedy answers are single
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,48 @@ class Seen:
     cost: Cost
     strata: dict[str, str]  # by benchmark, from the mean accuracy of the base models
     cells: int  # of the sweep that train
-    trials: int  # that were measured in full
+    trials: int  # that were to be measured in full ...
+    scored: int  # ... and those of them that have a score: others diverged, or were given up
+    is_greedy: bool  # more than one answer to a problem would be the same
 
     @property
     def problems(self) -> int:
         """Of the largest benchmark."""
         return int(self.variance.total_B.max())
 
-    def full(self, seeds: int, samples: int = AVG) -> Design:
-        """Every problem is asked so many times."""
+    @property
+    def share(self) -> float:
+        """Of trials that have a score."""
+        return self.scored / self.trials
+
+    @property
+    def avg(self) -> int:
+        """Answers to a problem of the usual evaluation."""
+        return 1 if self.is_greedy else AVG
+
+    @property
+    def usual(self) -> str:
+        """What that is called."""
+        return "greedy answers" if self.is_greedy else f"avg@{AVG}"
+
+    def with_score(self, seeds: int) -> int:
+        """Of so many seeds, as many as are expected to have one."""
+        return int(budget.with_score(np.array(seeds), self.share))
+
+    def full(self, seeds: int, samples: int = 0) -> Design:
+        """Every problem is asked so many times; 0: as usual."""
+        samples = samples or self.avg
         answers = int(self.variance.total_B.sum()) * samples
-        half = float(budget.half_width(self.variance.of_seed(self.problems, samples), np.array(seeds)))
-        seconds = seeds * (self.cost.trial + answers * self.cost.answer)
+        half = float(budget.half_width(self.variance.of_seed(self.problems, samples), np.array(self.with_score(seeds))))
+        seconds = budget.seconds(self.cost, seeds, answers, self.share)
         return Design(seeds, self.problems, samples, answers, half, seconds)
+
+    def plan(
+        self, of: Variance, target: float, seeds: int, samples: Sequence[int] = (), problems: Sequence[int] = ()
+    ) -> Design | None:
+        """`analysis.budget.plan`, of as many answers to a problem as pay where nothing is said."""
+        tried = (1,) if self.is_greedy else budget.SAMPLES
+        return budget.plan(of, target, self.cost, seeds, samples or tried, problems, self.share)
 
 
 @dataclass(frozen=True)
@@ -93,21 +122,40 @@ class Full:
         they have, else of all, each with its first seeds."""
         asked = self.sweep.eval
         units = [self.unit(cell, place) for cell in self.trained for place in range(len(cell.trials))]
-        missing = {unit.trial.id for unit in missing_units(units, records)}
+        left = {unit.trial.id for unit in self.left(units, records)}
         of_base = defaultdict[str, list[Cell]](list)
         for cell in self.trained:
             of_base[cell.trials[0].base.id].append(cell)
         chosen, number = list[Cell](), -(-asked.pilot_cells // len(of_base))
         for cells in of_base.values():
-            own = [replace(cell, trials=[of for of in cell.trials if of.id not in missing]) for cell in cells]
+            own = [replace(cell, trials=[of for of in cell.trials if of.id not in left]) for cell in cells]
             whole = [cell for cell in own if len(cell.trials) >= asked.pilot_seeds]
-            first = range(self.sweep.seed, self.sweep.seed + asked.pilot_seeds)
-            fresh = [replace(cell, trials=[cell.trials[0].with_seed(seed) for seed in first]) for cell in cells]
-            chosen += spread(whole if len(whole) >= min(number, len(cells)) else fresh, number)
+            if len(whole) >= min(number, len(cells)):
+                chosen += spread(whole, number)
+            else:
+                first = range(self.sweep.seed, self.sweep.seed + asked.pilot_seeds)
+                fresh = [(cell, [cell.trials[0].with_seed(seed) for seed in first]) for cell in spread(cells, number)]
+                chosen += [replace(cell, trials=trials) for cell, trials in fresh]
         return chosen
 
+    def left(self, units: list[Unit], records: pl.DataFrame) -> list[Unit]:
+        """What of these is not recorded yet, and not given up."""
+        own = pl.element().struct.field("evaluation_id").is_in(self.evaluation_ids)
+        some = records.with_columns(pl.col("evaluations").list.eval(pl.element().filter(own)))
+        return compare(units, some, self.store.failed_attempts(), [], self.sweep.sweep.max_attempts).todo
+
+    @cached_property
+    def evaluation_ids(self) -> list[str]:
+        """Of all that is measured in full, of base models too."""
+        return [of.id for item in self.launch.evaluations for of in (item, item.of_base)]
+
     def unit(self, cell: Cell, place: int = 0) -> Unit:
-        return Unit(cell.trials[place], self.launch.measurements([step for step in cell.steps if step]))
+        return Unit(cell.trials[place], self.measurements(tuple(cell.steps)))
+
+    @cached_property
+    def measurements(self) -> Callable[[tuple[int, ...]], tuple[Measurement, ...]]:
+        """Of a trained model after these steps: thousands of units have the same, whose ids are made once."""
+        return cache(lambda steps: self.launch.measurements([step for step in steps if step]))
 
     def measuring(self, cells: Sequence[Cell]) -> Launch:
         """The sweep of these cells alone."""
@@ -116,7 +164,7 @@ class Full:
 
     def seen(self, records: pl.DataFrame, cells: Sequence[Cell]) -> Seen:
         """What the answers of these cells and their base models say.  Raises InputError where no cell has two seeds
-        that are measured on all benchmarks."""
+        that are measured on all benchmarks, or where their scores hardly vary: other cells' may vary much."""
         bases = {cell.trials[0].base.id for cell in self.trained}
         wanted = {(trial.id, max(cell.steps)) for cell in cells for trial in cell.trials} | {
             (base, 0) for base in bases
@@ -124,19 +172,29 @@ class Full:
         found = self.correct(records, wanted)
         names = [item.benchmark.name for item in self.evaluations]
         complete = [[found[trial.id] for trial in cell.trials if found[trial.id].keys() >= {*names}] for cell in cells]
+        trials, scored = sum(len(cell.trials) for cell in cells), sum(map(len, complete))
         correct = [[np.stack([of[name] for of in own]) for name in names] for own in complete if len(own) > 1]
         if not correct or any(found[base].keys() < {*names} for base in bases):
             reason = "no cell has two seeds that are scored on all benchmarks, or a base model is not"
             raise InputError(f"eval.decided=true: {reason}; `make failures` says why, eval=avg8 needs no pilot")
         base = {name: np.mean([found[of][name] for of in sorted(bases)], axis=0) for name in found[min(bases)]}
         of_names = [base[name] for name in names]
+        variance = budget.variance(correct, of_names)
+        if budget.is_below_resolution(correct, variance):
+            said = f"scores of the {scored} trials that are measured in full vary by less than one answer"
+            remedy = (
+                f"other cells may vary more: eval.pilot_cells={2 * len(cells)} measures more, eval=avg8 decides nothing"
+            )
+            raise InputError(f"eval.decided=true: {said}; {remedy}")
         return Seen(
-            variance=budget.variance(correct, of_names),
+            variance=variance,
             unbalanced=budget.variance(correct, [np.zeros_like(accuracy_PK) for accuracy_PK in of_names]),
             cost=self.cost(records, cells),
             strata={name: budget.strata(accuracy_PK) for name, accuracy_PK in base.items()},
             cells=len(self.trained),
-            trials=sum(len(cell.trials) for cell in cells),
+            trials=trials,
+            scored=scored,
+            is_greedy=self.evaluations[0].temperature == 0,
         )
 
     def correct(self, records: pl.DataFrame, wanted: set[tuple[str, int]]) -> dict[str, dict[str, NDArray]]:

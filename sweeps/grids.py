@@ -56,13 +56,6 @@ class Axis:
     def is_range(self) -> bool:
         return self.low is not None
 
-    @property
-    def highest(self) -> float:
-        """Of a range, the last number that its steps reach."""
-        assert self.low is not None
-        assert self.high is not None
-        return self.high if not self.step else self.low + int((self.high - self.low) / self.step + 1e-9) * self.step
-
 
 @dataclass(kw_only=True)
 class Dependence:
@@ -183,8 +176,9 @@ class Sweep:
         return [name for name in names if not all(name in grid for grid in self.grids)]
 
     def only(self, names: Collection[str]) -> Iterator[Point]:
-        """The combinations of the values of these axes alone."""
-        return replace(self, axes=[axis for axis in self.axes if axis.field in names], exclude=[], depends=[]).points(1)
+        """The combinations of the values of these axes alone; what the sweep says of others is no part of them."""
+        axes = [axis for axis in self.axes if axis.field in names]
+        return replace(self, axes=axes, exclude=[], depends=[], figures=None).points(1)
 
     def points(self, seeds: int) -> Iterator[Point]:
         """The cells, each with so many seeds: grid by grid, the values of the last axis next to each other."""

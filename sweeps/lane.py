@@ -243,11 +243,21 @@ class Lane(tune.Trainable):
         try:
             if self.insist(lambda: self.store.is_recorded(unit.id)):
                 return Result(Status.done)
-            failure = self.failure(unit, attempt, error)
-            self.insist(lambda: self.store.commit(failure))
+            failure = self.insist(lambda: self.recorded_failure(unit, attempt))
+            if failure is None:
+                failure = new = self.failure(unit, attempt, error)
+                self.insist(lambda: self.store.commit(new))
         except OSError as reason:
             return Result(None, unwritable=str(reason))
-        return Result(Status.failed, error=last_line(error), on_device=is_of_device(failure.log or ""))
+        said = failure.error or ""
+        return Result(Status.failed, error=last_line(said), on_device=is_of_device(f"{said}{failure.log}"))
+
+    def recorded_failure(self, unit: Unit, attempt: int) -> Record | None:
+        """The attempt as the worker has recorded it."""
+        pid = self.process.popen.pid if self.process else None
+        found = self.store.failures(f"{unit.id}-")
+        own = (of for of in found if (of.attempt, of.provenance.lane, of.provenance.pid) == (attempt, self.name, pid))
+        return next(own, None)
 
     def failure(self, unit: Unit, attempt: int, error: str) -> Record:
         made = provenance(lane=self.name, device="unknown", started=datetime.now(UTC))

@@ -60,8 +60,6 @@ def launch(
     quiet_libraries()
     address_of(config.cluster.address)  # a mistake is said before minutes of pretraining or downloading
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a lane that died: the queue counts it, Tune restarts it
-    for trial_id, step in planned.unneeded:  # of a launch that was killed
-        store.states.drop_end(trial_id, step)
     for unit_id in store.states.unfinished_units():
         if store.is_recorded(unit_id):
             store.states.drop_unfinished(unit_id)
@@ -86,6 +84,7 @@ def launch(
                 planned.attempts,
                 cluster.lease_seconds,
                 is_open=source.follows_results,
+                lanes_expected=lanes,
             )
             setup = Setup(
                 store=store.place,

@@ -35,7 +35,7 @@ def fates(
     attempts = store.failed_attempts()
     tables = among(store, records, attempts, {trial.id for trial in trials})
     given_up = set[str]()
-    if tables.failed:
+    if attempts:  # maybe of the phase that a trial starts from
         units = expand.units(replace(launch, settled=tuple(cells)))
         given_up = {of.trial.id for of in compare(units, records, attempts, [], launch.sweep.max_attempts).given_up}
     steps = [max(cell.steps) for cell in cells for _ in cell.trials]

@@ -1,5 +1,6 @@
 """Units of work that wait: for a lane, or for the unit that makes the weights that they start from."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 
@@ -77,6 +78,26 @@ class Pending:
             self.rounds = {}
             self.put(unit for unit in units if not wanted(unit))
         return taken
+
+
+class Elsewhere:
+    """Units that another launch is at, or one that died, in the order in which that was found."""
+
+    def __init__(self) -> None:
+        self.found: deque[tuple[float, Unit]] = deque()
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def put(self, unit: Unit, now: float) -> None:
+        self.found.append((now, unit))
+
+    def take(self, before: float, model: str | None) -> Unit | None:
+        """The first one, where that was found before then, and is of that model if it must be."""
+        found, unit = self.found[0] if self.found else (math.inf, None)
+        if unit is None or found > before or (model is not None and unit.trial.base.id != model):
+            return None
+        return self.found.popleft()[1]
 
 
 class Ahead:

@@ -51,9 +51,10 @@ class Plan:
 
 def plan(launch: Launch, store: Store, source: Source | None = None) -> Plan:
     """What the launch's source wants, against what the store holds."""
+    attempts = store.failed_attempts()  # first: what is given up here is given up for the source, which goes by it
     records, damaged = store.records()
     wanted = (source or source_of(launch, store)).wanted(records)
-    return compare(wanted, records, store.failed_attempts(), damaged, launch.sweep.max_attempts)
+    return compare(wanted, records, attempts, damaged, launch.sweep.max_attempts)
 
 
 def compare(

@@ -8,7 +8,6 @@
 With the words of the launch, from what is recorded so far.  Needs neither Ray nor torch nor vLLM.
 """
 
-import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -25,15 +24,15 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis import power, stats, style
-from analysis.answers import KEY, answers
+from analysis.answers import answers, asked_alike, lists
 from analysis.power import Split
 from analysis.seeds import Outcome, observe
 from analysis.tables import Tables, load
 from em.cli.command import run_command, terminal
-from em.cli.words import read
 from em.errors import InputError, require
 from em.store import Store
 from sweeps import expand
+from sweeps.advice import advice, key_of, left_out
 from sweeps.config import LAUNCH, Launch
 from sweeps.decided import groups, share_of_one_answer
 from sweeps.grids import Cell, agrees
@@ -60,7 +59,8 @@ COLUMNS = {
     "high": pl.Float64,
     "deviation": pl.Float64,  # of the differences between equal seeds
     "power": pl.Float64,  # of these seeds
-    "needed": pl.Int64,  # seeds of each cell in all; null: too many, or too few are there to tell
+    "needed": pl.Int64,  # seeds with a score in all; null: too many, or too few are there to tell
+    "left_out": pl.Boolean,  # a search gives one of the two no more seeds
 }
 
 
@@ -76,16 +76,23 @@ def show(config: Launch, store: Store, console: Console) -> list[Path]:
         remedy = "take compare.pairs=best, its points have no neighbours" if config.search.is_on else "give an axis"
         raise InputError(f"sweep {config.sweep.name}: has no two cells of one model to compare; {remedy}")
     resolution = share_of_one_answer(tables, headline.evaluations)
-    made = [compared(config.compare, *pair, score, lost, resolution) for pair in pairs]
+    closed = left_out(config, store)
+    made = [
+        (*compared(config.compare, *pair, score, lost, resolution), any(key_of(cell) in closed for cell in pair))
+        for pair in pairs
+    ]
     rows = pl.DataFrame(made, COLUMNS, orient="row")
     console.print(printed(config.compare, rows))
     if len(rows) > ROWS:
         console.print(f"and {len(rows) - ROWS} more pairs", highlight=False)
-    console.print(advice(config, rows), highlight=False, soft_wrap=True)
-    splits = split_of(config, tables, seeds)
+    console.print("\n".join(advice(config, rows)), highlight=False, soft_wrap=True)
+    splits, uncrossed = split_of(config, tables, seeds)
+    if uncrossed:
+        said = f"the split leaves out cells whose seeds are each asked problems of their own: {uncrossed}"
+        console.print(said, highlight=False)
     if splits:
         console.print(split_table(splits))
-    else:
+    elif not uncrossed:
         console.print(
             "the variance is split where two seeds of a cell have two answers to each problem: eval.samples=2"
         )
@@ -140,7 +147,7 @@ def against_best(cells: Sequence[Cell], score: dict[str, float]) -> Iterator[Pai
 def compared(
     compare: Compare, first: Cell, second: Cell, score: dict[str, float], lost: set[str], resolution: float
 ) -> tuple[Any, ...]:
-    """A row of COLUMNS."""
+    """A row of COLUMNS, but for the last."""
     differences_S = by_seed(first, second, score)
     n = len(differences_S)
     names = (", ".join(style.written(axis, value) for axis, value in cell.values.items()) for cell in (first, second))
@@ -176,55 +183,40 @@ def printed(compare: Compare, rows: pl.DataFrame) -> Group:
             table.add_row(row["first"], row["second"], str(row["seeds"]), seen, *"-----")
             continue
         needed = row["needed"]
-        more = [f"> {power.MOST:,}", "-"] if needed is None else [str(needed), str(max(0, needed - row["seeds"]))]
+        lacks = "left out" if row["left_out"] else str(max(0, (needed or 0) - row["seeds"]))
+        more = [f"> {power.MOST:,}", "-"] if needed is None else [str(needed), lacks]
         ends = f"{points['low']:+.1f} to {points['high']:+.1f}"
         spread = [f"{points['deviation']:.2f}", f"{row['power']:.2f}"]
         table.add_row(row["first"], row["second"], str(row["seeds"]), seen, ends, *spread, *more)
     return Group(Text(heading), table, Text())
 
 
-def advice(config: Launch, rows: pl.DataFrame) -> str:
-    """The command that records the seeds which the most demanding pair lacks."""
-    lacking = rows.filter(pl.col("needed") > pl.col("seeds"))
-    if lacking.is_empty():
-        enough = rows["needed"].is_not_null().all()
-        return "enough seeds are there" if enough else "two seeds or more of both cells tell how many it takes"
-    wanted = max(len(config.seeds), lacking.select((pl.col("needed") + pl.col("lost")).max()).item())
-    words = [word for word in config.words if owner(word) not in ("compare", "stopping")]
-    if any(axis.field == "seed" for axis in config.sweep.axes):
-        words = [word for word in words if read(word).key_or_group != "seed"]
-        asked = f"seed=range({min(config.seeds)},{min(config.seeds) + wanted})"
-    else:
-        words = [word for word in words if read(word).key_or_group != "sweep.seeds"]
-        asked = f"sweep.seeds={wanted}"
-    return f"this records them: {shlex.join(['.venv/bin/python', '-m', 'sweeps', *words, asked])}"
-
-
-def owner(word: str) -> str:
-    return read(word).key_or_group.partition(".")[0]
-
-
-def split_of(config: Launch, tables: Tables, seeds: pl.DataFrame) -> list[Split]:
-    """Of each trained cell whose seeds have two answers or more to each problem."""
-    headline, made = config.headline(), list[Split]()
+def split_of(config: Launch, tables: Tables, seeds: pl.DataFrame) -> tuple[list[Split], int]:
+    """Of each trained cell whose seeds have two answers or more to each problem; and how many such cells have none,
+    since seeds and problems are not crossed where each seed is asked others."""
+    headline, made, uncrossed = config.headline(), list[Split](), 0
     evaluations = pl.col("evaluation_id").is_in([item.id for item in headline.evaluations])
     at = seeds.drop_nulls("score").select(pl.col("trial_id").cast(tables.scores.schema["trial_id"]), "step")
     measured = tables.scores.filter(evaluations, pl.col("samples") > 1, pl.col("problems") > 1)
     measured = measured.join(at, on=["trial_id", "step"], how="semi")
-    found = answers(tables, measured, ["correct"])
+    found = answers(tables, measured, ["correct", "asked"])
     for cell in expand.cells(config):
         of_cell = measured.filter(pl.col("trial_id").is_in([trial.id for trial in cell.trials]))
-        correct = [arrays(of, found) for _, of in of_cell.group_by("evaluation_id", maintain_order=True)]
-        if len(correct) == len(headline.evaluations) and all(min(one.shape) > 1 for one in correct):
+        benchmarks = [of for _, of in of_cell.group_by("evaluation_id", maintain_order=True)]
+        correct = [arrays(of, found) for of in benchmarks]
+        if len(correct) < len(headline.evaluations) or any(min(one.shape) < 2 for one in correct):
+            continue
+        if all(asked_alike(of, found) for of in benchmarks):
             made.append(power.split(correct))
-    return made
+        else:
+            uncrossed += 1
+    return made, uncrossed
 
 
 def arrays(measured: pl.DataFrame, found: Any) -> NDArray:
     """correct_SPK of one evaluation; those trials alone that have all their answers."""
     problems, samples = measured.select("problems", "samples").row(0)
-    lists = [found.get(key, {}).get("correct") or [] for key in measured.select(KEY).iter_rows()]
-    whole = [[verdict is True for verdict in one] for one in lists if len(one) == problems * samples]
+    whole = [[verdict is True for verdict in one] for one in lists(measured, found) if len(one) == problems * samples]
     return np.array(whole, float).reshape(-1, problems, samples)
 
 

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field, replace
 from em.store.record import Status
 from em.trial.unit import Unit
 from sweeps.health import Health, Running
-from sweeps.pending import Ahead, Pending, Start
+from sweeps.pending import Ahead, Elsewhere, Pending, Start
 from sweeps.protocol import Lease, Order, Result, cause
-from sweeps.snapshot import LaneState, Snapshot
+from sweeps.roster import Roster
+from sweeps.snapshot import Snapshot
 
-ALIKE = 3  # failures in a row, for each lane, after which the sweep is stopped if they all have one cause ...
-ANYHOW = 10  # ... and if they have several
 LOSSES = 3  # times that a unit is lost together with its lane before that counts as a failure: it may kill them
 STARTS = 5  # starts in a row of a lane that finishes nothing, after which the sweep is stopped
 BATCH_SECONDS = 0.5  # of work that a lane is given at once, where units are that short
 SPARE, SPARE_SHARE = 8, 0.1  # lanes, or for each unit begun, that wait for what others lose or fail; further ones end
+REPLACED_SECONDS = 600.0  # within which a lane that was lost with its node may start again on another
 ELSEWHERE_SECONDS = 2.0  # after which a unit that another launch is at is looked at again, where nothing else waits
 
 
@@ -33,27 +33,24 @@ class Queue:
     max_attempts: int
     failed_before: Mapping[str, int] = field(default_factory=dict)  # by unit id
     lease_seconds: float = 60.0  # without a sign of life of its lane, after which a unit comes back
-    is_open: bool = False  # more may be added when results are in: lanes wait for it until `close`
+    is_open: bool = False  # more may be added when results are in: lanes wait for it
+    lanes_expected: int = 0  # as many as there is room for; nodes start one after the other
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.pending, self.urgent, self.ahead = Pending(), Pending(), Ahead()
-        self.elsewhere: deque[tuple[float, Unit]] = deque()  # another launch, or one that died, is at them: since when
+        self.pending, self.urgent, self.ahead, self.elsewhere = Pending(), Pending(), Ahead(), Elsewhere()
         self.failures: Counter[str] = Counter(self.failed_before)
         self.losses: Counter[str] = Counter()
         self.health = Health()
         self.lost = 0
         self.leases: dict[str, dict[str, Lease]] = {}  # by lane and unit id
-        self.lanes: dict[str, LaneState] = {}
+        self.lanes = Roster(self.lanes_expected, self.lease_seconds, self.clock)
         self.known: set[str] = set()
         self.first: set[str] = set()  # of those, what is to be done before everything else
         self.tried: set[str] = set()
         self.counts = dict.fromkeys(Status, 0)
         self.given_up = 0
         self.unit_seconds: deque[float] = deque(maxlen=64)
-        self.row: list[str] = []  # causes of the failures since the last success, of trials tried for the first time
-        self.starts = 0  # of lanes since anything was finished
-        self.joined = -math.inf  # when a lane last started
         self.paused, self.stopped, self.dropped = False, "", False
         self.ending = False  # a lane has been told that there is nothing more, and is gone
         self.add(self.units)
@@ -92,12 +89,10 @@ class Queue:
     def join(self, lane: str, node: str = "", device: str = "") -> None:
         """A lane has started; what it held before it died comes back."""
         self.take_back(lane)
-        state = self.lanes.setdefault(lane, LaneState())
-        said, state.doing, state.node, state.seen = state.doing, "starting", node, self.clock()
-        state.device, self.joined = device, state.seen
-        self.starts += 1
-        if self.starts > STARTS * len(self.lanes) and not self.running:
-            self.stop(f"lanes started {self.starts} times without finishing anything, the last one said: {said}")
+        said = self.lanes.start(lane, node, device)
+        if self.lanes.starts > STARTS * len(self.lanes) and self.lanes.are_all and not self.running:
+            starts = f"lanes started {self.lanes.starts} times without finishing anything"
+            self.stop(f"{starts}, the last one said: {said}")
 
     def take_back(self, lane: str) -> None:
         """Put what the lane holds back to where it came from."""
@@ -132,9 +127,8 @@ class Queue:
         """Whether the lane waits in vain, as far as can be known: at the end of a sweep long units leave many idle."""
         if self.may_lease:
             return False
-        alive = self.clock() - self.lease_seconds
-        idle = {name for name, state in self.lanes.items() if state.doing == "waiting" and state.seen >= alive}
-        return len(idle - {lane}) >= max(SPARE, SPARE_SHARE * (self.running + len(self.elsewhere)))
+        idle = [state for state in self.lanes.alive() if state.doing == "waiting" and state is not self.lanes[lane]]
+        return len(idle) >= max(SPARE, SPARE_SHARE * (self.running + len(self.elsewhere)))
 
     def look_ahead(self, lane: str) -> Lease | None:
         """The lane's next unit where that is of another model, which may load while what the lane holds is graded.
@@ -158,7 +152,13 @@ class Queue:
         if self.stopped or self.paused or self.health.is_broken(state.device):
             return None
         unit = self.next_unit(state.model, state.start)
+        while unit and self.failures[unit.id] >= self.max_attempts:  # meanwhile, by what is recorded
+            self.give_up(unit)
+            unit = self.next_unit(state.model, state.start)
         if unit is None:
+            return None
+        if self.health.is_for_another(state.device, unit.id, (other.device for other in self.lanes.alive())):
+            self.pending.put_last(unit)
             return None
         state.model, state.start, state.since = unit.trial.base.id, unit.end or unit.start, self.clock()
         lost = self.losses[unit.id] >= LOSSES
@@ -177,15 +177,13 @@ class Queue:
         return Counter(self.lanes[lane].model for lane, leases in self.leases.items() if leases)
 
     def next_unit(self, model: str, start: Start | None) -> Unit | None:
-        lanes_at, waiting = self.lanes_at(), bool(self.pending)
+        lanes_at, now = self.lanes_at(), self.clock()
         if unit := self.urgent.take(model, start, lanes_at):
             return unit
-        since, other = self.elsewhere[0] if self.elsewhere else (math.inf, None)
-        due = self.clock() - since >= (self.lease_seconds if waiting else ELSEWHERE_SECONDS)
-        if other and due and (not waiting or other.trial.base.id == model):
-            self.elsewhere.popleft()
-            return other
-        return self.pending.take(model, start, lanes_at)
+        if self.pending:
+            unit = self.elsewhere.take(now - self.lease_seconds, model)
+            return unit or self.pending.take(model, start, lanes_at)
+        return self.elsewhere.take(now - ELSEWHERE_SECONDS, None)
 
     def expire(self) -> None:
         """Take back the units of lanes that show no more life; stop where every GPU fails and no other has come."""
@@ -193,11 +191,9 @@ class Queue:
             if leases and self.clock() - self.lanes[lane].seen > self.lease_seconds:
                 self.take_back(lane)
                 self.lanes[lane].doing = "gone"
-        past = self.clock() - self.lease_seconds
-        if self.health.broken() and self.joined < past:  # nodes start one after the other
-            alive = [state for state in self.lanes.values() if state.seen >= past]
-            if alive and all(self.health.is_broken(state.device) for state in alive):
-                self.stop(f"every GPU fails, the last one said: {self.health.said}")
+        devices = [state.device for state in self.lanes.alive(REPLACED_SECONDS)] if self.health.broken() else []
+        if devices and self.lanes.are_all and all(map(self.health.is_broken, devices)):
+            self.stop(f"every GPU fails, the last one said: {self.health.said}")
 
     def beat(self, lane: str, doing: str, started: int = 0, ended: Iterable[tuple[str, Result]] = ()) -> Order:
         """A sign of life of a lane: what it is doing, how many workers it has just started, how units ended."""
@@ -212,18 +208,18 @@ class Queue:
         """The lane's unit has its record or a failed attempt, which puts it at the end of the queue again."""
         if unit_id not in self.leases[lane]:
             return  # its lease had expired: who has the unit now finds it recorded
-        unit = self.leases[lane].pop(unit_id).unit
+        unit = (lease := self.leases[lane].pop(unit_id)).unit
         if outcome.unwritable:
             self.pending.put_first(unit)
             self.stop(f"the store cannot be written: {outcome.unwritable}")
         elif outcome.status is None:
-            self.elsewhere.append((self.clock(), unit))
+            self.elsewhere.put(unit, self.clock())
         else:
-            self.starts = 0
+            self.lanes.starts = 0
             self.counts[outcome.status] += 1
             state = self.lanes[lane]
             if outcome.status is Status.failed:
-                self.fail(unit, outcome, state.device if outcome.on_device else "")
+                self.fail(lease, outcome, state.device if outcome.on_device else "")
             else:
                 state.done += 1
                 self.health.worked(state.device)
@@ -232,24 +228,27 @@ class Queue:
                 if outcome.seconds:  # else it was recorded already, and says nothing of what the next will take
                     self.unit_seconds.append(outcome.seconds)
                     self.health.took(unit.trial.base.id, state.node, outcome.seconds)
-                self.row.clear()
+                self.health.row.clear()
         self.tried.add(unit.id)
 
-    def fail(self, unit: Unit, outcome: Result, device: str) -> None:
+    def fail(self, lease: Lease, outcome: Result, device: str) -> None:
         """`device`: that it is laid to, where it is."""
-        self.failures[unit.id] += 1
+        unit = lease.unit
+        self.failures[unit.id] = max(self.failures[unit.id], lease.attempt)  # `add` may know of it already
         final = outcome.final and not self.is_open  # a source goes by what is recorded, which is attempts
         if final or self.failures[unit.id] >= self.max_attempts:
-            self.given_up += 1 + self.ahead.given_up(unit)
+            self.give_up(unit)
         else:
             self.pending.put_last(unit)
         if device:
-            self.health.failed(device, outcome.error)
+            self.health.failed(device, unit.id, outcome.error)
         elif unit.id not in self.tried:
-            self.row.append(cause(outcome.error))
-        alike = len(set(self.row)) == 1 and len(self.row) >= ALIKE * len(self.lanes)
-        if alike or len(self.row) >= ANYHOW * len(self.lanes):
-            self.stop(f"the last {len(self.row)} trials all failed{' alike' * alike}: {outcome.error}")
+            self.health.row.append(cause(outcome.error))
+        if self.lanes.are_all and (said := self.health.everything_fails(len(self.lanes))):
+            self.stop(f"{said}: {outcome.error}")
+
+    def give_up(self, unit: Unit) -> None:
+        self.given_up += 1 + self.ahead.given_up(unit)
 
     def at_work(self) -> Iterator[Running]:
         """The units that lanes are at, where each has one."""
@@ -264,9 +263,9 @@ class Queue:
     def resume(self) -> None:
         self.paused = False
 
-    def close(self) -> None:
-        """Nothing more will be added: lanes end when what is there is done."""
-        self.is_open = False
+    def expect(self, is_open: bool, max_attempts: int) -> None:
+        """Whether more will be added, else lanes end when what is there is done; and when a unit is given up."""
+        self.is_open, self.max_attempts = is_open, max_attempts
 
     def stop(self, reason: str, drop: bool = False) -> None:
         """Lease nothing more; lanes finish what they hold, or drop it."""

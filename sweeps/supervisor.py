@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from em.errors import InputError
+from em.errors import InputError, require
 from em.store import Store
 from sweeps.board import Board
 from sweeps.config import Launch, compose_launch
@@ -20,7 +20,7 @@ from sweeps.source import Growing, Source, source_of
 from sweeps.tracking import Progress, Tracking
 
 PLAIN_SECONDS = 10.0  # between two lines where the output is no terminal
-LOOKS = 20  # for what a source wants more, where all that it wanted is done and it still wants some of that
+VAIN_SECONDS = 120.0  # in which the last records show: folders of a network are seen as they were a minute ago
 DROP_SECONDS = 10.0  # that lanes have to drop what they hold
 
 
@@ -52,7 +52,7 @@ class Supervisor:
         self.gpus = gpus
         self.config, self.source, self.store, self.call, self.board = config, source, store, call, board
         self.finished = 0  # units, when the source was asked last
-        self.in_vain = 0  # times that it was asked since then, and wanted nothing that the queue does not know
+        self.in_vain: float | None = None  # since when it wants but what the queue has done, by time.monotonic()
         self.dropped: set[tuple[str, int]] = set()  # kept weights that were deleted
         self.began, self.spent = time.monotonic() if began is None else began, ""
         self.display, self.console = display, console
@@ -90,13 +90,13 @@ class Supervisor:
             raise tune.error
         if interrupts:
             raise KeyboardInterrupt
-        if self.spent and now.left:
+        if not (now.left or now.is_open):
+            return self.config
+        if self.spent:
             raise SpentError(self.spent)
         if now.stopped:
             raise InputError(now.stopped)
-        if now.left:
-            raise InputError(f"{now.left} units of work are left, and no lane is; see Ray's logs in /tmp/ray")
-        return self.config
+        raise InputError(f"{now.left} units of work are left, and no lane is; see Ray's logs in /tmp/ray")
 
     def snapshot(self) -> Snapshot:
         return self.call("snapshot")
@@ -111,12 +111,15 @@ class Supervisor:
             by_now = plan(self.config, self.store, self.source)
         except OSError:  # of the store: it is asked again
             return
+        except InputError as error:
+            self.stop(str(error))
+            return
         self.finished = finished
         self.publish()
-        added = self.call("add", by_now.todo, False, by_now.attempts)
-        self.in_vain = self.in_vain + 1 if waits and not added else 0
-        if not by_now.todo or self.in_vain > LOOKS:
-            self.call("close")
+        is_vain = not self.call("add", by_now.todo, False, by_now.attempts) and waits
+        self.in_vain = (self.in_vain or time.monotonic()) if is_vain else None
+        if not by_now.todo or (self.in_vain and time.monotonic() - self.in_vain > VAIN_SECONDS):
+            self.call("expect", False, self.config.sweep.max_attempts)
 
     def publish(self) -> None:
         """Beside everything else: what it is shown in may be slow, or gone."""
@@ -139,7 +142,9 @@ class Supervisor:
             self.stop(self.spent)
 
     def drop_states(self, now: Snapshot) -> None:
-        """Delete the kept weights that nothing of this launch starts from any more."""
+        """Delete the kept weights that nothing of this launch starts from any more, nor will."""
+        if now.is_open:
+            return
         for trial_id, step in {*now.unneeded} - self.dropped:
             self.store.states.drop_end(trial_id, step)
         self.dropped = {*now.unneeded}
@@ -165,13 +170,18 @@ class Supervisor:
             self.stop("asked to stop; the same command goes on")
             return "stopping: lanes finish the trials they are in"
         config = compose_launch(arguments)
-        planned = plan(config, self.store)
+        source, is_own = source_of(config, self.store), config.sweep.name == self.config.sweep.name
+        remedy = "what it wants follows from its results; launch it by itself"
+        require(is_own or not source.follows_results, "sweep", config.sweep.name, remedy)
+        planned = plan(config, self.store, source)
         new = self.call("add", planned.todo, action == "first", planned.attempts)
         if new < 0:
             raise InputError("the launch is ending; start the sweep again with what is to be added")
-        if action == "add" and config.sweep.name == self.config.sweep.name:  # else it is one of a union's sweeps
-            self.config, self.source = config, source_of(config, self.store)
+        attempts = max(config.sweep.max_attempts, self.config.sweep.max_attempts)
+        if action == "add" and is_own:  # else it is one of a union's sweeps
+            self.config, self.source = config, source
             self.board.about["arguments"] = arguments
+        self.call("expect", self.source.follows_results, attempts)
         known = f"{len(planned.todo) - new} were planned already, {planned.recorded} are recorded"
         return f"{new} unit{'s' * (new != 1)} of work added, {known}"
 

@@ -27,9 +27,10 @@ from sweeps.plan import plan
 from sweeps.protocol import cause
 from tests import ceph_server, s3_server
 from tests.poison import poison_of
+from tests.processes import wait_for
 
 SEEDS, LANES, NODES, ATTEMPTS = 40, 2, 2, 3
-ENDS_WITHIN = 240.0  # seconds, of the last launch, which nothing disturbs
+ENDS_WITHIN = 400.0  # seconds, of the last launch, which nothing disturbs
 CAUSES = {
     "exit": "the worker exited with status 3 while",
     "hang": "the worker made no progress for # s and was ended while",
@@ -48,6 +49,7 @@ class Chaos:
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(NODES)]
         self.drivers: list[subprocess.Popen[bytes]] = []
+        self.accidents = 0
 
     @property
     def words(self) -> list[str]:
@@ -55,7 +57,8 @@ class Chaos:
             *("sweep=temperature", f"sweep.seeds={SEEDS}", f"sweep.max_attempts={ATTEMPTS}", "model.pretrain.steps=30"),
             *(f"store={self.store.place}", "cluster=ray", f"cluster.address={self.cluster.address}", "tracking=quiet"),
             *(f"cluster.lanes={LANES}", "cluster.cpus_per_lane=1"),
-            *("cluster.lease_seconds=10", "cluster.stall_seconds=4"),
+            "cluster.lease_seconds=20",  # a lane may be silent for 10 s, in which it lets a worker end
+            "cluster.stall_seconds=10",
         ]
 
     @property
@@ -86,13 +89,15 @@ class Chaos:
                 [self.kill_worker, self.kill_worker, self.kill_lane, self.kill_node, self.kill_driver, self.garble]
             )
             self.say(f"{self.recorded():4} recorded: {accident.__name__}")
+            self.accidents += 1
             accident()
+        self.accidents += 1
         self.kill_driver(again=False)
         last = self.launch()
         status = last.wait(ENDS_WITHIN)
         assert status == 1, f"exit status {status}, not that of given up trials: {self.last_words()}"
 
-    def wait(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], bool], seconds: float = 180.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition() and self.drivers[-1].poll() is None:
             assert time.monotonic() < deadline, f"nothing happens any more: {self.last_words()}"
@@ -155,9 +160,12 @@ class Chaos:
         records, damaged = self.store.records()
         assert not damaged
         assert sorted(records["unit_id"]) == sorted(good)
-        attempts = self.store.failed_attempts()
-        assert {unit: attempts[unit] for unit in bad} == dict.fromkeys(bad, ATTEMPTS)
         failed = self.store.failures()
+        for unit in bad:
+            numbers = [attempt.attempt for attempt in failed if attempt.unit_id == unit]
+            # What a worker records that has outlived its lane nobody hears of: that attempt is made once more.
+            assert ATTEMPTS <= len(numbers) <= ATTEMPTS + self.accidents
+            assert max(numbers) <= ATTEMPTS
         for attempt in failed:
             error, log = attempt.error or "", attempt.log or ""
             assert attempt.trial
@@ -168,10 +176,7 @@ class Chaos:
                 assert cause(error).startswith(CAUSES[kind]), error
                 assert kind != "hang" or ("about to hang" in log and "Timeout (" in log), log
         assert plan(self.config, self.store).todo == []
-        deadline = time.monotonic() + 10
-        while self.at_work() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not self.at_work()
+        wait_for(lambda: not self.at_work(), 60)
         starts = (self.folder / "starts.txt").read_text().split()
         again = len(starts) - len(set(starts))
         self.say(f"{len(good)} good trials recorded once, {len(failed)} failed attempts, {again} trials started again")

@@ -15,10 +15,11 @@ import pyarrow as pa
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
+from em.evaluation.asked import asked as places_of
 from em.evaluation.graders import GRADERS
 from em.store.record import EvaluationResult, Metric, StepSeconds, to_json
 from em.store.schema import schema_of
-from em.trial.evaluation import Statistics, Texts
+from em.trial.evaluation import Evaluation, Statistics, Texts
 from em.trial.identity import content_id
 from em.trial.method import Need
 from em.trial.sample import Sample
@@ -104,6 +105,11 @@ def fields_of(names: Sequence[str]) -> dict[str, pl.DataType]:
     return {name: schema_of(EvaluationResult)[name] for name in names}
 
 
+def total(evaluation: Evaluation) -> int:
+    """Problems of its benchmark."""
+    return evaluation.benchmark.limit or PROBLEMS
+
+
 def fixed(measurement: Measurement) -> dict[str, Any]:
     """What an EvaluationResult says of a measurement, whatever its answers are."""
     evaluation = measurement.evaluation
@@ -113,7 +119,7 @@ def fixed(measurement: Measurement) -> dict[str, Any]:
         "evaluation_id": evaluation.id,
         "benchmark": evaluation.benchmark.name,
         "temperature": evaluation.temperature,
-        "problems": evaluation.benchmark.limit or PROBLEMS,
+        "problems": min(evaluation.problems or total(evaluation), total(evaluation)),
         "samples": evaluation.samples,
         "timeouts": 0,
         "grader_failures": 0,
@@ -230,6 +236,9 @@ class Draw:
         }
         accuracy_M = np.bincount(asked.of_A, correct_A, len(p_M)) / asked.answers_M
         lists = [listed(values, asked.answers_M).alias(name) for name, values in answers.items()]
+        of_M = [item.evaluation for item in asked.measurements]
+        places = [places_of(of, self.trial.seed, total(of)) if of.problems else None for of in of_M]
+        lists.append(pl.Series("asked", places, fields_of(["asked"])["asked"]))
         rows = asked.rows.hstack([pl.Series("accuracy", accuracy_M), *lists])
         if not asked.are_looked_at:
             return rows

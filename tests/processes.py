@@ -17,7 +17,7 @@ def started(command: list[str], environment: dict[str, str]) -> subprocess.Popen
 
 def finished(process: subprocess.Popen[str], status: int = 0) -> str:
     """What it has said, once it has ended with this status."""
-    output, _ = process.communicate(timeout=400)
+    output, _ = process.communicate(timeout=1000)
     assert process.returncode == status, output
     return output
 

@@ -65,6 +65,7 @@ def local_arguments(checkpoint: Path, prompts: Path, benchmark: Path, store: Pat
     ]
 
 
+@pytest.mark.slow
 def test_own_checkpoint_own_prompts_own_problems(checkpoint: Callable[..., Path], tmp_path: Path):
     prompts, problems = tmp_path / "prompts.jsonl", tmp_path / "problems.jsonl"
     prompts.write_text(json.dumps({"problem": "What is 1+1?"}) + "\n")
@@ -119,6 +120,7 @@ def qwen2_checkpoint(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["vllm", "transformers"])
 def test_published_data(engine: str, tmp_path: Path):
     """A Qwen2 checkpoint on published prompts and problems, in either engine."""

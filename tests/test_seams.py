@@ -295,6 +295,7 @@ class Successive:
 SWEEP = ["sweep=temperature", "sweep.seeds=3", "tracking=quiet", "cluster.lanes=2"]
 
 
+@pytest.mark.slow
 def test_a_source_that_adds_work_after_results(tmp_path):
     """Through queue, lanes and workers; launched again it finds that nothing is missing."""
     words = [*SWEEP, f"store={tmp_path}"]

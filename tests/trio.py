@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from em.store import Store
 from em.store.provenance import ROOT
 from tests.hosts import Host, network, until
 from tests.slurm import checkout
+from tests.sweeps.test_launch import state_and_parent
 
 RAYS_OWN = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
 OURS = dict(line.split("=") for line in (ROOT / "cluster" / "ray.env").read_text().splitlines() if line[:4] == "RAY_")
@@ -72,10 +74,17 @@ class Trio:
         return found
 
     def one_at_work(self) -> tuple[Host, str]:
-        """A host, and a unit that it is at."""
-        until(self.claims, 30, "nobody is at work")
-        unit, name = next(iter(self.claims().items()))
-        return next(host for host in self.hosts if host.name == name), unit
+        """A host, and a unit that it surely is at; its workers stand still from now on."""
+        found = dict[str, str]()
+        until(lambda: found.update(self.claims()) or found, 60, "nobody is at work")
+        unit, name = next(iter(found.items()))
+        host = next(host for host in self.hosts if host.name == name)
+        host.signal(signal.SIGSTOP, "sweeps.worker")
+        until(lambda: stands_still(host), 60, "workers do not stand still")
+        if self.claims().get(unit) == name and not self.store.is_recorded(unit):
+            return host, unit
+        host.signal(signal.SIGCONT, "sweeps.worker")  # it came to the end of the unit
+        return self.one_at_work()
 
     def recovery(self, lost: Host, unit: str, seconds: float) -> dict[str, float]:
         """Seconds from now until Ray gives the host up, the lost unit is recorded, all lanes are at work elsewhere."""
@@ -96,7 +105,7 @@ class Trio:
 
     def finish(self) -> None:
         """The sweep ends, and everything is recorded once."""
-        until(lambda: self.driver.poll() is not None, 200, "the sweep does not end")
+        until(lambda: self.driver.poll() is not None, 400, "the sweep does not end")
         assert self.driver.returncode == 0, (self.folder / "driver.txt").read_text()[-2000:]
         self.all_recorded_once()
 
@@ -107,8 +116,13 @@ class Trio:
         assert self.store.failed_attempts() == {}
 
 
+def stands_still(host: Host) -> bool:
+    workers = [pid for pid, line in host.processes().items() if "sweeps.worker" in line]
+    return all(state_and_parent(pid)[0] == "T" for pid in workers)
+
+
 @contextmanager
-def trio(folder: Path, settings: Mapping[str, str] = OURS, seeds: int = 12) -> Iterator[Trio]:
+def trio(folder: Path, settings: Mapping[str, str] = OURS, seeds: int = 40) -> Iterator[Trio]:
     with network(3, folder) as hosts:
         made = Trio(hosts, folder, settings, seeds)
         made.ray(*hosts)

@@ -4,7 +4,7 @@ import re
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -34,6 +34,8 @@ class Wire:
                     continue
                 there = socket.create_connection(self.there)
                 self.open |= {here, there}
+                if self.is_cut:  # since it was accepted
+                    break_off([here, there])
                 threading.Thread(target=self.hand_on, args=[here, there, True], daemon=True).start()
                 threading.Thread(target=self.hand_on, args=[there, here, False], daemon=True).start()
 
@@ -46,17 +48,14 @@ class Wire:
                 if self.loses_answers and not is_request:
                     break
                 sink.sendall(data)
+        break_off([source, sink])
         for end in (source, sink):
             self.open.discard(end)
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
             end.close()
 
     def cut(self) -> None:
         self.is_cut = True
-        for end in list(self.open):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        break_off(list(self.open))
 
     def mend(self) -> None:
         self.is_cut = self.loses_answers = False
@@ -64,6 +63,12 @@ class Wire:
     def close(self) -> None:
         self.listener.close()
         self.cut()
+
+
+def break_off(ends: Iterable[socket.socket]) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -4,12 +4,12 @@ decisions/<of what>/<name>.json
 """
 
 import json
-from contextlib import suppress
 from typing import Any
 
+from em.errors import InputError
 from em.store.files import Files
 
-FOLDER = "decisions"
+FOLDER, SUFFIX = "decisions", ".json"
 
 
 class Decisions:
@@ -17,18 +17,32 @@ class Decisions:
         self.files, self.decides = files, decides
 
     def kept(self, of: str) -> dict[str, Any]:
-        """All that stands, by name, in the order of names."""
-        names = self.files.list(f"{FOLDER}/{of}")
-        return {name.removesuffix(".json"): json.loads(self.files.read(f"{FOLDER}/{of}/{name}")) for name in names}
+        """All that stands, by name, in the order of names.  Raises InputError where one is damaged."""
+        names = [name for name in self.files.list(f"{FOLDER}/{of}") if name.endswith(SUFFIX)]
+        return {name: self._read(of, name) for name in (name.removesuffix(SUFFIX) for name in names)}
 
     def keep(self, of: str, name: str, value: Any) -> Any:
         """What stands under that name from now on: this value, or what another process decided before.
 
-        Who only looks gets the same, and nothing stands by that.  Where nothing can be written it is this value:
-        whoever decides again, by the same records, decides the same.
+        Who only looks gets the same, and nothing stands by that.  Raises OSError where it cannot be written: by what is
+        recorded later another value might be decided; InputError where what stands is damaged.
         """
-        path = f"{FOLDER}/{of}/{name}.json"
-        with suppress(OSError):
-            if not self.decides or not self.files.create_once(path, json.dumps(value).encode()):
-                return json.loads(self.files.read(path))
-        return json.loads(json.dumps(value))
+        path, content = path_of(of, name), json.dumps(value).encode()
+        if self.decides:
+            self.files.create_once(path, content)
+        return self._read(of, name) if self.decides or self.files.exists(path) else json.loads(content)
+
+    def damaged(self, of: str, name: str) -> InputError:
+        """The error for one that is not what was written: nobody decides anew what may stand elsewhere still."""
+        remedy = "damaged; put back what it held, or remove it: it is decided anew, by what is recorded now"
+        return InputError(f"{self.files.where(path_of(of, name))}: {remedy}")
+
+    def _read(self, of: str, name: str) -> Any:
+        try:
+            return json.loads(self.files.read(path_of(of, name)))
+        except ValueError:
+            raise self.damaged(of, name) from None
+
+
+def path_of(of: str, name: str) -> str:
+    return f"{FOLDER}/{of}/{name}{SUFFIX}"

@@ -167,7 +167,8 @@ class Eval:
         require(bool(self.temperatures), "eval.temperatures", self.temperatures, "name at least one, e.g. [1.0]")
         for temperature in self.temperatures:
             check_sampling("eval.temperatures", temperature, "eval.top_p", self.top_p)
-        require_positive("eval", samples=self.samples, pilot_cells=self.pilot_cells, pilot_seeds=self.pilot_seeds - 1)
-        require(self.pilot_samples > 1, "eval.pilot_samples", self.pilot_samples, "must be 2 or greater")
+        require_positive("eval", samples=self.samples, pilot_cells=self.pilot_cells)
+        for name in ("pilot_seeds", "pilot_samples"):
+            require(getattr(self, name) > 1, f"eval.{name}", getattr(self, name), "must be 2 or greater")
         for name in ("problems", "base_samples", "target"):
             require(getattr(self, name) >= 0, f"eval.{name}", getattr(self, name), "must be 0 or greater")

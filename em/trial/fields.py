@@ -79,6 +79,14 @@ def type_of(kind: Any, path: str) -> Any:
     return kind
 
 
+def type_in(config: Any, path: str) -> Any:
+    """`type_of`, in a config that is composed: of a field, too, that its objective or a stabiliser has of its own."""
+    *owners, name = path.split(".")
+    for owner in owners:
+        config = parts_of(config).get(owner)
+    return type_of(type(config), name)
+
+
 def expected(kind: Any, path: str) -> str:
     """What to give a field of this type."""
     if kind in WORDS:

@@ -1,5 +1,6 @@
 """What a search is told: which sampler, how many points, what counts as good."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,16 @@ class Bounds:
     worst: float | None = None
     spread: float | None = None
     seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, bound in self.given.items():
+            most = 1.0 if OBJECTIVES[name].is_share else math.inf
+            remedy = "must be a share, from 0 to 1" if OBJECTIVES[name].is_share else "must be 0 or greater, and finite"
+            require(0 <= bound <= most and math.isfinite(bound), f"search.constraints.{name}", bound, remedy)
+
+    @property
+    def given(self) -> dict[str, float]:
+        return {name: bound for name, bound in vars(self).items() if bound is not None}
 
 
 @dataclass(kw_only=True)
@@ -53,8 +64,7 @@ class SearchConfig:
 
     @property
     def goal(self) -> Goal:
-        bounds = {name: bound for name, bound in vars(self.constraints).items() if bound is not None}
-        return Goal(self.objectives, bounds)
+        return Goal(self.objectives, self.constraints.given)
 
     @property
     def prunes(self) -> bool:

@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from analysis.search import OBJECTIVES, untroubled
-from em.errors import InputError
+from em.errors import InputError, first_line
 from em.masking import masked
 from em.store import Store
 from sweeps.search.study import Study
@@ -43,24 +43,46 @@ def write(study: Study, name: str, store: Store) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             copied(study, name, JournalStorage(JournalFileBackend(str(path))), trials)
-        except (KeyError, ValueError, AssertionError):  # cut short by a kill
+        except OSError:
+            raise
+        except Exception:  # whatever Optuna says of a file that was cut short, or is no journal
             path.unlink(missing_ok=True)
             copied(study, name, JournalStorage(JournalFileBackend(str(path))), trials)
-    except (optuna.exceptions.OptunaError, OSError) as error:
-        said = f"the study cannot be written there: {masked(str(error).strip().splitlines()[0])}"
+    except InputError:
+        raise
+    except Exception as error:  # of a database there are many kinds, and it is only a copy
+        said = f"the study cannot be written there: {first_line(error)}"
         raise InputError(f"search.storage={place(store, name, url)}: {said}") from None
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """Raises InputError for what is wrong with a URL, or with what lies there."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, ImportError) as error:
+        remedy = "give a URL such as postgresql+psycopg://..."
+        raise InputError(f"search.storage={masked(url)}: {first_line(error)}; {remedy}") from None
+
+
+def check(url: str, is_written: bool) -> None:
+    """Raise InputError unless a URL names a kind of database that there is and, where it is written to, that has its
+    driver here.  Nothing is connected to."""
+    from sqlalchemy.engine import make_url
+
+    with told(url):
+        dialect = make_url(url).get_dialect()
+        if is_written:
+            dialect.import_dbapi()
 
 
 @contextmanager
 def database(url: str) -> Iterator[RDBStorage]:
     """Its storage, without a connection left behind; raises InputError where it cannot be opened."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
+    with told(url):
         storage = RDBStorage(url)
-    except (SQLAlchemyError, ImportError) as error:
-        said = masked(str(error).strip().splitlines()[0])
-        raise InputError(f"search.storage={masked(url)}: {said}; give a URL such as postgresql+psycopg://...") from None
     try:
         yield storage
     finally:

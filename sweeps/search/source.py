@@ -2,11 +2,14 @@
 
 decisions/search-<id>/point-<k>.json     point k, kept once it is asked
 decisions/search-<id>/warm.json          what was recorded of the space when the search began
+decisions/shown/store.json               what tells the store's studies from others of the same database
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
-from itertools import count, product, takewhile
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -15,10 +18,11 @@ import polars as pl
 
 from analysis.search import OBJECTIVES
 from analysis.seeds import VALIDATION
-from analysis.tables import among
+from em.cli.inputs import resolve_trial
 from em.cli.overrides import choices
-from em.errors import InputError
+from em.errors import InputError, first_line
 from em.store import Store
+from em.trial.fields import typed_value
 from em.trial.identity import content_id
 from em.trial.trial import Trial
 from sweeps import expand
@@ -28,11 +32,13 @@ from sweeps.grids import Point as Combination
 from sweeps.outcomes import Fate, fates
 from sweeps.search import mirror
 from sweeps.search.config import SearchConfig
-from sweeps.search.space import holds, lowest, space_of, written
+from sweeps.search.recorded import candidates
+from sweeps.search.space import ends, holds, lowest, space_of, unvaried, written
 from sweeps.search.study import Asked, Point, Results, Study
 from sweeps.source import Growing
 
-CHARACTERS = 12  # hexadecimal, of a study's name
+CHARACTERS = 12  # hexadecimal, of a study's name ...
+STORE = 8  # ... and of its store's
 
 
 class Search(Growing):
@@ -40,12 +46,12 @@ class Search(Growing):
         """Raises InputError where the sweep cannot be searched, or its sampler does not take what it is told."""
         self.launch, self.store, self.space = launch, store, space_of(launch)
         self.headline, self.typed = launch.sought, expand.Known()
+        if url := launch.search.storage:
+            mirror.check(url, store.decides)
         identity = self.identity()
         self.name, self.folder = f"{launch.sweep.name}-{identity}", f"search-{identity}"
-        kept = store.decisions.kept(self.folder)
-        points = takewhile(kept.__contains__, map(point_name, count()))  # one that is not there is asked again
-        self.begun: list[dict[str, Any]] | None = kept.get("warm")  # values, and the seeds that were recorded
-        self.study = Study(launch.search, self.space, self.keep, [Asked(**kept[name]) for name in points])
+        self.kept: dict[str, Any] | None = None  # decisions, as far as they stood when the study was made
+        self.take_up()
         self.cells: dict[str, Cell | None] = {}  # by values, as far as they are composed; None: they are no trial ...
         self.refused: dict[str, str] = {}  # ... and why
         self.published: list[bool] = []  # of each point, whether it was over when the copy was written
@@ -56,21 +62,62 @@ class Search(Growing):
         search, sweep, usual = self.launch.search, self.launch.sweep, asdict(SearchConfig())
         size = ("points", "storage")
         own = {name: value for name, value in asdict(search).items() if name not in size and value != usual[name]}
-        first = {name: lowest(kind) for name, kind in self.space.items()}
-        cells = [self.cell({**first, **point.settings}) for point in sweep.only(choices())]
-        trials = [cell.trials[0].id for cell in cells]  # of the first seed
+        trials = [self.shared(point.settings) for point in sweep.only(choices())]
         axes = [{name: of for name, of in asdict(axis).items() if of} for axis in sweep.axes if axis.field != "seed"]
         measured = [self.headline.step, *(item.id for item in self.headline.evaluations)]
         return content_id([own, axes, trials, measured])[:CHARACTERS]
 
+    def shared(self, chosen: Mapping[str, Any]) -> Any:
+        """What all points with these choices of groups are, on their first seed: the id of the lowest one, or where
+        that is no trial the config without its axes.  Raises InputError for a value that its field cannot hold."""
+        names = {name: str(value) for name, value in chosen.items()}
+        config = next(variant.config for variant in self.launch.variants if variant.choices == names)
+        for name in self.space.keys() - chosen.keys():
+            for value in ends(self.space[name]):
+                typed_value(config, name, value)
+        try:
+            return self.cell({name: lowest(kind) for name, kind in self.space.items()} | {**chosen}).trials[0].id
+        except InputError:
+            return [unvaried(resolve_trial(config), self.space), self.launch.seeds[0]]
+
+    def take_up(self) -> None:
+        """Make the study of what stands by now."""
+        kept = self.store.decisions.kept(self.folder)
+        if kept == self.kept:
+            return
+        points = takewhile(kept.__contains__, map(point_name, count()))  # one that is not there is asked again
+        asked = [self.read(name, kept[name]) for name in points]
+        self.kept, self.begun = kept, self.as_begun(kept.get("warm"))  # values, and the seeds that were recorded
+        self.study = Study(self.launch.search, self.space, self.keep, asked)
+
+    def as_begun(self, kept: Any) -> Any:
+        """What was recorded when the search began, or None where that is not decided; raises InputError where it is
+        damaged."""
+        with suppress(TypeError, KeyError):
+            if kept is None or all(holds(self.space, of["values"]) and [*of["seeds"]] for of in kept):
+                return kept
+        raise self.store.decisions.damaged(self.folder, "warm")
+
     def keep(self, number: int, asked: Asked) -> Asked:
-        return Asked(**self.store.decisions.keep(self.folder, point_name(number), asdict(asked)))
+        name = point_name(number)
+        return self.read(name, self.store.decisions.keep(self.folder, name, asdict(asked)))
+
+    def read(self, name: str, kept: Any) -> Asked:
+        """A point as it was written down; raises InputError where that is none of the space."""
+        with suppress(TypeError):
+            asked = Asked(**kept)
+            if holds(self.space, asked.values):
+                return asked
+        raise self.store.decisions.damaged(self.folder, name)
 
     def settled(self, records: pl.DataFrame) -> Launch:
         """The points that are asked by now as cells, each with the seeds that are wanted of it; before them what was
         recorded of the space when the search began.  Raises InputError where no point can be trained."""
+        if not self.store.decisions.decides:
+            self.take_up()  # the launch decides meanwhile, maybe by other records
         if self.begun is None:
-            warm = self.recorded(records) if self.launch.search.warm else []
+            asked = [of.values for of in self.study.asked]  # where what was recorded first is lost
+            warm = [of for of in self.recorded(records) if of["values"] not in asked] if self.launch.search.warm else []
             self.begun = self.store.decisions.keep(self.folder, "warm", warm)
         points = self.look(records)
         if points and all(repr(point.values) in self.refused for point in points):
@@ -126,18 +173,9 @@ class Search(Growing):
 
     def recorded(self, records: pl.DataFrame) -> list[dict[str, Any]]:
         """The points of the space of which trials are recorded: their values, and the seeds that have a score."""
-        groups = {axis.field: axis.values for axis in self.launch.sweep.axes if axis.field in choices()}
-        fields = [name for name in self.space if name not in groups]
-        if records.is_empty():
-            return []
-        trials = among(self.store, records, {}, set(records["trial_id"])).trials.filter(pl.col("method") != "")
-        if trials.is_empty() or not set(fields) <= set(trials.columns):
-            return []
-        combinations = [dict(zip(groups, values, strict=True)) for values in product(*groups.values())]
-        points = trials.select(fields).unique(maintain_order=True).to_dicts()
-        within = [of | more for of in points for more in combinations if holds(self.space, of | more)]
-        cells = [(values, cell) for values in within if (cell := self.composed(values))]
-        ids = set(trials["trial_id"].cast(pl.String))
+        points = candidates(self.space, records)
+        cells = [(values, cell) for values in points if (cell := self.composed(values))]
+        ids = set(records["trial_id"].cast(pl.String))
         cells = [(values, cell) for values, cell in cells if not ids.isdisjoint(trial.id for trial in cell.trials)]
         found = self.fates(records, [cell for _, cell in cells])
         own = [(values, [of.seed for of in cell.trials if np.isfinite(found[of.id].score)]) for values, cell in cells]
@@ -163,8 +201,11 @@ class Search(Growing):
         if refused := [self.refused[repr(of.values)] for of in points if repr(of.values) in self.refused]:
             lines.append(f"  {len(refused)} points cannot be trained, such as this one: {refused[0]}")
         best = self.study.front(over) if len(search.objectives) > 1 else [of for of in [self.study.best(over)] if of]
+        if lost := sum(map(self.study.is_lost, over)):
+            lines.append(f"  points all of whose seeds diverged, which are never the best: {lost} of {len(over)}")
         if not best:
-            return [*lines, "  no point has all its seeds and meets the constraints yet"]
+            left = lost < len(over) or not over
+            return [*lines, *["  no point has all its seeds and meets the constraints yet"] * left]
         names = "no other point beats in all objectives" if len(search.objectives) > 1 else "best"
         once = {repr(of.values): of for of in best}.values()
         tested = self.tested(records, [self.cell(of.values) for of in once])
@@ -193,13 +234,25 @@ class Search(Growing):
             f"; mean accuracy {scores_S.mean():.1%} on test problems" if scores_S.size else "" for scores_S in known
         ]
 
+    def shown_as(self) -> str:
+        """What the study is called where it is shown: a database may show those of several stores."""
+        if not self.launch.search.storage:
+            return self.name
+        return f"{self.name}-{self.store.decisions.keep('shown', 'store', uuid.uuid4().hex[:STORE])}"
+
     def publish(self) -> list[str]:
+        if not self.store.decides:
+            return []
+        try:
+            name = self.shown_as()
+        except OSError as error:
+            raise InputError(f"store={self.store.address}: {first_line(error)}") from None
         are_over = [point.is_over for point in (*self.study.warm, *self.study.by_number)]
         if are_over != self.published:
-            mirror.write(self.study, self.name, self.store)
+            mirror.write(self.study, name, self.store)
             self.published = are_over
-        where = mirror.place(self.store, self.name, self.launch.search.storage)
-        return [f"  `optuna-dashboard {where}` shows study {self.name}"]
+        where = mirror.place(self.store, name, self.launch.search.storage)
+        return [f"  `optuna-dashboard {where}` shows study {name}"]
 
 
 def word(item: tuple[str, Any]) -> str:

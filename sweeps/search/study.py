@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from analysis.search import OBJECTIVES, on_front, untroubled
-from em.errors import InputError
+from em.errors import InputError, first_line
 from sweeps.search.config import SearchConfig
 from sweeps.search.space import Space, sampler_of, written
 
@@ -120,8 +120,9 @@ class Study:
         with untroubled():
             try:
                 trial = study.ask(self.space)
-            except (ValueError, ImportError) as error:  # what it cannot do shows when it is asked
-                raise InputError(f"search.sampler={self.search.sampler}: {str(error).splitlines()[0]}") from None
+            except Exception as error:  # what it cannot do, and which options it cannot take, shows when it is asked
+                said = f"{first_line(error)}; see search.options={self.search.options}"
+                raise InputError(f"search.sampler={self.search.sampler}: {said}") from None
         own = study.get_trials(deepcopy=False)[trial.number].system_attrs
         return Asked(written(self.space, trial.params), dict(own), dict(storage.get_study_system_attrs(id_)))
 
@@ -147,7 +148,7 @@ class Study:
         return create_trial(state=TrialState.RUNNING, **own)
 
     def trial_of(self, point: Point) -> FrozenTrial:
-        """A point that is over; failed, where no seed has a score."""
+        """A point that is over; failed, where an objective or a constraint is not known of it."""
         values = [point.objective(name) for name in self.search.objectives]
         said = {"seeds": len(point.scores), "pruned": point.is_pruned, "warm": point.is_warm}
         own: dict[str, Any] = {
@@ -156,17 +157,21 @@ class Study:
             "system_attrs": dict(point.asked.of_trial),
             "user_attrs": said,
         }
-        if not np.isfinite(values).all():
+        lacks = self.search.goal.lacks(point.objective, point.results.diverged)
+        if not np.isfinite([*values, *lacks.values()]).all():
             return create_trial(state=TrialState.FAIL, **own)
         if len(values) == 1:
             own["intermediate_values"] = by_seed(point.results.scores_S[: point.wanted])
-        lacks = self.search.goal.lacks(point.objective, point.results.diverged)
         return create_trial(values=values, constraints=lacks, **own)
 
     def is_good(self, point: Point) -> bool:
         """Whether a point has the scores of all its seeds and meets the constraints."""
         whole = point.is_over and not point.is_pruned and 0 < len(point.scores) == len(point.results.scores_S)
         return whole and self.search.goal.is_met(point.objective, point.results.diverged)
+
+    def is_lost(self, point: Point) -> bool:
+        """Whether all of its seeds diverged."""
+        return point.is_over and self.search.goal.is_lost(point.objective, point.results.diverged)
 
     def best(self, points: Sequence[Point]) -> Point | None:
         """The best by the first objective of those that have all their seeds and meet the constraints; the first of

@@ -140,6 +140,34 @@ def test_where_only_answers_vary_nothing_is_saved_and_seeds_are_never_fewer():
     assert (loose.seeds, loose.problems, loose.samples) == (16, 5, 1)
 
 
+def test_seeds_that_get_no_score_are_planned_too():
+    of, cost = known(problems=0.02), Cost(trial=30.0, answer=0.1)
+    target = float(budget.half_width(of.of_seed(100, 8), np.array(16)))
+    made = budget.plan(of, target, cost, 2, scored=0.3)
+    assert made is not None
+    variance = of.of_seed(made.problems, made.samples)
+    assert made.half == pytest.approx(float(budget.half_width(variance, np.floor(np.array(made.seeds * 0.3)))))
+    assert made.half <= target < float(budget.half_width(variance, np.floor(np.array((made.seeds - 1) * 0.3))))
+    assert made.seconds == pytest.approx(made.seeds * (30 + 0.1 * 0.3 * made.answers))  # which are not measured
+    assert budget.with_score(np.arange(6, 11), 0.3).tolist() == [1, 2, 2, 2, 3]
+
+
+def test_fewer_than_two_seeds_have_no_interval():
+    assert budget.half_width(0.1, np.array([0, 1])).tolist() == [np.inf, np.inf]
+    loose = budget.plan(known(), 1.0, Cost(1.0, 0.1), 1)
+    assert loose is not None
+    assert loose.seeds == 2
+
+
+def test_answers_that_are_nearly_all_alike_are_below_the_resolution():
+    base = [np.zeros((20, 8))] * 2
+    for right, is_below in ((0, True), (3, True), (20, False)):  # of 4 seeds with 320 answers each
+        correct = [np.zeros((4, 20, 8)) for _ in range(2)]
+        for place in range(right):
+            correct[place % 2][place % 4, place, 0] = 1
+        assert budget.is_below_resolution([correct], budget.variance([correct], base)) == is_below
+
+
 def test_a_target_that_no_number_of_seeds_reaches_has_no_plan():
     assert budget.plan(known(), 1e-5, Cost(1.0, 0.001), 16) is None
 

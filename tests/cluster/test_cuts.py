@@ -15,7 +15,7 @@ from tests.hosts import until, why_not
 from tests.slurm import nodes_of
 from tests.trio import OURS, RAYS_OWN, Trio, trio
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,6 @@ def test_a_cable_is_cut_and_plugged_again(tmp_path, capsys):
     goes on, it writes what others have recorded."""
     with trio(tmp_path) as cluster:
         lost, unit = cluster.one_at_work()
-        lost.signal(signal.SIGSTOP, "sweeps.worker")
         lost.unplug()
         took = cluster.recovery(lost, unit, 120)
         record = bytes_of(cluster, unit)
@@ -48,7 +47,7 @@ def test_a_cable_is_cut_and_plugged_again(tmp_path, capsys):
         cluster.wait_for_nodes(cluster.hosts[0], 3)
         cluster.finish()
         assert bytes_of(cluster, unit) == record
-        until(lambda: not any("sweeps.worker" in line for line in lost.processes().values()), 30, "a worker is left")
+        until(lambda: not any("sweeps.worker" in line for line in lost.processes().values()), 60, "a worker is left")
     with capsys.disabled():
         print(f"\nnetwork cut: {said(took)}")
 
@@ -60,13 +59,14 @@ def bytes_of(cluster: Trio, unit: str) -> list[bytes]:
 def test_the_head_is_lost_and_the_sweep_submitted_again(tmp_path, capsys):
     with trio(tmp_path) as cluster:
         first, second, third = cluster.hosts
+        until(lambda: {*nodes_of(tmp_path / "store")} == {"h2", "h3"}, 120, "one of them records nothing")
         first.cut_power()
         began, known = time.monotonic(), cluster.recorded()
         assert 0 < known < cluster.units
         for host in (second, third):
             host.signal(signal.SIGKILL, "ray start")
             host.signal(signal.SIGKILL, "ray")
-        until(lambda: not (second.processes() or third.processes()), 30, "workers do not end")
+        until(lambda: not (second.processes() or third.processes()), 60, "workers do not end")
         cluster.ray(second, third)
         cluster.sweep(second)
         took = {"work goes on": time.monotonic() - began}
@@ -82,7 +82,7 @@ def said(took: Mapping[str, float]) -> str:
 
 def measure() -> None:
     for name, settings in {"ours": OURS, "Ray's own": RAYS_OWN}.items():
-        with tempfile.TemporaryDirectory(prefix="hosts-") as folder, trio(Path(folder), settings, 40) as cluster:
+        with tempfile.TemporaryDirectory(prefix="hosts-") as folder, trio(Path(folder), settings) as cluster:
             lost, unit = cluster.one_at_work()
             lost.cut_power()
             print(f"{name}: {said(cluster.recovery(lost, unit, 150))}", flush=True)

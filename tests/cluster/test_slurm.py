@@ -11,10 +11,10 @@ from tests import hosts, slurm
 from tests.hosts import until
 from tests.slurm import Slurm, checkout, nodes_of
 
-pytestmark = [pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1200)]
 WORDS = ["sweep=temperature", "cluster=slurm", "cluster.cpus_per_lane=1", "model.pretrain.steps=30", "sweep.figures=[]"]
 SCRIPT = "cluster/slurm/sweep.sbatch"
-SEEDS, UNITS = 5, 41  # 8 temperatures and the base model
+SEEDS, UNITS = 20, 161  # 8 temperatures and the base model
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Every supported architecture is trained and measured as a user would, and its numbers are those of its own logits."""
 
-import subprocess
-import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
+from em.__main__ import main
 from em.cli.compose import compose_trial
 from em.cli.local import run
 from em.model.files import ARCHITECTURES
@@ -74,13 +76,17 @@ def test_two_steps_are_those_of_the_models_own_logits(architecture, tmp_path):
     check(folder, pl.read_parquet(store.root / "records" / "*.parquet").to_dicts())
 
 
+@pytest.fixture(scope="module")
+def beside() -> Iterator[Executor]:
+    """Another process: vLLM changes some of transformers' classes."""
+    pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        yield process
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_with_vllm_as_well(architecture, tmp_path):
-    """Each in a process of its own: vLLM changes some of transformers' classes."""
-    pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)
+def test_with_vllm_as_well(architecture, beside, tmp_path):
     folder, store = save(random_model(architecture), tmp_path / "model"), tmp_path / "store"
-    words = ["model=checkpoint", f"model.path={folder}", f"store={store}", *SMALL]
-    done = subprocess.run([sys.executable, "-m", "em", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    beside.submit(main, ["model=checkpoint", f"model.path={folder}", f"store={store}", *SMALL]).result()
     check(folder, pl.read_parquet(store / "records" / "*.parquet").to_dicts())

@@ -11,6 +11,7 @@ from em.trial.model import Model
 from em.trial.rollout import EngineConfig, EngineName
 
 
+@pytest.mark.slow
 def test_an_engine_may_follow_a_closed_one(checkpoint):
     """vLLM keeps its process groups in global state: what is left of the first engine must not end the second."""
     pytest.importorskip("vllm", reason="vLLM does not import here", exc_type=ImportError)

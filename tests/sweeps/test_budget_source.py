@@ -5,15 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.budget import strata
+from analysis import budget
+from analysis.budget import Design, strata
 from em.errors import InputError
 from em.store import Store
-from em.trial.evaluation import Numbers
+from em.trial.evaluation import Evaluation, Numbers
 from em.trial.trial import Trial
 from sweeps import expand
 from sweeps.amounts import Amounts
-from sweeps.budget import Budget, main
+from sweeps.budget import Budget, decide, main
 from sweeps.config import Launch, compose_launch
+from sweeps.full import Full, Seen
 from sweeps.plan import main as print_plan
 from sweeps.plan import plan, quoted
 from sweeps.source import settled, source_of
@@ -84,6 +86,80 @@ def test_a_pilot_seed_that_is_given_up_holds_nothing_up(store):
     assert settled(config, store).eval.numbers is Numbers.own
 
 
+def seen(config: Launch, store: Store) -> Seen:
+    full, records = Full(config, store), store.records()[0]
+    return full.seen(records, full.cells(records))
+
+
+def test_seeds_that_diverge_are_planned_for(store):
+    config = launch("eval.pilot_seeds=4")
+    fill(store, settled(config, store), score, Options(diverges=lambda trial: 3 * (trial.seed % 2)))
+    found = seen(config, store)
+    assert (found.trials, found.scored, found.with_score(17)) == (8, 4, 8)
+    decided = decide(config, found)
+    assert "seen in 4 trials" in decided["why"][0]
+    assert "4 of 8 trials diverged or were given up, so of 16 seeds 8 are taken to have a score" in decided["why"]
+    design = Design(**decided["design"])
+    variance = found.variance.of_seed(design.problems, design.samples)
+    assert design.half == pytest.approx(float(budget.half_width(variance, np.array(design.seeds // 2))))
+    assert design.half <= 0.03
+    assert float(budget.half_width(variance, np.array((design.seeds - 2) // 2))) > 0.03  # the least that do
+    assert Design(**decided["instead"]["avg@8"]).half == found.full(16).half > found.full(32).half
+    assert decided["pilot"]["seeds"] == 8  # all of which are trained
+
+
+def test_a_pilot_whose_scores_hardly_vary_decides_nothing(store):
+    config = launch()
+    lucky = plan(config, store).todo[-1].trial.id
+    fill(store, settled(config, store), lambda trial, step, evaluation: 0.0)
+    said = r"eval.decided=true: scores of the 6 trials that are measured in full vary by less than one answer"
+    for words in ([], ["eval.target=0"]):
+        with pytest.raises(InputError, match=rf"{said}; other cells may vary more: eval.pilot_cells=4 measures more"):
+            settled(launch(*words), store)
+    assert not store.decisions.kept("budget")
+    more = launch("eval.pilot_seeds=4")  # one more seed, which has a few answers right
+    fill(store, settled(more, store), lambda trial, step, evaluation: 0.05 * (trial.id != lucky))
+    assert settled(more, store).eval.numbers is Numbers.own
+
+
+def test_greedy_answers_are_single(store, capsys):
+    config = launch("eval.temperatures=[0.0]")
+    recorded(store, config)
+    decided = decide(config, seen(config, store))
+    assert decided["instead"].keys() == {"greedy answers"}
+    assert {decided[name]["samples"] for name in ("design", "pilot")} == {1}
+    assert decided["instead"]["greedy answers"]["answers"] == 6 * 20
+    main([*BUDGET, "eval.temperatures=[0.0]", f"store={store.root}"])
+    said = capsys.readouterr().out
+    assert "greedy answers of 16 seeds: 95% intervals of ±" in said
+    assert "avg@8" not in said
+    assert "8 answers each" not in said
+
+
+def test_ids_of_measurements_are_made_once_for_all_trials(store, monkeypatch):
+    """And what is missing of all trials is found once a look."""
+    counts, real, left = list[int](), Evaluation.identity, Full.left
+    monkeypatch.setattr(Evaluation, "identity", lambda self: (counts.append(0), real(self))[1])
+    made = []
+    for seeds in (4, 40):
+        counts.clear()
+        settled(launch(f"sweep.seeds={seeds}"), store)
+        made.append(len(counts))
+    assert made[0] == made[1]
+    looks = list[int]()
+    monkeypatch.setattr(Full, "left", lambda self, units, of: (looks.append(len(units)), left(self, units, of))[1])
+    settled(launch(), store)
+    assert looks == [3 * 16, 1 + 6]  # all trials, then what is measured first
+
+
+def test_what_else_is_recorded_of_trials_is_not_read(store):
+    fill(store, compose_launch([*SWEEP, "sweep.seeds=4", "eval.samples=1"]), score)
+    config = launch()
+    assert len(plan(config, store).todo) == 1 + 6
+    fill(store, compose_launch([*SWEEP, "sweep.seeds=4"]), score)
+    assert settled(config, store).eval.numbers is Numbers.own
+
+
 def test_a_quote_is_no_bound_where_a_target_may_take_more(store):
     for words, bound in (([], "at least"), (["eval.target=0"], "at most")):
         config = launch(*words)
@@ -151,6 +227,23 @@ def test_levers_are_printed_from_what_is_recorded_without_deciding(store, capsys
     assert "standard deviation of a trial's score, in points: models " in said
     assert "(eval=budget)" in said
     assert not store.decisions.kept("budget")
+
+
+def test_levers_of_a_single_seed_are_those_of_two(store, capsys):
+    recorded(store, launch())
+    main([*BUDGET, "sweep.seeds=1", "eval.target=0", f"store={store.root}"])
+    said = capsys.readouterr().out
+    assert "avg@8 of 2 seeds: 95% intervals of ±" in said
+    assert f"for intervals of ±{100 * seen(launch(), store).full(2).half:.2f} points" in said
+    assert "nan" not in said
+    assert "-  " not in said  # every choice has a design
+
+
+@pytest.mark.parametrize("name", ["pilot_seeds", "pilot_samples"])
+@pytest.mark.parametrize("value", [1, 0, -1])
+def test_a_pilot_has_two_of_each(name, value):
+    with pytest.raises(InputError, match=rf"eval.{name}={value}: must be 2 or greater"):
+        launch(f"eval.{name}={value}")
 
 
 def test_what_cannot_be_decided_is_one_line(store):

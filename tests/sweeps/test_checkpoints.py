@@ -35,6 +35,7 @@ def weights(of: Model) -> bytes:
     return (path(of.pretrain, cache_folder()) / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_several_are_pretrained_at_once_to_the_same_bits_and_only_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,6 +53,7 @@ def test_several_are_pretrained_at_once_to_the_same_bits_and_only_once(
     assert weights(models[0]) == together[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_goes_on_pretraining_for_a_launch_that_is_gone(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "endless.py"

@@ -160,6 +160,29 @@ def test_seeds_that_are_given_up_or_diverged_hold_up_nothing():
     assert [unit.trial.seed for unit in plan(once, store).todo] == [1]
 
 
+class Failing(MemoryFiles):
+    """Who lists the failed attempts finds one more than who did before."""
+
+    shown = 2
+
+    def list(self, folder: str) -> list[str]:
+        names = super().list(folder)
+        if folder == "failed":
+            names, self.shown = names[: self.shown], self.shown + 1
+        return names
+
+
+def test_a_seed_that_is_given_up_while_it_is_planned_does_not_end_the_sweep():
+    """A round that waits for it is not over for what is left to do either."""
+    config, store = compose_launch(DECIDED), Store("none", Failing())
+
+    def fails(trial: Trial) -> int:
+        return config.sweep.max_attempts * (temperature_of(trial) == WORST and trial.seed == 1)
+
+    fill(store, config, truth, Options(fails=fails, is_missing=lambda trial: trial.seed > 3))
+    assert plan(config, store).todo
+
+
 def test_validation_problems_decide_where_some_are_measured():
     def turned(trial: Trial, step: int, evaluation: Evaluation) -> float:
         score = truth(trial, step, evaluation)

@@ -214,6 +214,7 @@ def test_a_store_that_cannot_be_written_fails_at_once(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_whole_command_on_a_small_model(tmp_path: Path) -> None:
     """As in test_launch, with a cache of its own."""
     done = doctor("model.pretrain.steps=30", f"store={tmp_path / 'store'}", XDG_CACHE_HOME=str(tmp_path / "cache"))

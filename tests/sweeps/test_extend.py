@@ -9,6 +9,7 @@ from tests.processes import finished
 from tests.smallest import recorded, start
 
 
+@pytest.mark.slow
 def test_a_setting_that_no_trial_can_meet_ends_the_sweep_in_one_line(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_unit_comes_back_from_its_failed_attempt(tmp_path: Path) -> None:
         unit_of(dataclasses.replace(failed, measurements=[]))
 
 
+@pytest.mark.slow
 def test_the_command_runs_one_unit_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     wanted = units(*QUICK)[2]

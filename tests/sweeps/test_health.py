@@ -11,7 +11,7 @@ from em.store import Store
 from em.store.record import Status
 from sweeps.health import BROKEN, KNOWN, LAST, Health, Running
 from sweeps.protocol import Lease, Order, Result, is_of_device
-from sweeps.queue import Queue
+from sweeps.queue import REPLACED_SECONDS, Queue
 from tests.processes import finished, started
 from tests.sweeps.test_queue import Clock, leased, queue_of, units
 
@@ -102,7 +102,7 @@ def test_a_gpu_that_fails_in_a_row_gets_no_more_work() -> None:
 
 def first_gpu_broken(clock: Clock) -> Queue:
     """A queue whose only lane so far has failed by its device, a while after it came."""
-    queue = queue_of(units(10), lanes=0, clock=clock)
+    queue = queue_of(units(10), lanes=0, clock=clock, lanes_expected=2)
     queue.join("0", "a", "GPU 0 of a")
     for _ in range(BROKEN):
         queue.finish("0", leased(queue, "0").id, ECC)
@@ -139,11 +139,27 @@ def test_a_lane_that_is_gone_keeps_no_sweep_going() -> None:
     queue = queue_of(units(10), lanes=0, clock=clock)
     for lane, node in (("0", "a"), ("1", "b")):
         queue.join(lane, node, f"GPU 0 of {node}")
-    clock.now += queue.lease_seconds + 1.0
     for _ in range(BROKEN):
-        assert not queue.snapshot().stopped
         queue.finish("0", leased(queue, "0").id, ECC)
+    for _ in range(2):
+        assert not queue.snapshot().stopped  # its node is lost: another one may come
+        clock.now += REPLACED_SECONDS / 2 + 1.0
+        queue.exchange("0")
     assert queue.snapshot().stopped.startswith("every GPU fails")
+
+
+def test_what_a_gpu_has_failed_at_goes_to_another() -> None:
+    """Also where the other one waits: it asks less often than one that has just failed."""
+    queue = queue_of(units(1), lanes=0)
+    for lane in "01":
+        queue.join(lane, "a", f"GPU {lane} of a")
+    for _ in range(2):  # times that the broken one asks
+        held = queue.exchange("1")
+        if isinstance(held, list):
+            queue.finish("1", held[0].unit.id, ECC)
+    assert queue.snapshot().failed == 1
+    queue.finish("0", leased(queue, "0").id, ECC)
+    assert isinstance(queue.exchange("1"), list)  # no GPU is left that has not failed at it
 
 
 def test_failures_of_a_cpu_mark_nothing() -> None:

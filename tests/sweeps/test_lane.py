@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
@@ -12,6 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from em.store import Store
+from em.store.provenance import provenance
+from em.store.record import Record, Status
 from em.trial.unit import Unit
 from sweeps import expand, lane
 from sweeps.board import Board
@@ -159,6 +162,21 @@ def test_a_drop_ends_both(run: Callable[..., Running]) -> None:
     running.end()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     assert (running.attempts(), running.store.failures()) == ({}, [])
+
+
+def test_an_attempt_that_the_worker_recorded_before_it_fell_is_no_second_one(setup: Setup) -> None:
+    """It had not said so yet: a store may be slow to give its claim back."""
+    store, [unit, _] = Store(setup.store), units_of(0)
+    made, of = Lane.__new__(Lane), SimpleNamespace(pid=12345)
+    made.store, made.name, made.worker, made.ended = store, "0", setup, []
+    made.process = SimpleNamespace(popen=of, setup=setup)  # type: ignore[assignment]
+    by_worker = replace(provenance(lane="0", device="none", started=datetime.now(UTC)), pid=of.pid)
+    store.commit(Record.of(unit, by_worker, 2, status=Status.failed, error="RuntimeError: CUDA error: ECC"))
+    outcome = made.record(unit, 2, "the worker was killed by SIGKILL while step 3/10")
+    assert (outcome.error, outcome.on_device) == ("RuntimeError: CUDA error: ECC", True)
+    assert store.failed_attempts()[unit.id] == 1
+    assert made.record(unit, 3, "the worker was killed").error == "the worker was killed"
+    assert store.failed_attempts()[unit.id] == 2
 
 
 def test_a_stop_lets_both_finish(run: Callable[..., Running]) -> None:

@@ -1,5 +1,7 @@
 """`python -m sweeps.power`: pairs, the seeds that they lack, the command that records these, the split of variance."""
 
+import math
+import shlex
 from io import StringIO
 from pathlib import Path
 
@@ -15,11 +17,15 @@ from em.trial.evaluation import Evaluation
 from em.trial.trial import Trial
 from sweeps import expand
 from sweeps.config import Launch, compose_launch
+from sweeps.plan import plan
 from sweeps.power import show
+from sweeps.search.source import Search
+from sweeps.source import settled
 from tests.memory import MemoryFiles
 from tests.synthetic import fill
 from tests.truth import Options, normal
 
+PAIR = "compare.cells=[{rollout.temperature: 0.1}, {rollout.temperature: 0.7}]"
 WORDS = ["rollout.temperature=0.1,0.4,0.7", "optimizer.lr=1e-3,1e-2", "sweep.seeds=4", "sweep.name=pairs"]
 
 
@@ -28,6 +34,19 @@ def truth(trial: Trial, step: int, evaluation: Evaluation) -> float:
         return 0.2
     temperature, lr = trial.phase.rollout.temperature, trial.phase.optimizer.lr
     return 0.4 + 0.3 * temperature - 5 * lr + 0.03 * normal("seed", trial.seed, f"{temperature} {lr}")
+
+
+def found(trial: Trial, step: int, evaluation: Evaluation) -> float:
+    """Best at a rate of 1e-5, by far."""
+    if trial.phase is None:
+        return 0.2
+    return 0.8 - 0.2 * abs(math.log10(trial.phase.optimizer.lr) + 5) + 0.01 * normal("seed", trial.id)
+
+
+def advised(text: str) -> Launch:
+    """What the command in this text launches."""
+    [line] = [line for line in text.splitlines() if line.startswith("this records them: ")]
+    return compose_launch(shlex.split(line.partition(": ")[2])[3:])
 
 
 def made(words: list[str], folder: Path, options: Options | None = None) -> tuple[Launch, Store]:
@@ -111,13 +130,87 @@ def test_lost_seeds_are_asked_for_again_and_one_answer_has_no_split(tmp_path):
     def applies(trial: Trial) -> int:
         return 3 * (trial.seed == 1 and trial.phase is not None and trial.phase.rollout.temperature == 0.1)
 
-    cells = "compare.cells=[{rollout.temperature: 0.1}, {rollout.temperature: 0.7}]"
-    words = [WORDS[0], *WORDS[2:], "eval.samples=1", cells]
+    words = [WORDS[0], *WORDS[2:], "eval.samples=1", PAIR]
     config, store = made(words, tmp_path, Options(fails=applies))
     text, rows = shown(config, store)
     assert rows.select("seeds", "lost").rows() == [(3, 1)]
-    assert f"sweep.seeds={rows['needed'][0] + 1}\n" in text
+    assert f"sweep.seeds={math.ceil(rows['needed'][0] * 4 / 3)}\n" in text
     assert "eval.samples=2" in text
+
+
+def test_seeds_are_planned_for_those_that_will_diverge(tmp_path):
+    words = [WORDS[0], "sweep.seeds=8", WORDS[3], "eval.samples=1", PAIR]
+    config, store = made(words, tmp_path, Options(diverges=lambda trial: 3 * (trial.seed % 2)))
+    text, rows = shown(config, store)
+    assert rows.select("seeds", "lost").rows() == [(4, 4)]
+    assert f"sweep.seeds={2 * rows['needed'][0]}\n" in text
+
+
+def test_an_axis_of_seeds_keeps_all_that_are_recorded(tmp_path):
+    words = [WORDS[0], WORDS[3], "eval.samples=1", "seed=3,5,5000", PAIR]
+    config, store = made(words, tmp_path)
+    text, rows = shown(config, store)
+    asked = advised(text)
+    assert {3, 5, 5000} < {*asked.seeds}
+    assert len(asked.seeds) == rows["needed"][0]
+    assert len(plan(asked, store).todo) == 3 * (rows["needed"][0] - 3)
+
+
+def test_an_evaluation_that_was_decided_stays_as_it_is(tmp_path):
+    words = [
+        *WORDS[:1],
+        "sweep.seeds=4",
+        WORDS[3],
+        "eval=budget",
+        "eval.pilot_cells=2",
+        "eval.pilot_seeds=3",
+        "eval.target=0.1",
+    ]
+    config, store = compose_launch(words), Store(tmp_path, MemoryFiles(), decides=True)
+    for _ in range(2):
+        fill(store, settled(config, store), truth)
+    assert not plan(config, store).todo
+    text, rows = shown(settled(compose_launch([*words, "compare.difference=0.01"]), store), store)
+    asked = advised(text)
+    assert len(asked.seeds) == max(rows["needed"].drop_nulls().to_list()) > 4
+    assert {unit.id for unit in expand.units(settled(config, store))} < {unit.id for unit in expand.units(asked)}
+    assert len(plan(asked, store).todo) == 3 * (len(asked.seeds) - 4)
+    assert "(eval=budget would decide anew for another number of seeds: the words say what it decided)" in text
+
+
+def test_seeds_that_are_asked_other_problems_are_not_crossed_with_these(tmp_path):
+    words = [WORDS[0], "sweep.seeds=3", WORDS[3], "eval.samples=2", "eval.numbers=own"]
+    config, store = made([*words, "eval.problems=10"], tmp_path)
+    text, _ = shown(config, store)
+    assert "the split leaves out cells whose seeds are each asked problems of their own: 3\n" in text
+    assert "standard deviation of a cell's mean by its parts" not in text
+    assert store.files.read("figures/pairs-variance-split.csv").decode().splitlines()[1:] == []
+    fill(store, compose_launch(words), truth)  # which asks all of them, so each seed the same
+    text, _ = shown(compose_launch(words), store)
+    assert "the split leaves out" not in text
+    assert "standard deviation of a cell's mean by its parts, in points, over 3 cells" in text
+
+
+def test_a_point_that_a_search_left_gets_no_more_seeds(tmp_path):
+    words = ["sweep=search", "search=random", "search.points=6", "search.ahead=2", "sweep.seeds=5", "eval.samples=2"]
+    config, store = compose_launch(words), Store(tmp_path, MemoryFiles(), decides=True)
+    source = Search(config, store)
+    while plan(config, store, source).todo:
+        fill(store, settled(config, store, source), found)
+    pruned = {repr(point.values) for point in source.study.by_number if point.is_pruned}
+    assert 0 < len(pruned) < 6
+    by_now = settled(compose_launch([*words, "compare.pairs=best"]), store)
+    text, rows = shown(by_now, store)
+    assert rows.filter("left_out").height == len(pruned)
+    assert f"of pairs that lack seeds {len(pruned)} have a point to which the search gives no more" in text
+    wanted = rows.filter(~pl.col("left_out"))["needed"].max()
+    assert f"sweep.seeds={wanted}\n" in text
+    assert "left out" in text
+    left = source.composed(next(point.values for point in source.study.by_number if point.is_pruned))
+    assert left is not None
+    values = [f"{axis}={value!r}" for axis, value in left.values.items()]  # as the advice says
+    [cell] = expand.cells(compose_launch([words[0], "search=none", *values, "sweep.seeds=9"]))
+    assert {trial.id for trial in left.trials} < {trial.id for trial in cell.trials}
 
 
 def test_seeds_of_an_axis_and_cells_that_were_stopped(recorded):

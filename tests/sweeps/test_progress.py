@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from sweeps.progress import Display, duration
-from sweeps.queue import LaneState, Snapshot
+from sweeps.snapshot import LaneState, Snapshot
 
 DISPLAY = Display("temperature", before=9)
 

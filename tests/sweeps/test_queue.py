@@ -8,8 +8,9 @@ from em.store.record import Status
 from em.trial.unit import Unit
 from sweeps import expand
 from sweeps.config import compose_launch
+from sweeps.health import ALIKE, ANYHOW
 from sweeps.protocol import Lease, Order, Result
-from sweeps.queue import ALIKE, ANYHOW, BATCH_SECONDS, ELSEWHERE_SECONDS, LOSSES, SPARE, STARTS, Queue
+from sweeps.queue import BATCH_SECONDS, ELSEWHERE_SECONDS, LOSSES, SPARE, STARTS, Queue
 
 DONE, FAILED = Result(Status.done, 1.0), Result(Status.failed, error="RuntimeError: no weights")
 
@@ -220,6 +221,59 @@ def test_causes_that_differ_stop_a_sweep_later() -> None:
         assert queue.snapshot().stopped == ""
         work(queue, Result(Status.failed, error=["red", "green"][number % 2]))
     assert queue.snapshot().stopped == f"the last {ANYHOW} trials all failed: green"
+
+
+def test_one_bad_node_that_comes_first_stops_no_sweep() -> None:
+    """Neither by trials that fail nor by a lane that cannot start, while others are on their way."""
+    clock = Clock()
+    queue = queue_of(units(20), clock=clock, lanes_expected=2)
+    for _ in range(2 * ALIKE):
+        work(queue, FAILED)
+    for _ in range(STARTS):
+        queue.beat("0", "OSError: no space left")
+        queue.join("0")
+    assert queue.snapshot().stopped == ""
+    queue.join("1")
+    work(queue, lane="1")
+    for _ in range(2 * ALIKE):
+        work(queue, FAILED)
+    assert queue.snapshot().stopped.startswith(f"the last {2 * ALIKE} trials all failed alike")
+
+
+def test_lanes_that_do_not_come_are_not_waited_for() -> None:
+    clock = Clock()
+    queue = queue_of(units(20), clock=clock, lanes_expected=2)
+    clock.now += queue.lease_seconds + 1
+    for _ in range(ALIKE):
+        assert queue.snapshot().stopped == ""
+        work(queue, FAILED)
+    assert queue.snapshot().stopped
+
+
+def test_an_attempt_counts_once_whoever_tells_of_it_first() -> None:
+    """The driver may have read of it in the store before the lane says how it ended."""
+    [wanted] = units(1)
+    queue = queue_of([wanted], is_open=True)
+    for attempt in (1, 2, 3):
+        assert queue.snapshot().given_up == 0
+        lease = next_of(queue)
+        assert isinstance(lease, Lease)
+        assert lease.attempt == attempt
+        queue.add([wanted], False, {wanted.id: attempt})
+        queue.finish("0", wanted.id, FAILED)
+    assert queue.snapshot().given_up == 1
+
+
+def test_what_the_store_says_has_failed_too_often_is_not_tried_again() -> None:
+    """The source goes by that: it counts attempts of lanes that were thought gone, and of other launches."""
+    first, second = units(2)
+    queue = queue_of([first, second], is_open=True)
+    queue.add([], False, {first.id: 3})
+    assert leased(queue) is second
+    assert queue.snapshot().given_up == 1
+    queue.add(units(3)[2:], False, {units(3)[2].id: 3})
+    queue.expect(is_open=True, max_attempts=4)
+    assert leased(queue).id == units(3)[2].id
 
 
 def test_a_success_in_between_and_second_attempts_stop_nothing() -> None:

@@ -36,6 +36,7 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     ("strike", "status", "said"),
     [
@@ -53,10 +54,11 @@ def test_no_rank_outlives_its_group(
     [rank] = ranks_of(process.pid)
     strike(process.pid, rank)
     assert said in finished(process, status)
-    wait_for(lambda: is_gone(rank), 10)
+    wait_for(lambda: is_gone(rank), 60)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_sweep_records_each_trial_once_whichever_rank_dies(environment: dict[str, str], tmp_path: Path) -> None:
     process = start(environment, tmp_path, "sweep.seeds=2", "model.ranks=2", "cluster.lanes=1")
     seen = set[int]()
@@ -74,7 +76,7 @@ def test_a_sweep_records_each_trial_once_whichever_rank_dies(environment: dict[s
     seen |= {rank for worker in at_work(tmp_path).values() for rank in (worker, *ranks_of(worker))}
     finished(process)
     assert len(seen) == 6
-    wait_for(lambda: all(map(is_gone, seen)), 20)
+    wait_for(lambda: all(map(is_gone, seen)), 60)
     frame = pl.read_parquet(tmp_path / "records" / "*.parquet")
     assert frame["unit_id"].n_unique() == len(frame) == UNITS
     assert set(frame["status"]) == {"done"}

@@ -22,7 +22,9 @@ from sweeps import expand, figures, plan
 from sweeps.config import Launch, compose_launch
 from sweeps.search.source import Search
 from sweeps.source import Grid, Growing, settled, source_of
+from tests.processes import finished, started, wait_for
 from tests.searched import Trainer, expected
+from tests.smallest import recorded
 from tests.trials import phase_of, run
 
 SEEDS, POINTS = 5, 10
@@ -147,9 +149,11 @@ def test_points_that_are_no_trial_are_left_to_the_sampler_and_said(tmp_path):
     assert (
         f"{len(refused)} points cannot be trained, such as this one: rollout.samples_per_prompt=8: must divide" in said
     )
-    none = launch(tmp_path, *words, "sweep.axes=[{field: rollout.samples, low: 9, high: 15}]")
-    with pytest.raises(InputError, match="samples_per_prompt=8: must divide"):
-        source(none)
+    none = source(launch(tmp_path, *words, "sweep.axes=[{field: rollout.samples, low: 9, high: 15}]"))
+    with pytest.raises(
+        InputError, match=r"no point can be trained, such as this one: .*samples_per_prompt=8: must div"
+    ):
+        none.settled(none.store.records()[0])
     every = launch(tmp_path, *words, "sweep.axes=[{field: rollout.samples, low: 8, high: 64, step: 8}]")
     own = source(every)
     own.settled(own.store.records()[0])
@@ -326,25 +330,39 @@ def test_a_union_of_a_search_and_a_grid(tmp_path):
     assert {*figures.draw_all(shown, store, Console(quiet=True))} == {"search", "smoke"}
 
 
+def kill_at(driver: subprocess.Popen[str], store: Path, enough: int, seconds: float) -> bool:
+    """Kill driver, Ray and lanes so many seconds after that many units are recorded; False where it has ended by then.
+
+    Workers have groups of their own, and go on.
+    """
+    wait_for(lambda: driver.poll() is not None or recorded(store) >= enough)
+    time.sleep(seconds)
+    if driver.poll() is not None:
+        finished(driver)
+        return False
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    return True
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_search_that_is_killed_again_and_again_is_the_same_study(tmp_path):
     """kill -9 of driver and lanes at random: nothing is lost, and the study is that of an undisturbed one."""
     words = [*WORDS, "search=tpe", "sweep.figures=[]", "tracking=quiet", "cluster.lanes=2", "cluster.lease_seconds=4"]
-    command = [sys.executable, "-m", "tests.searched", *words]
-    subprocess.run([*command, f"store={tmp_path / 'whole'}"], check=True, timeout=300, capture_output=True)
+
+    def begun(name: str) -> subprocess.Popen[str]:
+        return started([sys.executable, "-m", "tests.searched", *words, f"store={tmp_path / name}"], dict(os.environ))
+
+    finished(begun("whole"))
     rng, kills = np.random.default_rng(0), 0
-    for _ in range(12):
-        with subprocess.Popen(
-            [*command, f"store={tmp_path / 'broken'}"], start_new_session=True, stdout=subprocess.PIPE
-        ) as driver:
-            try:
-                driver.wait(timeout=8 + 6 * rng.random())
-                break
-            except subprocess.TimeoutExpired:
-                os.killpg(driver.pid, signal.SIGKILL)  # driver, Ray and lanes alike; workers have groups of their own
-                kills += 1
+    while kills < 12:
+        enough = recorded(tmp_path / "broken") + int(rng.integers(1, 9))
+        if not kill_at(begun("broken"), tmp_path / "broken", enough, 0.1 * rng.random()):
+            break
+        kills += 1
         time.sleep(1)
-    subprocess.run([*command, f"store={tmp_path / 'broken'}"], check=True, timeout=300, capture_output=True)
+    finished(begun("broken"))
     assert kills > 0
     whole, broken = (compose_launch([*words, f"store={tmp_path / name}"]) for name in ("whole", "broken"))
     assert points(broken) == points(whole)

@@ -2,12 +2,13 @@
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import optuna
@@ -127,6 +128,33 @@ def test_a_database_that_cannot_be_reached_is_one_line_without_its_password(tmp_
     assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(InputError, match="give a URL such as postgresql"):
         mirror.database("nonsense").__enter__()
+
+
+def test_a_database_of_another_version_is_one_line(storage, tmp_path):
+    url = storage("sqlite")
+    study = world(url).study()
+    mirror.write(study, NAME, Store(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v3.0.0.a'")
+        database.commit()
+    with pytest.raises(
+        InputError, match=r"cannot be written there: The runtime optuna version .* is no longer"
+    ) as caught:
+        mirror.write(study, NAME, Store(tmp_path))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", ["[1, 2]\n", "7\n", "{}\n", '{"op_code": 99}\n', "\x00\n", "no journal\n"])
+def test_a_journal_that_is_none_is_written_anew(content, tmp_path):
+    made, store = world(), Store(tmp_path)
+    study = made.study()
+    made.run(0, study)
+    path = mirror.journal(store, NAME)
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    mirror.write(study, NAME, store)
+    with read(store, "") as copy:
+        assert same(study, copy)
 
 
 def test_the_dashboard_shows_the_study(tmp_path):

@@ -19,6 +19,7 @@ from sweeps.search.study import Asked, Point, Results, Study
 
 SEEDS = 6
 NAN = float("nan")
+VALUES = {"optimizer.lr": 1e-3, "rollout.temperature": 1.0, "rollout.samples": 16}
 
 
 def composed(*words: str) -> Launch:
@@ -325,8 +326,10 @@ def test_spaces_are_typed_by_their_fields():
     [
         (["search=tpe", "model=tiny,tiny_weak"], "points of one base model are compared"),
         (["search=tpe", "model.pretrain.seed=0,1"], "points of one base model are compared"),
-        (["search=cmaes", "search.constraints.worst=0.5"], "worst is one; this sampler knows no constraints"),
-        (["search=cmaes", "search.objectives=[spread]"], "diverged is one; this sampler knows no constraints"),
+        (["search=cmaes", "search.constraints.worst=0.5"], "worst is bounded, and this sampler knows no constraints"),
+        (["search=cmaes", "search.objectives=[spread]", "sweep.seeds=2"], "spread does not see that seeds diverged"),
+        (["search=cmaes", "search.objectives=[mean,seconds]"], "CmaEsSampler takes one objective"),
+        (["search=cmaes", "search.objectives=[mean,worst]"], "CmaEsSampler takes one objective"),
     ],
 )
 def test_spaces_that_cannot_be_searched(words, message):
@@ -335,7 +338,33 @@ def test_spaces_that_cannot_be_searched(words, message):
         space_of(launch)
 
 
-def test_what_a_sampler_cannot_do_is_said_when_it_is_asked_first():
-    world = World(composed("search=cmaes", "search.objectives=[mean,worst]"))
-    with pytest.raises(InputError, match=r"search\.sampler=CmaEsSampler: .*multi-objective"):
-        world.study().look(world.results)
+@pytest.mark.parametrize("words", [["search.objectives=[spread]"], ["search.constraints.spread=0.02"]])
+def test_a_point_with_one_score_has_no_spread(words):
+    """The sampler is told that it failed; a spread of 0 would be the best there is."""
+    launch = composed(*words, "search.prune=0")
+    study = World(launch).study()
+    over_S = np.ones(SEEDS, bool)
+    one = Point(Asked(VALUES), SEEDS, Results(np.array([0.5, *[NAN] * (SEEDS - 1)]), np.ones(SEEDS), over_S), True)
+    two = Point(Asked(VALUES), SEEDS, Results(np.array([0.5, 0.51, *[NAN] * 4]), np.ones(SEEDS), over_S), True)
+    whole = Point(Asked(VALUES), SEEDS, Results(np.full(SEEDS, 0.5), np.ones(SEEDS), over_S), True)
+    assert np.isnan(one.objective("spread"))
+    assert study.trial_of(one).state is TrialState.FAIL
+    assert study.trial_of(two).state is TrialState.COMPLETE
+    assert study.best([one, two, whole]) is whole
+    assert study.front([one, two, whole]) == [whole]
+
+
+def test_a_point_all_of_whose_seeds_diverged_is_never_the_best():
+    """The sampler hears of it, as of one that knows nothing."""
+    study = World(composed()).study()
+    over_S = np.ones(SEEDS, bool)
+    lost = Point(Asked(VALUES), SEEDS, Results(np.zeros(SEEDS), np.ones(SEEDS), over_S, diverged=SEEDS), True)
+    one = Point(Asked(VALUES), SEEDS, Results(np.array([0.0, *[0.1] * 5]), np.ones(SEEDS), over_S, diverged=1), True)
+    dull = Point(Asked(VALUES), SEEDS, Results(np.zeros(SEEDS), np.ones(SEEDS), over_S), True)
+    assert study.is_lost(lost)
+    assert not study.is_lost(one)
+    assert not study.is_lost(dull)
+    assert study.best([lost]) is None
+    assert study.front([lost]) == []
+    assert study.best([lost, dull, one]) is one
+    assert study.trial_of(lost).value == 0

@@ -25,7 +25,7 @@ from em.trial.unit import Unit
 from sweeps import status
 from sweeps.board import GONE_SECONDS, Board
 from sweeps.config import compose_launch
-from sweeps.queue import LaneState, Snapshot
+from sweeps.snapshot import LaneState, Snapshot
 from sweeps.standing import Observer
 from sweeps.status import cells, head, watch
 from tests.test_imports import HEAVY, PROBE

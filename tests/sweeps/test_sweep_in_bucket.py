@@ -32,6 +32,7 @@ FEW = [CELLS, "sweep.seeds=8", "sweep.figures=[]", "cluster.lanes=1"]
 TINY = ["sweep=temperature", "model.pretrain.steps=30", "tracking.progress=none"]
 UNITS = 41
 OUTAGE_SECONDS = 30.0  # longer than the client tries by itself
+ARRIVED_SECONDS = 5.0  # in which the server does what it was asked for before the outage
 
 
 def start(bucket: str, log: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
@@ -68,6 +69,7 @@ def test_a_sweep_rides_out_an_outage_of_its_store(bucket: str, tmp_path: Path) -
         driver = start(bucket, tmp_path / "starts", AWS_ENDPOINT_URL=wire.address)
         wait_for(lambda: len(store.recorded_units()) > 4)
         wire.cut()
+        time.sleep(ARRIVED_SECONDS)
         known = len(store.recorded_units())
         time.sleep(OUTAGE_SECONDS)
         assert driver.poll() is None

@@ -92,6 +92,7 @@ def test_a_failure_leaves_no_folder(tmp_path, monkeypatch):
     assert [entry.suffix for entry in tmp_path.iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_two_processes_build_one_folder(tmp_path, folder):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         folders = pool.starmap(pretrain.build, [(SHORT, tmp_path, False)] * 2)

@@ -82,6 +82,7 @@ def test_a_sweep_ends_as_ever_where_no_exporter_can_start_or_write(store: Store)
     assert len(store.recorded_units()) == 13
 
 
+@pytest.mark.slow
 def test_it_follows_what_is_added_and_goes_on_after_a_kill(filled: Filled, store: Store) -> None:
     """A launch as the store shows it: a board, and records that come in."""
     words, tracking = [*SMALL, f"store={store.root}"], ["tracking.export_seconds=0.2", "tracking.project=paper"]

@@ -62,6 +62,7 @@ def test_cells_tables_and_monitor_arrive_once(filled: Filled, server: Server) ->
     assert server.requests == before
 
 
+@pytest.mark.slow
 def test_with_a_key_runs_are_sent_as_they_are_written(filled: Filled, server: Server) -> None:
     store = filled()
     environment = server.environment() | {"WANDB_MODE": "online"}
