@@ -33,7 +33,7 @@ EFFECT = 0.5  # true difference, in standard deviations of the differences
 RUNS, LOOKS, ERROR = 20_000, 64, 0.05
 CELLS, RACES = 8, 2000
 SAVED = 0.3
-BASES = range(60, 72)  # base models that no choice was made on
+BASES = range(72, 84)  # base models that no choice was made on
 SWEEP = ["sweep=temperature", "benchmark=[tiny,validation]", "eval.samples=2"]
 
 Shape = tuple[int, ...]
